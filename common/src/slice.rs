@@ -1,0 +1,91 @@
+//! The source as a run sees it: a frozen listing of files, and the slices that batches are made of.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// The place of a file in a run's frozen listing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct FileId(pub u32);
+
+/// One file of the listing, as it was when the run was accepted. A file that changed since is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceFile {
+    /// Where it is: an absolute path.
+    pub path: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// What changes when its content does: inode, size and time of change, opaque to everyone but the reader.
+    pub etag: String,
+    /// Bytes before the first record: byte order mark and header.
+    pub data_start: u64,
+}
+
+/// The listing and the header, frozen when the run is accepted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrozenSource {
+    /// The files in the order in which they are read.
+    pub files: Vec<SourceFile>,
+    /// The columns that all of them have.
+    pub columns: Vec<String>,
+}
+
+impl FrozenSource {
+    /// Returns the bytes of all files together.
+    pub fn total_bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.bytes).sum()
+    }
+}
+
+/// A contiguous piece of the source that makes up a batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Slice {
+    /// A range of bytes that holds whole records of one file.
+    Bytes(ByteSlice),
+}
+
+impl Slice {
+    /// Returns the size of the slice in bytes.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Slice::Bytes(slice) => slice.end - slice.start,
+        }
+    }
+
+    /// Returns how many rows the slice holds, where the sharding counted them.
+    pub fn rows(&self) -> Option<u64> {
+        match self {
+            Slice::Bytes(slice) => slice.rows,
+        }
+    }
+}
+
+/// Whole records of one file, by their byte range.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ByteSlice {
+    /// The file it is cut from.
+    pub file: FileId,
+    /// The first byte of its first record.
+    pub start: u64,
+    /// The byte after its last record.
+    pub end: u64,
+    /// The line of its first byte in the file, from 1.
+    pub first_line: u64,
+    /// The place of its first row in the file, from 0, where the sharding counted rows.
+    pub first_row: Option<u64>,
+    /// How many rows it holds, where the sharding counted them.
+    pub rows: Option<u64>,
+}
+
+/// Everything about a run that a worker needs before its first lease of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunContext {
+    /// The run.
+    pub run: crate::ids::RunId,
+    /// Its job, every default filled in and every path absolute.
+    pub job: Arc<crate::job::Job>,
+    /// Its listing and header.
+    pub source: Arc<FrozenSource>,
+    /// What generated values (uuids) are derived from, so that every attempt makes the same ones.
+    pub seed: u64,
+}

@@ -1,0 +1,36 @@
+//! What the scheduler is told once, when it is made.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use common::ids::Generation;
+
+/// The numbers that the whole coordinator shares.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// This incarnation of the coordinator; leases and sessions carry it.
+    pub generation: Generation,
+    /// How many tasks may run at once over all runs and workers; `None` leaves it to the slots.
+    pub global_cap: Option<NonZeroU32>,
+    /// How long a lease lives after its worker was last heard.
+    pub lease_time: Duration,
+    /// What is added before a lease that ended is counted as free: clocks may run at different rates.
+    pub lease_margin: Duration,
+    /// How long a worker may be disconnected before its batches are leased elsewhere.
+    pub reconnect_patience: Duration,
+    /// How many slices of a run are found ahead of admission.
+    pub slices_ahead: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            generation: Generation(1),
+            global_cap: None,
+            lease_time: Duration::from_secs(5),
+            lease_margin: Duration::from_millis(500),
+            reconnect_patience: Duration::from_secs(1),
+            slices_ahead: 64,
+        }
+    }
+}

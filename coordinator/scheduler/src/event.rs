@@ -1,0 +1,128 @@
+//! What happens to the scheduler: past tense, one variant a kind of thing.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use common::failure::Failure;
+use common::ids::{RunId, SessionId, WorkerName};
+use common::job::Job;
+use common::message::Report;
+use common::slice::{FrozenSource, Slice};
+
+use crate::record::RecordSequence;
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A job was submitted, checked, and its source listed. Answered with [`crate::Command::RunAccepted`] once durable.
+    RunSubmitted(Box<NewRun>),
+    /// Somebody cancelled a run. Of a run that has ended or never was, nothing comes.
+    RunCancelled {
+        /// The run.
+        run: RunId,
+    },
+    /// The answer to [`crate::Command::FindSlices`].
+    SlicesFound {
+        /// The run.
+        run: RunId,
+        /// The next slices, in the order of the source.
+        slices: Vec<Slice>,
+        /// How many bytes of the source are sharded now, of all files together.
+        bytes_sharded: u64,
+        /// Whether there are more.
+        end: SourceEnd,
+    },
+    /// The other answer to [`crate::Command::FindSlices`]: the source cannot be read or sharded further.
+    SourceFailed {
+        /// The run.
+        run: RunId,
+        /// Why.
+        failure: Failure,
+    },
+    /// A worker said hello. Answered with [`crate::Command::SessionAccepted`] once durable.
+    SessionOpened(Box<NewSession>),
+    /// A session's connection broke; its leases live on until their time is over.
+    SessionDisconnected {
+        /// The session.
+        session: SessionId,
+    },
+    /// A session's worker connected again in time, and goes on where it was.
+    SessionResumed {
+        /// The session.
+        session: SessionId,
+    },
+    /// A worker was heard (a heartbeat): its leases live on.
+    SessionHeard {
+        /// The session.
+        session: SessionId,
+    },
+    /// A worker said goodbye: it holds nothing and runs nothing.
+    SessionClosed {
+        /// The session.
+        session: SessionId,
+    },
+    /// Somebody asked for a worker to be drained.
+    DrainRequested {
+        /// The session.
+        session: SessionId,
+    },
+    /// A worker reported something.
+    Reported {
+        /// The session.
+        session: SessionId,
+        /// What it said.
+        report: Report,
+    },
+    /// The coordinator's own cap was changed.
+    GlobalCapChanged {
+        /// The new cap.
+        cap: Option<NonZeroU32>,
+    },
+    /// All records up to this one are durable.
+    DurableUpTo {
+        /// The last durable record.
+        sequence: RecordSequence,
+    },
+    /// A moment named by [`crate::Scheduler::next_timeout`] has come.
+    TimeoutReached,
+}
+
+/// A run to be accepted.
+#[derive(Clone, Debug)]
+pub struct NewRun {
+    /// Its id, never used before.
+    pub run: RunId,
+    /// The job, checked.
+    pub job: Arc<Job>,
+    /// The listing and the header.
+    pub source: Arc<FrozenSource>,
+    /// What generated values are derived from.
+    pub seed: u64,
+    /// What the submitter named the submission, to make it idempotent; kept in the record.
+    pub request_id: Option<String>,
+}
+
+/// A session to be opened. An earlier session of the same worker is fenced.
+#[derive(Clone, Debug)]
+pub struct NewSession {
+    /// Its id, never used before.
+    pub session: SessionId,
+    /// The worker.
+    pub worker: WorkerName,
+    /// How many tasks it runs at once.
+    pub slots: NonZeroU32,
+    /// The kinds of op it can do, by [`common::job::OpKind::name`].
+    pub ops: BTreeSet<String>,
+    /// Where its exchange listens, as an URL; empty if other workers cannot fetch from it.
+    pub exchange_address: String,
+}
+
+/// Whether a source has more slices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceEnd {
+    /// There are more, to be asked for.
+    More,
+    /// These were the last ones.
+    Reached,
+}

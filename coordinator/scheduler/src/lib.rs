@@ -1,0 +1,24 @@
+//! The pure core of the coordinator: decides what runs where, and when.
+//!
+//! Owns every run, batch, lease and worker session, and the rules that bind them: priority, admission, caps, leases,
+//! retries, commits. It owns no clock, no random source, no socket and no file: [`Scheduler::handle`] takes an
+//! [`Event`] and the time, [`Scheduler::next_command`] hands out what is to be done about it, and
+//! [`Scheduler::next_timeout`] says when it wants to be woken. The same events at the same times give the same
+//! commands, always.
+//!
+//! Nothing with an effect that must survive is commanded before its [`Record`] is durable: the scheduler asks for the
+//! record ([`Command::Append`]), goes on, and commands the effect when [`Event::DurableUpTo`] has come back.
+
+mod command;
+mod config;
+mod event;
+mod record;
+mod scheduler;
+mod view;
+
+pub use command::{Command, EndReason};
+pub use config::Config;
+pub use event::{Event, NewRun, NewSession, SourceEnd};
+pub use record::{Record, RecordSequence};
+pub use scheduler::Scheduler;
+pub use view::{BatchView, WorkerState, WorkerView};
