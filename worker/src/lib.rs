@@ -1,1 +1,5 @@
 //! Skeleton.
+
+pub mod batch;
+pub mod ops;
+pub mod sink;

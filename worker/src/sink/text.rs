@@ -1,0 +1,214 @@
+//! Rows as text: CSV records and JSON lines, written into one reused buffer.
+//!
+//! CSV is RFC 4180 with `\n` between records and quotes only where they are needed: around a delimiter, a quote, a
+//! carriage return or a newline, and around the only field of a record if it is empty (an empty line is no record).
+
+use std::io;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use arrow_array::{Array, ArrayRef, Int64Array, StringViewArray};
+use arrow_schema::Schema;
+use common::failure::Failure;
+use common::job::FileFormat;
+
+use crate::batch::Batch;
+use crate::ops::CancelToken;
+
+/// How many bytes of text are collected before they are handed on.
+const CHUNK: usize = 256 << 10;
+
+/// A column whose values can be written as text.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum TextColumn<'a> {
+    /// Text.
+    Text(&'a StringViewArray),
+    /// Whole numbers.
+    Integer(&'a Int64Array),
+}
+
+impl<'a> TextColumn<'a> {
+    /// Looks at a column as text, or says that its type has no text form.
+    pub(crate) fn of(name: &str, column: &'a ArrayRef) -> Result<TextColumn<'a>, Failure> {
+        if let Some(text) = column.as_string_view_opt() {
+            return Ok(TextColumn::Text(text));
+        }
+        if let Some(integer) = column.as_primitive_opt::<Int64Type>() {
+            return Ok(TextColumn::Integer(integer));
+        }
+        Err(Failure::permanent(format!(
+            "column {name:?} has the type {}, which has no text form here",
+            column.data_type()
+        )))
+    }
+
+    /// Appends a value as it is.
+    pub(crate) fn append(&self, row: usize, out: &mut Vec<u8>) {
+        match self {
+            TextColumn::Text(text) => out.extend_from_slice(text.value(row).as_bytes()),
+            TextColumn::Integer(integer) => append_integer(integer.value(row), out),
+        }
+    }
+
+    fn append_csv(&self, row: usize, out: &mut Vec<u8>) {
+        match self {
+            TextColumn::Text(text) => append_csv_field(text.value(row), out),
+            TextColumn::Integer(integer) => append_integer(integer.value(row), out),
+        }
+    }
+
+    fn append_json(&self, row: usize, out: &mut Vec<u8>) {
+        match self {
+            TextColumn::Text(text) => append_json_string(text.value(row), out),
+            TextColumn::Integer(integer) => append_integer(integer.value(row), out),
+        }
+    }
+}
+
+/// Returns the header line of a CSV file.
+pub(crate) fn csv_header(schema: &Schema) -> Vec<u8> {
+    let mut line = Vec::new();
+    for (place, field) in schema.fields().iter().enumerate() {
+        if place > 0 {
+            line.push(b',');
+        }
+        append_csv_field(field.name(), &mut line);
+    }
+    end_csv_record(0, &mut line);
+    line
+}
+
+/// Rows could not be written.
+#[derive(Debug)]
+pub(crate) enum WriteError {
+    /// The system refused.
+    Io(io::Error),
+    /// Somebody asked for a stop.
+    Stopped(Failure),
+}
+
+impl WriteError {
+    /// Turns the error into an attempt's failure, naming what could not be done.
+    pub(crate) fn into_failure(self, what: &str) -> Failure {
+        match self {
+            WriteError::Io(error) => Failure::retryable(format!("cannot {what}: {error}")),
+            WriteError::Stopped(failure) => failure,
+        }
+    }
+}
+
+/// Writes the rows of a batch in a format.
+pub(crate) struct RowWriter<'a> {
+    format: FileFormat,
+    columns: Vec<TextColumn<'a>>,
+    /// For JSON, what stands before each value: `{"name":` or `,"name":`.
+    keys: Vec<Vec<u8>>,
+    rows: usize,
+}
+
+impl<'a> RowWriter<'a> {
+    /// Looks at the columns of a batch.
+    pub(crate) fn new(format: FileFormat, batch: &'a Batch) -> Result<RowWriter<'a>, Failure> {
+        let mut columns = Vec::new();
+        let mut keys = Vec::new();
+        for (field, column) in batch
+            .records()
+            .schema_ref()
+            .fields()
+            .iter()
+            .zip(batch.records().columns())
+        {
+            let mut key = vec![if keys.is_empty() { b'{' } else { b',' }];
+            append_json_string(field.name(), &mut key);
+            key.push(b':');
+            keys.push(key);
+            columns.push(TextColumn::of(field.name(), column)?);
+        }
+        Ok(RowWriter {
+            format,
+            columns,
+            keys,
+            rows: batch.records().num_rows(),
+        })
+    }
+
+    /// Writes every row, handing on the text in pieces that end with a row.
+    pub(crate) fn write_rows(
+        &self,
+        cancel: &CancelToken,
+        mut hand_on: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<(), WriteError> {
+        let mut text = Vec::with_capacity(CHUNK + CHUNK / 4);
+        for row in 0..self.rows {
+            match self.format {
+                FileFormat::Csv => self.append_csv_row(row, &mut text),
+                FileFormat::Jsonl => self.append_json_row(row, &mut text),
+            }
+            if text.len() >= CHUNK {
+                cancel.check().map_err(WriteError::Stopped)?;
+                hand_on(&text).map_err(WriteError::Io)?;
+                text.clear();
+            }
+        }
+        if text.is_empty() {
+            return Ok(());
+        }
+        hand_on(&text).map_err(WriteError::Io)
+    }
+
+    fn append_csv_row(&self, row: usize, text: &mut Vec<u8>) {
+        let start = text.len();
+        for (place, column) in self.columns.iter().enumerate() {
+            if place > 0 {
+                text.push(b',');
+            }
+            column.append_csv(row, text);
+        }
+        end_csv_record(start, text);
+    }
+
+    fn append_json_row(&self, row: usize, text: &mut Vec<u8>) {
+        if self.columns.is_empty() {
+            text.push(b'{');
+        }
+        for (key, column) in self.keys.iter().zip(&self.columns) {
+            text.extend_from_slice(key);
+            column.append_json(row, text);
+        }
+        text.extend_from_slice(b"}\n");
+    }
+}
+
+fn end_csv_record(start: usize, out: &mut Vec<u8>) {
+    if out.len() == start {
+        out.extend_from_slice(b"\"\"");
+    }
+    out.push(b'\n');
+}
+
+fn append_csv_field(value: &str, out: &mut Vec<u8>) {
+    let bytes = value.as_bytes();
+    let needs_quotes = bytes.iter().any(|byte| matches!(byte, b',' | b'"' | b'\r' | b'\n'));
+    if !needs_quotes {
+        out.extend_from_slice(bytes);
+        return;
+    }
+    out.push(b'"');
+    let mut rest = bytes;
+    while let Some(quote) = memchr::memchr(b'"', rest) {
+        out.extend_from_slice(&rest[..=quote]);
+        out.push(b'"');
+        rest = &rest[quote + 1..];
+    }
+    out.extend_from_slice(rest);
+    out.push(b'"');
+}
+
+fn append_json_string(value: &str, out: &mut Vec<u8>) {
+    serde_json::to_writer(out, value).expect("a string always has a JSON form, and a Vec takes all bytes");
+}
+
+fn append_integer(value: i64, out: &mut Vec<u8>) {
+    use io::Write as _;
+    write!(out, "{value}").expect("a Vec takes all bytes");
+}
