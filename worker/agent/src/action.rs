@@ -1,0 +1,84 @@
+//! What the agent wants done: imperative, in order, each to be executed by the worker's run loop.
+
+use std::sync::Arc;
+
+use common::ids::{BatchId, LeaseId, OutputId, RunId};
+use common::message::{Input, Publish, Report, Step};
+use common::slice::RunContext;
+use common::time::Time;
+
+/// Something to be done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Make ready for a run's chains and publications.
+    OpenRun(Arc<RunContext>),
+    /// Forget a run; its kept outputs have been dropped with actions of their own.
+    CloseRun {
+        /// The run.
+        run: RunId,
+    },
+    /// Run a chain in a slot. Each op's start and end come back, and at last [`crate::Input::ChainEnded`].
+    StartChain(Chain),
+    /// Let the chain end after the op that runs now; [`crate::Input::ChainTruncated`] comes back unless it has ended.
+    TruncateChain {
+        /// Its lease.
+        lease: LeaseId,
+    },
+    /// Cancel the op that runs and end the chain.
+    StopChain {
+        /// Its lease.
+        lease: LeaseId,
+    },
+    /// Delete a kept output.
+    DropOutput {
+        /// The run it belongs to.
+        run: RunId,
+        /// The output.
+        output: OutputId,
+    },
+    /// Put committed parts in place; [`crate::Input::Published`] or [`crate::Input::PublishFailed`] comes back.
+    Publish(Publish),
+    /// Say this to the coordinator: now, or when the session is resumed. A fresh session begins with nothing to say.
+    Report(Report),
+    /// Send a heartbeat that carries the time, to be echoed.
+    SendHeartbeat {
+        /// Now.
+        sent_at: Time,
+    },
+    /// The connection looks dead: close it and dial again.
+    Reconnect,
+    /// Tell the coordinator that this worker holds nothing, runs nothing and leaves.
+    SayGoodbye,
+    /// End the process.
+    Exit(ExitReason),
+}
+
+/// The ops to run back to back in one slot.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chain {
+    /// The lease it runs under.
+    pub lease: LeaseId,
+    /// The run.
+    pub run: Arc<RunContext>,
+    /// The batch; `None` for an op over the whole run.
+    pub batch: Option<BatchId>,
+    /// The ops, in order; never empty.
+    pub steps: Vec<Step>,
+    /// What the first op works on.
+    pub input: Input,
+    /// The slot, from 0.
+    pub slot: u32,
+}
+
+/// Why the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitReason {
+    /// It was asked to leave, and has.
+    Left,
+    /// It was asked to leave at once, and an op did not stop in time.
+    LeftRunning,
+    /// Its leases are over, and an op has not stopped: only the end of the process stops it for certain.
+    OpDidNotStop,
+    /// Another process of the same name has taken its place.
+    Replaced,
+}

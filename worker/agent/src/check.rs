@@ -1,0 +1,118 @@
+//! The agent's invariants, recomputed from scratch: one id and one sentence each.
+
+use std::collections::BTreeSet;
+
+use crate::agent::Agent;
+use crate::lease::{Course, LeaseState};
+use crate::leaving::Leaving;
+
+/// An invariant that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// The invariant's id.
+    pub invariant: &'static str,
+    /// What it says.
+    pub sentence: &'static str,
+}
+
+/// Checks every invariant.
+pub(crate) fn check(agent: &Agent) -> Result<(), Broken> {
+    if agent.leaving == Leaving::Left {
+        return Ok(());
+    }
+    let checks: [(&'static str, &'static str, bool); 8] = [
+        ("SLOTS", "every slot is free or runs one chain", slots_add_up(agent)),
+        (
+            "PERMITS",
+            "no lease runs without a permit, and none with a permit waits while a slot is free",
+            agent.book.permitted.is_empty() || agent.book.free_slots.is_empty(),
+        ),
+        (
+            "QUEUES",
+            "every lease that waits stands in exactly one queue, once",
+            queues_match(agent),
+        ),
+        (
+            "RUNS",
+            "a lease that is not being stopped belongs to an open run",
+            runs_are_open(agent),
+        ),
+        (
+            "DRAIN",
+            "a worker that leaves holds no lease that has not started, and no chain goes on past its op",
+            drain_is_kept(agent),
+        ),
+        (
+            "LEAVE",
+            "a worker that leaves now stops all of its chains",
+            leave_is_kept(agent),
+        ),
+        ("OUTPUTS", "a kept output belongs to an open run", outputs_belong(agent)),
+        (
+            "ORPHANS",
+            "a chain of an ended session has a time at which the process ends it, and nothing else has",
+            agent.book.orphans.is_empty() == agent.orphans_exit_at.is_none(),
+        ),
+    ];
+    match checks.into_iter().find(|(_, _, holds)| !holds) {
+        Some((invariant, sentence, _)) => Err(Broken { invariant, sentence }),
+        None => Ok(()),
+    }
+}
+
+fn slots_add_up(agent: &Agent) -> bool {
+    let running = agent.book.leases.values().filter_map(|lease| match lease.state {
+        LeaseState::Running { slot, .. } => Some(slot),
+        LeaseState::Waiting | LeaseState::Permitted => None,
+    });
+    let orphans = agent.book.orphans.values().map(|orphan| orphan.slot);
+    let free = agent.book.free_slots.iter().copied();
+    let all: Vec<u32> = running.chain(orphans).chain(free).collect();
+    let distinct: BTreeSet<u32> = all.iter().copied().collect();
+    all.len() == distinct.len() && distinct == (0..agent.config.slots.get()).collect()
+}
+
+fn queues_match(agent: &Agent) -> bool {
+    let book = &agent.book;
+    let in_state = |wanted: LeaseState| {
+        let of_state = book.leases.iter().filter(move |(_, lease)| lease.state == wanted);
+        of_state.map(|(id, _)| *id).collect::<BTreeSet<_>>()
+    };
+    let waiting: Vec<_> = book.waiting.values().flatten().copied().collect();
+    let in_right_run = book.waiting.iter().all(|(run, queue)| {
+        let of_run = |id| book.leases.get(id).is_some_and(|lease| lease.grant.run == *run);
+        !queue.is_empty() && queue.iter().all(of_run)
+    });
+    let once = waiting.len() == in_state(LeaseState::Waiting).len()
+        && book.permitted.len() == in_state(LeaseState::Permitted).len();
+    once && in_right_run
+        && waiting.into_iter().collect::<BTreeSet<_>>() == in_state(LeaseState::Waiting)
+        && book.permitted.iter().copied().collect::<BTreeSet<_>>() == in_state(LeaseState::Permitted)
+}
+
+fn runs_are_open(agent: &Agent) -> bool {
+    agent.book.leases.values().all(|lease| {
+        let stopping = matches!(
+            lease.state,
+            LeaseState::Running {
+                course: Course::Stopping,
+                ..
+            }
+        );
+        stopping || agent.runs.contains_key(&lease.grant.run)
+    })
+}
+
+fn drain_is_kept(agent: &Agent) -> bool {
+    agent.leaving == Leaving::No
+        || (agent.book.not_started().is_empty() && agent.book.running().all(|(_, course)| course != Course::On))
+}
+
+fn leave_is_kept(agent: &Agent) -> bool {
+    let leaves_now = matches!(agent.leaving, Leaving::Now { .. });
+    !leaves_now || agent.book.running().all(|(_, course)| course == Course::Stopping)
+}
+
+fn outputs_belong(agent: &Agent) -> bool {
+    agent.outputs.keys().all(|(run, _)| agent.runs.contains_key(run))
+}

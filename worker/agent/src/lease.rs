@@ -1,0 +1,77 @@
+//! One lease: what was granted, and how far it is.
+
+use std::sync::Arc;
+
+use common::ids::OutputId;
+use common::message::{Grant, Input};
+use common::slice::RunContext;
+
+use crate::action::Chain;
+
+/// A lease that the worker holds.
+#[derive(Clone, Debug)]
+pub(crate) struct Lease {
+    /// What was granted.
+    pub(crate) grant: Grant,
+    /// The run it belongs to.
+    pub(crate) run: Arc<RunContext>,
+    /// How far it is.
+    pub(crate) state: LeaseState,
+}
+
+/// How far a lease is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LeaseState {
+    /// It has no permit: it waits behind leases of its run.
+    Waiting,
+    /// It has a permit, and waits for a slot.
+    Permitted,
+    /// Its chain runs in a slot.
+    Running {
+        /// The slot.
+        slot: u32,
+        /// Whether the chain is to go on.
+        course: Course,
+    },
+}
+
+/// Whether a running chain is to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Course {
+    /// To its end.
+    On,
+    /// To the end of the op that runs.
+    Truncating,
+    /// No further: what it makes is dropped.
+    Stopping,
+}
+
+impl Lease {
+    /// Makes the chain that the executor runs.
+    pub(crate) fn chain(&self, slot: u32) -> Chain {
+        Chain {
+            lease: self.grant.lease,
+            run: Arc::clone(&self.run),
+            batch: self.grant.batch,
+            steps: self.grant.steps.clone(),
+            input: self.grant.input.clone(),
+            slot,
+        }
+    }
+
+    /// Returns the kept output that the chain works on, if it works on one of this worker.
+    pub(crate) fn local_input(&self) -> Option<OutputId> {
+        match &self.grant.input {
+            Input::Local(output) => Some(*output),
+            Input::Slice(_) | Input::Remote(_) | Input::Committed => None,
+        }
+    }
+
+    /// Tells whether the lease counts against the caps.
+    pub(crate) fn holds_permit(&self) -> bool {
+        match self.state {
+            LeaseState::Waiting => false,
+            LeaseState::Permitted | LeaseState::Running { .. } => true,
+        }
+    }
+}

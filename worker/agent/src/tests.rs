@@ -1,0 +1,7 @@
+//! Scenarios: input -> exact list of actions, with the invariants recomputed after every step.
+
+mod draining;
+mod expiry;
+mod leases;
+mod properties;
+mod scenario;
