@@ -12,7 +12,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
-use crate::ids::{Attempt, BatchId, LeaseId, OpId, OutputId, RunId};
+use crate::ids::{Attempt, BatchId, LeaseId, OpId, OutputId, RunId, SessionId};
 use crate::part::Part;
 use crate::slice::{RunContext, Slice};
 use crate::time::Time;
@@ -104,6 +104,8 @@ pub struct RemoteOutput {
     pub output: OutputId,
     /// Where the other worker's exchange listens, as an URL.
     pub address: String,
+    /// The session that holds it.
+    pub holder: SessionId,
     /// An unguessable value, bound to the lease; filled in by the coordinator's edge, empty inside the pure core.
     pub ticket: Vec<u8>,
 }

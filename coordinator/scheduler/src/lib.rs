@@ -9,13 +9,30 @@
 //! Nothing with an effect that must survive is commanded before its [`Record`] is durable: the scheduler asks for the
 //! record ([`Command::Append`]), goes on, and commands the effect when [`Event::DurableUpTo`] has come back.
 
+mod admission;
+mod batch;
+mod check;
 mod command;
 mod config;
+mod durability;
 mod event;
+mod grant;
+mod handlers;
+mod intervals;
+mod lease;
+mod limits;
+mod publication;
+mod ready_queue;
 mod record;
+mod retry;
+mod run;
 mod scheduler;
+mod summary;
+mod timers;
 mod view;
+mod worker;
 
+pub use check::Violation;
 pub use command::{Command, EndReason};
 pub use config::Config;
 pub use event::{Event, NewRun, NewSession, SourceEnd};

@@ -1,63 +1,173 @@
-//! The state machine's three doors: `handle`, `next_command`, `next_timeout`.
+//! The state machine's doors: `handle`, `next_command`, `next_timeout`, and what can be asked of it.
 
-use common::ids::RunId;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::num::NonZeroU32;
+
+use common::ids::{BatchId, LeaseId, RunId, SessionId};
+use common::message::ToWorker;
+use common::state::RunState;
 use common::summary::RunSummary;
 use common::time::Time;
 
-use crate::{BatchView, Command, Config, Event, WorkerView};
+use crate::durability::{AfterDurable, Waiting};
+use crate::lease::Lease;
+use crate::publication::Publication;
+use crate::run::{Run, RunPhase};
+use crate::timers::Timers;
+use crate::view::{self, BatchView, WorkerView};
+use crate::worker::Session;
+use crate::{Command, Config, Event, Record};
 
-/// The scheduler.
+/// The scheduler: all runs, batches, leases and sessions of a coordinator.
 #[derive(Debug)]
 pub struct Scheduler {
-    config: Config,
+    pub(crate) config: Config,
+    pub(crate) runs: BTreeMap<RunId, Run>,
+    pub(crate) sessions: BTreeMap<SessionId, Session>,
+    pub(crate) leases: BTreeMap<LeaseId, Lease>,
+    /// Permits in use over all runs: units of the coordinator's cap.
+    pub(crate) units: u32,
+    /// The runs in the order in which they are served: priority, then who has the fewest permits, then age.
+    pub(crate) turns: BTreeSet<(Reverse<i32>, u32, RunId)>,
+    /// Sessions with free slots, by how many; the earliest session last among equals.
+    pub(crate) idle: BTreeSet<(u32, Reverse<SessionId>)>,
+    /// The slots of all live sessions together.
+    pub(crate) live_slots: u64,
+    /// Committed parts that are not in place yet, by the lease they were committed under.
+    pub(crate) publications: BTreeMap<LeaseId, Publication>,
+    pub(crate) timers: Timers,
+    pub(crate) waiting: Waiting,
+    pub(crate) last_lease: u64,
+    commands: VecDeque<Command>,
 }
 
 impl Scheduler {
     /// Makes a scheduler that knows no run and no worker.
     pub fn new(config: Config) -> Scheduler {
-        Scheduler { config }
+        Scheduler {
+            config,
+            runs: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            leases: BTreeMap::new(),
+            units: 0,
+            turns: BTreeSet::new(),
+            idle: BTreeSet::new(),
+            live_slots: 0,
+            publications: BTreeMap::new(),
+            timers: Timers::default(),
+            waiting: Waiting::default(),
+            last_lease: 0,
+            commands: VecDeque::new(),
+        }
     }
 
     /// Takes an event; what is to be done about it comes out of [`Scheduler::next_command`].
     pub fn handle(&mut self, event: Event, now: Time) {
-        let _ = (event, now, &self.config);
+        match event {
+            Event::RunSubmitted(new) => self.on_run_submitted(*new, now),
+            Event::RunCancelled { run } => self.on_run_cancelled(run, now),
+            Event::SlicesFound {
+                run,
+                slices,
+                bytes_sharded,
+                end,
+            } => {
+                self.on_slices_found(run, slices, bytes_sharded, end, now);
+            }
+            Event::SourceFailed { run, failure } => self.on_source_failed(run, failure, now),
+            Event::SessionOpened(new) => self.on_session_opened(*new, now),
+            Event::SessionDisconnected { session } => self.on_session_disconnected(session, now),
+            Event::SessionResumed { session } => self.on_session_resumed(session, now),
+            Event::SessionHeard { session } => self.on_session_heard(session, now),
+            Event::SessionClosed { session } => self.on_session_closed(session, now),
+            Event::DrainRequested { session } => self.on_drain_requested(session),
+            Event::Reported { session, report } => self.on_reported(session, report, now),
+            Event::GlobalCapChanged { cap } => self.on_global_cap_changed(cap),
+            Event::DurableUpTo { sequence } => {
+                while let Some(effect) = self.waiting.pop_durable(sequence) {
+                    self.on_durable(effect, now);
+                }
+            }
+            Event::TimeoutReached => {}
+        }
+        while let Some(timer) = self.timers.pop_due(now) {
+            self.on_timer(timer, now);
+        }
+        self.grant_what_fits(now);
     }
 
     /// Returns the next thing to be done, in order.
     pub fn next_command(&mut self) -> Option<Command> {
-        None
+        self.commands.pop_front()
     }
 
     /// Returns when [`Event::TimeoutReached`] is wanted at the latest.
     pub fn next_timeout(&self) -> Option<Time> {
-        None
+        self.timers.next()
     }
 
     /// Returns what can be said of a run that has not ended.
     pub fn summary(&self, run: RunId) -> Option<RunSummary> {
-        let _ = run;
-        None
+        self.runs.get(&run).map(|run| self.summarize(run))
     }
 
     /// Returns the runs that have not ended, oldest first.
     pub fn runs(&self) -> impl Iterator<Item = RunId> + '_ {
-        std::iter::empty()
+        self.runs.keys().copied()
+    }
+
+    /// Returns the state that a run will end in, once that is decided: its output is being put in place.
+    pub fn outcome(&self, run: RunId) -> Option<RunState> {
+        let run = self.runs.get(&run)?;
+        match run.phase {
+            RunPhase::Finishing(ending) => Some(run.final_state(ending)),
+            RunPhase::Accepting
+            | RunPhase::Active
+            | RunPhase::Draining(_)
+            | RunPhase::Stopping(_)
+            | RunPhase::Ending => None,
+        }
     }
 
     /// Returns the batches of a run that are in flight, committing or failed, in order.
     pub fn batches(&self, run: RunId) -> impl Iterator<Item = BatchView> + '_ {
-        let _ = run;
-        std::iter::empty()
+        self.runs.get(&run).into_iter().flat_map(|run| view::batches(run, self))
     }
 
     /// Tells whether a batch of a run is committed.
-    pub fn is_committed(&self, run: RunId, batch: common::ids::BatchId) -> bool {
-        let _ = (run, batch);
-        false
+    pub fn is_committed(&self, run: RunId, batch: BatchId) -> bool {
+        self.runs
+            .get(&run)
+            .is_some_and(|run| run.committed.contains(batch.index))
     }
 
     /// Returns the sessions, oldest first.
     pub fn workers(&self) -> impl Iterator<Item = WorkerView> + '_ {
-        std::iter::empty()
+        self.sessions.values().map(Session::view)
+    }
+
+    pub(crate) fn command(&mut self, command: Command) {
+        self.commands.push_back(command);
+    }
+
+    pub(crate) fn send(&mut self, session: SessionId, message: ToWorker) {
+        self.command(Command::Send { session, message });
+    }
+
+    /// Appends a record that nothing waits for.
+    pub(crate) fn append(&mut self, record: Record) {
+        let sequence = self.waiting.next_sequence();
+        self.command(Command::Append { sequence, record });
+    }
+
+    /// Appends a record, and lets an effect wait until it is durable.
+    pub(crate) fn append_then(&mut self, record: Record, effect: AfterDurable) {
+        self.append(record);
+        self.waiting.after_last(effect);
+    }
+
+    fn on_global_cap_changed(&mut self, cap: Option<NonZeroU32>) {
+        self.config.global_cap = cap;
     }
 }

@@ -8,6 +8,10 @@ use common::slice::Slice;
 use common::state::BatchState;
 use common::time::Time;
 
+use crate::batch::{Batch, BatchPhase, Place};
+use crate::run::Run;
+use crate::scheduler::Scheduler;
+
 /// A batch that is in flight, committing or failed. Batches that are done are known by their ids alone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BatchView {
@@ -57,4 +61,57 @@ pub enum WorkerState {
     Draining,
     /// Fenced: it commits nothing, and its units are freed when its leases are certainly over.
     Fenced,
+}
+
+/// Lists the batches of a run that are known one by one.
+pub(crate) fn batches<'a>(run: &'a Run, scheduler: &'a Scheduler) -> impl Iterator<Item = BatchView> + 'a {
+    let mut open: Vec<BatchView> = run.batches.values().map(|batch| open_batch(batch, scheduler)).collect();
+    open.extend(run.failed.iter().map(|(id, failed)| BatchView {
+        id: *id,
+        state: BatchState::Failed,
+        op: Some(failed.op),
+        attempt: failed.attempt,
+        slice: Some(failed.slice.clone()),
+        worker: None,
+        failure: Some(failed.failure.clone()),
+    }));
+    open.sort_by_key(|view| view.id);
+    open.into_iter()
+}
+
+fn open_batch(batch: &Batch, scheduler: &Scheduler) -> BatchView {
+    let (state, step, session) = match batch.phase {
+        BatchPhase::Ready => (BatchState::Waiting, None, parked_at(batch)),
+        BatchPhase::Backoff { .. } => (BatchState::Backoff, None, parked_at(batch)),
+        BatchPhase::Committing { session, .. } => (BatchState::Committing, None, Some(session)),
+        BatchPhase::Publishing => (BatchState::Committing, None, None),
+        BatchPhase::Leased(lease) => {
+            let lease = scheduler.leases.get(&lease);
+            let step = lease.and_then(|lease| lease.running.map(|running| running.step).or_else(|| lease.next_step()));
+            (BatchState::Leased, step, lease.map(|lease| lease.session))
+        }
+    };
+    let op = batch
+        .phase
+        .is_in_flight()
+        .then(|| step.map_or_else(|| batch.next_op(), |step| step.op));
+    let next = |op: OpId| batch.next_attempt(op);
+    BatchView {
+        id: batch.id,
+        state,
+        op,
+        attempt: step.map(|step| step.attempt).or(op.map(next)).unwrap_or(Attempt::FIRST),
+        slice: Some(batch.slice.clone()),
+        worker: session
+            .and_then(|id| scheduler.sessions.get(&id))
+            .map(|session| session.worker.clone()),
+        failure: batch.failure.clone(),
+    }
+}
+
+fn parked_at(batch: &Batch) -> Option<SessionId> {
+    match batch.place {
+        Place::Source => None,
+        Place::Parked { session, .. } => Some(session),
+    }
 }

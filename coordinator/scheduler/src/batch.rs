@@ -1,0 +1,167 @@
+//! A batch between its begin and its end: where its data is, what it is waiting for, what its ops did.
+//!
+//! A batch is born when it is admitted and forgotten when it is done, so that the scheduler's memory follows what is
+//! in flight. Where it goes on is never stored: it follows from where its data lies ([`Place`]).
+
+use common::counts::RowCounts;
+use common::failure::Failure;
+use common::ids::{Attempt, BatchId, LeaseId, OpId, OutputId, SessionId};
+use common::message::OpDone;
+use common::part::Part;
+use common::slice::Slice;
+use common::time::Time;
+
+/// A batch that was begun.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    pub(crate) id: BatchId,
+    pub(crate) slice: Slice,
+    pub(crate) place: Place,
+    pub(crate) phase: BatchPhase,
+    /// What it is charged against the bytes in flight.
+    pub(crate) charged: u64,
+    /// Per op: attempts begun, failures that count, and what the last good attempt did.
+    pub(crate) ops: Vec<OpProgress>,
+    /// Since when it could go on.
+    pub(crate) ready_since: Time,
+    /// How many worker processes were lost while they ran it.
+    pub(crate) crashes: u32,
+    /// Its last failure.
+    pub(crate) failure: Option<Failure>,
+    /// Where its rows went, once it is prepared.
+    pub(crate) rows: RowCounts,
+    /// What is to be put in place once its commit is durable.
+    pub(crate) to_publish: Vec<Part>,
+}
+
+/// How far one op has come on a batch.
+#[derive(Debug, Default)]
+pub(crate) struct OpProgress {
+    /// Attempts begun.
+    pub(crate) attempts: u32,
+    /// Attempts that failed by themselves: the retry budget counts these.
+    pub(crate) failures: u32,
+    /// What the last good attempt did, if the batch's data is behind it.
+    pub(crate) done: Option<OpDone>,
+}
+
+/// Where a batch's data lies when no lease works on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In the source: the chain begins anew.
+    Source,
+    /// Parked on a worker: the chain goes on behind the op that made it.
+    Parked { session: SessionId, output: OutputId },
+}
+
+/// What a batch is waiting for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BatchPhase {
+    /// A slot.
+    Ready,
+    /// The worker that holds its lease.
+    Leased(LeaseId),
+    /// The end of a wait after a failure.
+    Backoff { until: Time },
+    /// Its commit to become durable.
+    Committing { lease: LeaseId, session: SessionId },
+    /// A worker to put its parts in place.
+    Publishing,
+}
+
+impl BatchPhase {
+    /// Tells whether the batch's data is in the cluster's memory.
+    pub(crate) fn is_in_flight(self) -> bool {
+        match self {
+            BatchPhase::Ready | BatchPhase::Leased(_) | BatchPhase::Backoff { .. } => true,
+            BatchPhase::Committing { .. } | BatchPhase::Publishing => false,
+        }
+    }
+}
+
+impl Batch {
+    /// Begins a batch.
+    pub(crate) fn new(id: BatchId, slice: Slice, ops: usize, now: Time) -> Batch {
+        let charged = slice.bytes();
+        Batch {
+            id,
+            slice,
+            place: Place::Source,
+            phase: BatchPhase::Ready,
+            charged,
+            ops: (0..ops).map(|_| OpProgress::default()).collect(),
+            ready_since: now,
+            crashes: 0,
+            failure: None,
+            rows: RowCounts::default(),
+            to_publish: Vec::new(),
+        }
+    }
+
+    /// Returns the op that the batch goes on with.
+    pub(crate) fn next_op(&self) -> OpId {
+        match &self.place {
+            Place::Source => OpId::EXTRACT,
+            Place::Parked { output, .. } => OpId(output.op.0 + 1),
+        }
+    }
+
+    /// Returns the number that the next attempt at an op will have.
+    pub(crate) fn next_attempt(&self, op: OpId) -> Attempt {
+        Attempt(self.ops[op.index()].attempts + 1)
+    }
+
+    /// Forgets what was done behind the place where the batch's data lies now.
+    pub(crate) fn forget_what_is_redone(&mut self) {
+        let next = self.next_op().index();
+        for progress in &mut self.ops[next..] {
+            progress.done = None;
+        }
+    }
+
+    /// Returns where the rows of a batch that came through the whole chain went.
+    pub(crate) fn rows_when_committed(&self) -> RowCounts {
+        let passed = self.rows_so_far();
+        RowCounts {
+            loaded: passed.failed,
+            failed: 0,
+            ..passed
+        }
+    }
+
+    /// Returns where the rows of a batch that is given up now went: what no op dropped has failed.
+    pub(crate) fn rows_when_given_up(&self) -> RowCounts {
+        if self.ops[0].done.is_none() {
+            let rows = self.slice.rows().unwrap_or(0);
+            return RowCounts {
+                read: rows,
+                failed: rows,
+                ..RowCounts::default()
+            };
+        }
+        self.rows_so_far()
+    }
+
+    /// Counts the rows read, filtered and rejected so far; all others stand under `failed`.
+    fn rows_so_far(&self) -> RowCounts {
+        let mut rows = RowCounts::default();
+        for (place, done) in self.ops.iter().map_while(|progress| progress.done.as_ref()).enumerate() {
+            if place == 0 {
+                rows.read = done.rows_in;
+            }
+            rows.rejected += done.rows_rejected;
+            rows.filtered += done.rows_in.saturating_sub(done.rows_out + done.rows_rejected);
+        }
+        rows.failed = rows.read.saturating_sub(rows.filtered + rows.rejected);
+        rows
+    }
+
+    /// Takes what the batch's sinks staged, in the order of the chain.
+    pub(crate) fn take_parts(&mut self) -> Vec<Part> {
+        self.ops
+            .iter_mut()
+            .filter_map(|progress| progress.done.as_mut())
+            .flat_map(|done| done.parts.drain(..))
+            .collect()
+    }
+}

@@ -1,0 +1,188 @@
+//! The invariants, recomputed from scratch: what the counts say must be what the entities are.
+//!
+//! Run after every step of every test. Each has an id and one sentence; the ids are those of the reliability notes.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::batch::{BatchPhase, Place};
+use crate::lease::{Permit, Standing};
+use crate::run::Run;
+use crate::scheduler::Scheduler;
+
+/// An invariant that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Its id.
+    pub invariant: &'static str,
+    /// What was found.
+    pub found: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.invariant, self.found)
+    }
+}
+
+impl Scheduler {
+    /// Recomputes every invariant, and returns those that do not hold.
+    pub fn check(&self) -> Vec<Violation> {
+        let mut found = Vec::new();
+        let mut require = |holds: bool, invariant: &'static str, text: &dyn Fn() -> String| {
+            if !holds {
+                found.push(Violation {
+                    invariant,
+                    found: text(),
+                });
+            }
+        };
+        self.check_permits(&mut require);
+        self.check_leases(&mut require);
+        for run in self.runs.values() {
+            self.check_run(run, &mut require);
+        }
+        found
+    }
+
+    /// CAP: permits are counted once against every cap, and no worker holds more than it has slots.
+    fn check_permits(&self, require: &mut impl FnMut(bool, &'static str, &dyn Fn() -> String)) {
+        let held = || self.leases.values().filter(|lease| lease.permit == Permit::Held);
+        let all = held().count() as u32;
+        require(all == self.units, "CAP", &|| {
+            format!("{all} permits are held, {} are counted", self.units)
+        });
+        let mut by_session = BTreeMap::new();
+        let mut by_run = BTreeMap::new();
+        for lease in held() {
+            *by_session.entry(lease.session).or_insert(0_u32) += 1;
+            *by_run.entry(lease.run).or_insert(0_u32) += 1;
+        }
+        for (id, session) in &self.sessions {
+            let held = by_session.get(id).copied().unwrap_or(0);
+            require(held == session.busy, "CAP", &|| {
+                format!("{id} holds {held} permits, {} are counted", session.busy)
+            });
+            require(held <= session.slots.get(), "CAP", &|| {
+                format!("{id} holds {held} permits in {} slots", session.slots)
+            });
+        }
+        for (id, run) in &self.runs {
+            let held = by_run.get(id).copied().unwrap_or(0);
+            require(held == run.units, "CAP", &|| {
+                format!("{id} holds {held} permits, {} are counted", run.units)
+            });
+            let within = run.job.schedule.max_concurrent.is_none_or(|cap| held <= cap.get());
+            require(within, "CAP", &|| format!("{id} holds {held} permits, above its cap"));
+        }
+        let live: u64 = self
+            .sessions
+            .values()
+            .map(|session| u64::from(session.live_slots()))
+            .sum();
+        require(live == self.live_slots, "CAP", &|| {
+            format!("{live} slots are live, {} are counted", self.live_slots)
+        });
+    }
+
+    /// FENCE: a lease that counts is the one that its batch names; SINGLE WRITER: no two that count share a batch.
+    fn check_leases(&self, require: &mut impl FnMut(bool, &'static str, &dyn Fn() -> String)) {
+        for lease in self.leases.values() {
+            let session = self.sessions.get(&lease.session);
+            let known = session.is_some_and(|session| session.leases.contains(&lease.id));
+            require(known, "FENCE", &|| {
+                format!("{} is not among the leases of {}", lease.id, lease.session)
+            });
+            let Some(batch) = lease.batch else { continue };
+            let phase = self
+                .runs
+                .get(&lease.run)
+                .and_then(|run| run.batches.get(&batch))
+                .map(|batch| batch.phase);
+            let is_the_one = phase == Some(BatchPhase::Leased(lease.id));
+            let counts = lease.standing == Standing::Valid;
+            require(is_the_one == counts, "FENCE", &|| {
+                format!("{} counts: {counts}, its batch is {phase:?}", lease.id)
+            });
+        }
+    }
+
+    fn check_run(&self, run: &Run, require: &mut impl FnMut(bool, &'static str, &dyn Fn() -> String)) {
+        let id = run.id;
+        let in_flight = run.batches.values().filter(|batch| batch.phase.is_in_flight());
+        let count = in_flight.clone().count() as u64;
+        let bytes: u64 = in_flight.map(|batch| batch.charged).sum();
+        let gauges = &run.gauges;
+        require(count == gauges.in_flight.now, "WINDOW", &|| {
+            format!(
+                "{id} has {count} batches in flight, {} are counted",
+                gauges.in_flight.now
+            )
+        });
+        require(bytes == gauges.bytes.now, "WINDOW", &|| {
+            format!("{id} has {bytes} bytes in flight, {} are counted", gauges.bytes.now)
+        });
+        let running = self
+            .leases
+            .values()
+            .filter(|lease| lease.run == id && lease.running.is_some())
+            .count() as u64;
+        require(running == gauges.running.now, "CAP", &|| {
+            format!("{id} runs {running} tasks, {} are counted", gauges.running.now)
+        });
+        require(running <= u64::from(run.units), "CAP", &|| {
+            format!("{id} runs {running} tasks with {} permits", run.units)
+        });
+        for op in run.job.op_ids() {
+            let held = self
+                .leases
+                .values()
+                .filter(|lease| lease.run == id && lease.limited_op == Some(op))
+                .count() as u32;
+            let counted = run.op_units[op.index()];
+            require(held == counted, "CAP", &|| {
+                format!("{id} op {} holds {held} units, {counted} are counted", op.0)
+            });
+            let within = run.job.op(op).max_concurrent.is_none_or(|limit| held <= limit.get());
+            require(within, "CAP", &|| {
+                format!("{id} op {} holds {held} units, above its limit", op.0)
+            });
+        }
+        let ready = run.batches.values().filter(|batch| batch.phase == BatchPhase::Ready);
+        let queued = ready
+            .clone()
+            .filter(|batch| run.ready.waiting_for(batch.next_op()).contains(&batch.id))
+            .count();
+        require(
+            queued == ready.clone().count() && queued == run.ready.len(),
+            "LIVENESS",
+            &|| {
+                format!(
+                    "{id} has {} waiting batches, {queued} of them and {} in all queued",
+                    ready.clone().count(),
+                    run.ready.len()
+                )
+            },
+        );
+        for batch in run.batches.values() {
+            let is_committed = run.committed.contains(batch.id.index);
+            require(!(batch.phase.is_in_flight() && is_committed), "COMMIT-ONCE", &|| {
+                format!("{id} batch {} is in flight and committed", batch.id)
+            });
+            if let Place::Parked { session, .. } = &batch.place
+                && batch.phase == BatchPhase::Ready
+            {
+                let known = self
+                    .sessions
+                    .get(session)
+                    .is_some_and(|holder| holder.parked.contains(&(id, batch.id)));
+                require(known, "LIVENESS", &|| {
+                    format!("{id} batch {} lies on {session}, which does not know", batch.id)
+                });
+            }
+        }
+        require(run.failure.is_some() || run.failed.is_empty(), "ACCOUNT", &|| {
+            format!("{id} has failed batches and no failure")
+        });
+    }
+}

@@ -1,0 +1,47 @@
+//! What waits for the journal: effects that may not happen before their record is durable.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use common::ids::{BatchId, OpId, RunId, SessionId};
+use common::summary::RunSummary;
+
+use crate::record::RecordSequence;
+
+/// What happens when a record is durable.
+#[derive(Debug)]
+pub(crate) enum AfterDurable {
+    RunAccepted(RunId),
+    SessionOpened(SessionId),
+    BatchCommitted(RunId, BatchId),
+    RunOpCommitted(RunId, OpId),
+    RunEnded(Arc<RunSummary>),
+}
+
+/// The effects that wait, in the order of their records.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    last: RecordSequence,
+    effects: VecDeque<(RecordSequence, AfterDurable)>,
+}
+
+impl Waiting {
+    /// Numbers the next record.
+    pub(crate) fn next_sequence(&mut self) -> RecordSequence {
+        self.last = RecordSequence(self.last.0 + 1);
+        self.last
+    }
+
+    /// Lets an effect wait for the record that was numbered last.
+    pub(crate) fn after_last(&mut self, effect: AfterDurable) {
+        self.effects.push_back((self.last, effect));
+    }
+
+    /// Takes the next effect whose record is among those up to `sequence`.
+    pub(crate) fn pop_durable(&mut self, sequence: RecordSequence) -> Option<AfterDurable> {
+        match self.effects.front() {
+            Some((waits_for, _)) if *waits_for <= sequence => self.effects.pop_front().map(|(_, effect)| effect),
+            Some(_) | None => None,
+        }
+    }
+}

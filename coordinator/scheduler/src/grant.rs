@@ -1,0 +1,335 @@
+//! Granting: which task gets the next free slot, on which worker, and how far its lease reaches.
+//!
+//! Runs take turns (priority, then fewest permits, then age); within a run the highest-ranked op that has a batch
+//! waiting wins, and beginning a batch is ranked as its first op but needs admission too. Every pass grants one
+//! lease to the best task that fits anywhere, until nothing fits; so when a slot is granted, no eligible task of
+//! higher priority is left.
+//!
+//! Known weakness: placing a task looks for the worker with the most free slots and nothing else; it knows no racks.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use common::ids::{BatchId, LeaseId, OpId, RunId, SessionId};
+use common::job::Job;
+use common::message::{Grant, Input, RemoteOutput, Start, Step, ToWorker};
+use common::time::Time;
+
+use crate::Command;
+use crate::admission::may_begin;
+use crate::batch::{Batch, BatchPhase, Place};
+use crate::lease::{Lease, Permit, Standing, Truncation};
+use crate::run::{FinishPhase, Run, RunPhase, Sharding};
+use crate::scheduler::Scheduler;
+use crate::worker::Session;
+
+/// A task that can be granted now, and where.
+#[derive(Clone, Copy, Debug)]
+struct Choice {
+    run: RunId,
+    work: Work,
+    session: SessionId,
+}
+
+/// What a lease would work on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Work {
+    /// Begin the next batch.
+    Begin,
+    /// Go on with a batch.
+    Continue(BatchId),
+    /// Run an op over the whole run.
+    Finish(OpId),
+}
+
+impl Scheduler {
+    /// Grants leases until no task fits anywhere.
+    pub(crate) fn grant_what_fits(&mut self, now: Time) {
+        while let Some(choice) = self.best_choice() {
+            self.grant(choice, now);
+        }
+        self.make_room_for_higher_priority();
+        self.leave_drained_sessions();
+    }
+
+    fn best_choice(&self) -> Option<Choice> {
+        if self.idle.is_empty() || !self.has_global_room() {
+            return None;
+        }
+        self.turns.iter().find_map(|(_, _, id)| {
+            let run = self.runs.get(id)?;
+            if self.has_run_room(run) {
+                self.best_in_run(run)
+            } else {
+                None
+            }
+        })
+    }
+
+    fn best_in_run(&self, run: &Run) -> Option<Choice> {
+        let choice = |work, session| Choice {
+            run: run.id,
+            work,
+            session,
+        };
+        for finish in &run.finish {
+            if finish.phase == FinishPhase::Ready
+                && let Some(session) = self.place(run, finish.op, None)
+            {
+                return Some(choice(Work::Finish(finish.op), session));
+            }
+        }
+        for &op in run.ready.ranks() {
+            if !self.has_op_room(run, op) {
+                continue;
+            }
+            for &id in run.ready.waiting_for(op) {
+                let batch = &run.batches[&id];
+                if let Some(session) = self.place(run, op, Some(batch)) {
+                    return Some(choice(Work::Continue(id), session));
+                }
+            }
+            if op == OpId::EXTRACT
+                && may_begin(run, self.cap_in_force(run)).is_ok()
+                && let Some(session) = self.place(run, op, None)
+            {
+                return Some(choice(Work::Begin, session));
+            }
+        }
+        None
+    }
+
+    /// Finds a worker for an op: the one that holds the data if it has a free slot, else the one with the most.
+    fn place(&self, run: &Run, op: OpId, batch: Option<&Batch>) -> Option<SessionId> {
+        let kind = run.job.op(op).kind.name();
+        let can_take = |session: &&Session| session.free_slots() > 0 && session.ops.contains(kind);
+        if let Some(Batch {
+            place: Place::Parked { session, .. },
+            ..
+        }) = batch
+        {
+            let holder = self.sessions.get(session).filter(|holder| holder.is_connected())?;
+            if can_take(&holder) {
+                return Some(holder.id);
+            }
+            if holder.exchange_address.is_empty() {
+                return None;
+            }
+        }
+        self.idle
+            .iter()
+            .rev()
+            .filter_map(|(_, Reverse(id))| self.sessions.get(id))
+            .find(can_take)
+            .map(|idle| idle.id)
+    }
+
+    fn grant(&mut self, choice: Choice, now: Time) {
+        let batch = match choice.work {
+            Work::Begin => self.begin_batch(choice.run, now),
+            Work::Continue(batch) => Some(batch),
+            Work::Finish(_) => None,
+        };
+        self.last_lease += 1;
+        let id = LeaseId {
+            generation: self.config.generation,
+            sequence: self.last_lease,
+        };
+        let (steps, input, queued) = match (choice.work, batch) {
+            (Work::Finish(op), _) => self.lease_finish_op(choice.run, op, id),
+            (Work::Begin | Work::Continue(_), Some(batch)) => self.lease_batch(choice, batch, id),
+            (Work::Begin | Work::Continue(_), None) => return,
+        };
+        let first = steps[0].op;
+        let Some(run) = self.runs.get_mut(&choice.run) else {
+            return;
+        };
+        let limited_op = run.job.op(first).has_own_limit().then_some(first);
+        if limited_op.is_some() {
+            run.op_units[first.index()] += 1;
+        }
+        self.open_run_at(choice.run, choice.session);
+        let lease = Lease {
+            id,
+            run: choice.run,
+            batch,
+            steps: steps.clone(),
+            session: choice.session,
+            permit: Permit::Held,
+            standing: Standing::Valid,
+            started: 0,
+            running: None,
+            truncation: Truncation::None,
+            limited_op,
+            queued,
+            failure: None,
+        };
+        self.leases.insert(id, lease);
+        if let Some(session) = self.sessions.get_mut(&choice.session) {
+            session.leases.insert(id);
+        }
+        self.take_permit(choice.run, choice.session);
+        let grant = Grant {
+            lease: id,
+            run: choice.run,
+            batch,
+            steps,
+            input,
+            start: Start::Now,
+        };
+        self.send(choice.session, ToWorker::Grant(grant));
+    }
+
+    /// Admits the next slice of a run as a batch.
+    fn begin_batch(&mut self, run: RunId, now: Time) -> Option<BatchId> {
+        let run = self.runs.get_mut(&run)?;
+        let slice = run.slices.pop_front()?;
+        let id = BatchId::whole(run.next_index);
+        run.next_index += 1;
+        run.gauges.in_flight.add(1);
+        run.gauges.bytes.add(slice.bytes());
+        run.batches.insert(id, Batch::new(id, slice, run.job.ops.len(), now));
+        run.ready.insert(OpId::EXTRACT, id);
+        let run = run.id;
+        self.ask_for_slices(run);
+        Some(id)
+    }
+
+    /// Marks a batch as leased, and returns the lease's steps, its input, and since when it could go on.
+    fn lease_batch(&mut self, choice: Choice, id: BatchId, lease: LeaseId) -> (Vec<Step>, Input, Time) {
+        let session = &self.sessions[&choice.session];
+        let addresses = |holder: &SessionId| self.sessions[holder].exchange_address.clone();
+        let run = self
+            .runs
+            .get_mut(&choice.run)
+            .expect("a choice names a run that exists");
+        let batch = run.batches.get_mut(&id).expect("a choice names a batch that exists");
+        let first = batch.next_op();
+        run.ready.remove(first, id);
+        batch.phase = BatchPhase::Leased(lease);
+        let input = match &batch.place {
+            Place::Source => Input::Slice(batch.slice.clone()),
+            Place::Parked {
+                session: holder,
+                output,
+            } if *holder == choice.session => Input::Local(*output),
+            Place::Parked {
+                session: holder,
+                output,
+            } => Input::Remote(RemoteOutput {
+                output: *output,
+                address: addresses(holder),
+                holder: *holder,
+                ticket: Vec::new(),
+            }),
+        };
+        let steps = chain(&run.job, first, session)
+            .map(|op| Step {
+                op,
+                attempt: batch.next_attempt(op),
+            })
+            .collect();
+        (steps, input, batch.ready_since)
+    }
+
+    fn lease_finish_op(&mut self, run: RunId, op: OpId, lease: LeaseId) -> (Vec<Step>, Input, Time) {
+        let run = self.runs.get_mut(&run).expect("a choice names a run that exists");
+        let finish = run.finish_op(op).expect("a choice names an op that exists");
+        finish.phase = FinishPhase::Leased(lease);
+        let attempt = common::ids::Attempt(finish.attempts + 1);
+        (vec![Step { op, attempt }], Input::Committed, finish.ready_since)
+    }
+
+    /// Tells a worker of a run before it gets anything of it.
+    pub(crate) fn open_run_at(&mut self, run: RunId, session: SessionId) {
+        let Some(context) = self.runs.get(&run).map(|run| Arc::clone(&run.context)) else {
+            return;
+        };
+        let Some(worker) = self.sessions.get_mut(&session) else {
+            return;
+        };
+        if worker.open_runs.insert(run) {
+            self.send(session, ToWorker::OpenRun(context));
+        }
+    }
+
+    /// Asks for more slices when few are left, one request at a time.
+    pub(crate) fn ask_for_slices(&mut self, run: RunId) {
+        let ahead = self.config.slices_ahead;
+        let Some(run) = self.runs.get_mut(&run) else { return };
+        let few = run.slices.len() < ahead.div_ceil(2) as usize;
+        if run.phase == RunPhase::Active && run.sharding == Sharding::Idle && few {
+            run.sharding = Sharding::Asked;
+            let count = ahead - run.slices.len() as u32;
+            let run = run.id;
+            self.command(Command::FindSlices { run, count });
+        }
+    }
+
+    /// Asks leases of lower-priority runs to end early while a run of higher priority waits for a slot.
+    fn make_room_for_higher_priority(&mut self) {
+        let Some((Reverse(lowest), ..)) = self.turns.last().copied() else {
+            return;
+        };
+        let Some((highest, wanted)) = self.best_waiting_priority() else {
+            return;
+        };
+        if highest <= lowest {
+            return;
+        }
+        let is_lower = |lease: &Lease| {
+            let run = self.runs.get(&lease.run);
+            run.is_some_and(|run| run.job.schedule.priority < highest)
+        };
+        let lower: Vec<&Lease> = self.leases.values().filter(|lease| is_lower(lease)).collect();
+        let ending = lower
+            .iter()
+            .filter(|lease| lease.truncation != Truncation::None || !lease.has_more_steps())
+            .count();
+        let to_ask: Vec<LeaseId> = lower
+            .iter()
+            .rev()
+            .filter(|lease| lease.truncation == Truncation::None && lease.has_more_steps() && lease.batch.is_some())
+            .take(wanted.saturating_sub(ending))
+            .map(|lease| lease.id)
+            .collect();
+        for id in to_ask {
+            self.truncate(id);
+        }
+    }
+
+    /// Returns the highest priority of a run that has tasks waiting and room under its cap, and how many wait.
+    fn best_waiting_priority(&self) -> Option<(i32, usize)> {
+        self.turns.iter().find_map(|(Reverse(priority), _, id)| {
+            let run = self.runs.get(id)?;
+            let can_begin = usize::from(may_begin(run, self.cap_in_force(run)).is_ok());
+            let finishing = run
+                .finish
+                .iter()
+                .filter(|finish| finish.phase == FinishPhase::Ready)
+                .count();
+            let wanted = run.ready.len() + can_begin + finishing;
+            (wanted > 0 && self.has_run_room(run)).then_some((*priority, wanted))
+        })
+    }
+
+    /// Asks a lease to end after the op that runs now.
+    pub(crate) fn truncate(&mut self, id: LeaseId) {
+        if let Some(lease) = self.leases.get_mut(&id) {
+            lease.truncation = Truncation::Asked;
+            let session = lease.session;
+            self.send(session, ToWorker::Truncate { lease: id });
+        }
+    }
+}
+
+/// Returns the ops that a lease beginning with `first` may run back to back: the chain is cut before an op with a
+/// limit of its own, before one of lower priority, and before one that the worker cannot do.
+fn chain(job: &Job, first: OpId, session: &Session) -> impl Iterator<Item = OpId> {
+    std::iter::successors(Some(first), |&op| {
+        let next = job.successor(op)?;
+        let flows_on = job.priority(next) >= job.priority(op);
+        let can_do = session.ops.contains(job.op(next).kind.name());
+        (flows_on && can_do && !job.op(next).has_own_limit()).then_some(next)
+    })
+}

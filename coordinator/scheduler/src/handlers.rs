@@ -1,0 +1,8 @@
+//! What the scheduler does about each kind of event; one file for each thing that events are about.
+
+mod commit;
+mod finish;
+mod report;
+mod run;
+mod session;
+mod timer;

@@ -1,0 +1,254 @@
+//! Batches that end: prepared, committed, done; failed, given up; or back to wait for another lease.
+
+use common::failure::Failure;
+use common::ids::{AttemptId, BatchId, LeaseId, OpId, RunId, SessionId, TaskId};
+use common::job::{OnFailure, OpKind, SingleFile, Sink};
+use common::message::ToWorker;
+use common::part::Part;
+use common::time::Time;
+
+use crate::Record;
+use crate::batch::{BatchPhase, Place};
+use crate::durability::AfterDurable;
+use crate::intervals::Insertion;
+use crate::publication::{Publication, Published};
+use crate::retry::{CRASH_BUDGET, backoff};
+use crate::run::{Ending, FailedBatch, Run, RunPhase};
+use crate::scheduler::Scheduler;
+use crate::timers::Timer;
+
+impl Scheduler {
+    /// Records the commit of a batch that came through the whole chain: its data is out of memory.
+    pub(crate) fn on_batch_prepared(&mut self, run_id: RunId, id: BatchId, lease: LeaseId, session: SessionId) {
+        self.place_batch(run_id, id, Place::Source);
+        let Some(run) = self.runs.get_mut(&run_id) else { return };
+        let Some(batch) = run.batches.get_mut(&id) else { return };
+        let rows = batch.rows_when_committed();
+        let parts = batch.take_parts();
+        batch.phase = BatchPhase::Committing { lease, session };
+        batch.rows = rows;
+        batch.to_publish = parts
+            .iter()
+            .filter(|part| is_published_alone(&run.job.op(part.op).kind))
+            .cloned()
+            .collect();
+        let charged = batch.charged;
+        run.leave_flight(charged);
+        run.gauges.committing.add(1);
+        let record = Record::BatchCommitted {
+            run: run_id,
+            batch: id,
+            lease,
+            rows,
+            parts,
+        };
+        self.append_then(record, AfterDurable::BatchCommitted(run_id, id));
+    }
+
+    /// Counts a batch whose commit is durable, and lets its parts be put in place.
+    pub(crate) fn on_batch_committed(&mut self, run_id: RunId, id: BatchId, now: Time) {
+        let Some(run) = self.runs.get_mut(&run_id) else { return };
+        let Some(batch) = run.batches.get_mut(&id) else { return };
+        let BatchPhase::Committing { lease, session } = batch.phase else {
+            return;
+        };
+        let inserted = run.committed.insert(id.index);
+        debug_assert_eq!(inserted, Insertion::New, "a batch is committed once");
+        run.batch_counts.committed += 1;
+        run.rows += batch.rows;
+        run.first_loaded.get_or_insert(now);
+        let parts: Vec<Part> = std::mem::take(&mut batch.to_publish);
+        if parts.is_empty() {
+            self.on_batch_done(run_id, id, now);
+            return;
+        }
+        batch.phase = BatchPhase::Publishing;
+        self.publish(
+            lease,
+            Publication::new(Published::Batch(run_id, id), parts),
+            Some(session),
+        );
+    }
+
+    /// Forgets a batch whose result is durable and in place.
+    pub(crate) fn on_batch_done(&mut self, run_id: RunId, id: BatchId, now: Time) {
+        let Some(run) = self.runs.get_mut(&run_id) else { return };
+        if run.batches.remove(&id).is_some() {
+            run.gauges.committing.subtract(1);
+        }
+        self.advance(run_id, now);
+    }
+
+    /// Fails the run of a committed batch whose parts cannot be put in place.
+    pub(crate) fn fail_committed_batch(&mut self, run_id: RunId, id: BatchId, failure: &Failure, now: Time) {
+        if let Some(run) = self.runs.get_mut(&run_id) {
+            run.note_failure(failure, None, Some(id));
+        }
+        self.begin_no_more(run_id, RunPhase::Draining(Ending::Failed), now);
+        self.on_batch_done(run_id, id, now);
+    }
+
+    /// Tries a batch again after a failure, or gives it up for good.
+    pub(crate) fn on_batch_failed(&mut self, run_id: RunId, id: BatchId, op: OpId, failure: Failure, now: Time) {
+        let Some(run) = self.runs.get_mut(&run_id) else { return };
+        if let RunPhase::Stopping(_) = run.phase {
+            self.give_up_batch(run_id, id);
+            return;
+        }
+        let retry = run.job.op(op).retry;
+        let seed = run.context.seed;
+        let Some(batch) = run.batches.get_mut(&id) else { return };
+        batch.failure = Some(failure.clone());
+        let attempts = batch.ops[op.index()].attempts;
+        let progress = &mut batch.ops[op.index()];
+        progress.failures += 1;
+        let failures = progress.failures;
+        if !failure.kind.may_be_retried() || failures >= retry.max_attempts.get() {
+            self.fail_batch(run_id, id, op, failure, now);
+            return;
+        }
+        let task = TaskId {
+            run: run_id,
+            op,
+            batch: Some(id),
+        };
+        let attempt = AttemptId {
+            task,
+            attempt: common::ids::Attempt(attempts),
+        };
+        let until = now + backoff(&retry, failures, attempt, seed);
+        batch.phase = BatchPhase::Backoff { until };
+        self.timers.set(until, Timer::BatchBackoff(run_id, id));
+    }
+
+    /// Counts a worker process that was lost while it ran a batch; one that loses too many is given up.
+    pub(crate) fn on_batch_crashed(&mut self, run_id: RunId, id: BatchId, op: OpId, failure: Failure, now: Time) {
+        let Some(batch) = self.runs.get_mut(&run_id).and_then(|run| run.batches.get_mut(&id)) else {
+            return;
+        };
+        batch.crashes += 1;
+        batch.failure = Some(failure.clone());
+        if batch.crashes >= CRASH_BUDGET && batch.phase == BatchPhase::Ready {
+            self.fail_batch(run_id, id, op, failure, now);
+        }
+    }
+
+    /// Fails a batch for good, and lets its run do what its policy says.
+    fn fail_batch(&mut self, run_id: RunId, id: BatchId, op: OpId, failure: Failure, now: Time) {
+        let Some(run) = self.runs.get_mut(&run_id) else { return };
+        let Some(batch) = run.batches.get(&id) else { return };
+        let rows = batch.rows_when_given_up();
+        let failed = FailedBatch {
+            slice: batch.slice.clone(),
+            op,
+            attempt: common::ids::Attempt(batch.ops[op.index()].attempts),
+            failure: failure.clone(),
+        };
+        run.note_failure(&failure, Some(op), Some(id));
+        run.failed.insert(id, failed);
+        run.batch_counts.failed += 1;
+        let policy = run.job.failure.on_failure;
+        self.append(Record::BatchFailed {
+            run: run_id,
+            batch: id,
+            op,
+            failure,
+            rows,
+        });
+        self.forget_batch(run_id, id);
+        match policy {
+            OnFailure::Drain => self.begin_no_more(run_id, RunPhase::Draining(Ending::Failed), now),
+            OnFailure::Cancel => self.stop_run(run_id, Ending::Failed, now),
+            OnFailure::Continue => self.advance(run_id, now),
+        }
+    }
+
+    /// Gives up a batch of a run that was stopped.
+    pub(crate) fn give_up_batch(&mut self, run: RunId, id: BatchId) {
+        self.forget_batch(run, id);
+    }
+
+    /// Takes a batch in flight out of the books; its rows have failed.
+    fn forget_batch(&mut self, run_id: RunId, id: BatchId) {
+        self.place_batch(run_id, id, Place::Source);
+        let Some(run) = self.runs.get_mut(&run_id) else { return };
+        let Some(batch) = run.batches.remove(&id) else { return };
+        if batch.phase == BatchPhase::Ready {
+            run.ready.remove(batch.next_op(), id);
+        }
+        run.rows += batch.rows_when_given_up();
+        run.leave_flight(batch.charged);
+    }
+
+    /// Lets a batch whose lease ended wait for another one, or gives it up if its run was stopped.
+    pub(crate) fn return_batch(&mut self, run_id: RunId, id: BatchId, now: Time) {
+        let Some(run) = self.runs.get_mut(&run_id) else { return };
+        match run.phase {
+            RunPhase::Stopping(_) => self.give_up_batch(run_id, id),
+            RunPhase::Accepting
+            | RunPhase::Active
+            | RunPhase::Draining(_)
+            | RunPhase::Finishing(_)
+            | RunPhase::Ending => run.make_ready(id, now),
+        }
+    }
+
+    /// Moves a batch's data in the books, and lets the worker that held the former copy delete it.
+    pub(crate) fn place_batch(&mut self, run_id: RunId, id: BatchId, place: Place) {
+        let Some(batch) = self.runs.get_mut(&run_id).and_then(|run| run.batches.get_mut(&id)) else {
+            return;
+        };
+        let requeue = batch.phase == BatchPhase::Ready && batch.place != place;
+        let op_before = batch.next_op();
+        let before = std::mem::replace(&mut batch.place, place.clone());
+        let op_after = batch.next_op();
+        if requeue && let Some(run) = self.runs.get_mut(&run_id) {
+            run.ready.remove(op_before, id);
+            run.ready.insert(op_after, id);
+        }
+        if let Place::Parked { session, output } = &before
+            && before != place
+        {
+            if let Some(holder) = self.sessions.get_mut(session) {
+                holder.parked.remove(&(run_id, id));
+            }
+            if self.sessions.contains_key(session) {
+                self.send(
+                    *session,
+                    ToWorker::Discard {
+                        run: run_id,
+                        output: *output,
+                    },
+                );
+            }
+        }
+        if let Place::Parked { session, .. } = &place
+            && let Some(holder) = self.sessions.get_mut(session)
+        {
+            holder.parked.insert((run_id, id));
+        }
+    }
+
+    /// Starts a batch anew whose data was lost with its worker.
+    pub(crate) fn lose_parked(&mut self, run_id: RunId, id: BatchId, session: SessionId) {
+        let Some(batch) = self.runs.get(&run_id).and_then(|run: &Run| run.batches.get(&id)) else {
+            return;
+        };
+        if matches!(batch.place, Place::Parked { session: holder, .. } if holder == session) {
+            self.place_batch(run_id, id, Place::Source);
+        }
+    }
+}
+
+/// Tells whether a sink's parts are put in place one by one, and not joined at the run's end.
+fn is_published_alone(kind: &OpKind) -> bool {
+    match kind {
+        OpKind::Write(Sink::File(file)) => file.single_file == SingleFile::Parts,
+        OpKind::Write(Sink::Log(_) | Sink::Stdout | Sink::Discard)
+        | OpKind::Extract
+        | OpKind::Select(_)
+        | OpKind::Add(_)
+        | OpKind::Filter(_)
+        | OpKind::Noop => false,
+    }
+}

@@ -1,0 +1,183 @@
+//! The end of a run: the ops over the whole run that put its output in place, and the record of its end.
+
+use std::sync::Arc;
+
+use common::failure::Failure;
+use common::ids::{Attempt, AttemptId, LeaseId, OpId, RunId, SessionId, TaskId};
+use common::message::{OpDone, ToWorker};
+use common::summary::RunSummary;
+use common::time::Time;
+
+use crate::durability::AfterDurable;
+use crate::publication::{Publication, Published};
+use crate::retry::backoff;
+use crate::run::{Ending, FinishOp, FinishPhase, RunPhase};
+use crate::scheduler::Scheduler;
+use crate::timers::Timer;
+use crate::{Command, Record};
+
+impl Scheduler {
+    /// Lets the ops over the whole run begin: every batch is done, or given up.
+    pub(crate) fn begin_finish(&mut self, id: RunId, ending: Ending, now: Time) {
+        let nobody = self.live_slots == 0;
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        run.phase = RunPhase::Finishing(ending);
+        let swept_only = ending != Ending::Complete;
+        let began_nothing = run.next_index == 0 && swept_only;
+        if !(began_nothing || swept_only && nobody) {
+            run.finish = run.job.file_sinks().map(|(op, _)| FinishOp::new(op, now)).collect();
+        }
+        self.end_when_finished(id, ending, now);
+    }
+
+    /// Records the end of a run whose output is in place.
+    pub(crate) fn end_when_finished(&mut self, id: RunId, ending: Ending, now: Time) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        if run.finish.iter().any(|finish| finish.phase != FinishPhase::Done) {
+            return;
+        }
+        run.phase = RunPhase::Ending;
+        let state = run.final_state(ending);
+        self.remove_turn(id);
+        let Some(run) = self.runs.get(&id) else { return };
+        let summary = Arc::new(RunSummary {
+            state,
+            ended: Some(now),
+            ..self.summarize(run)
+        });
+        let record = Record::RunEnded {
+            summary: Arc::clone(&summary),
+        };
+        self.append_then(record, AfterDurable::RunEnded(summary));
+    }
+
+    /// Forgets a run whose end is durable.
+    pub(crate) fn on_run_ended(&mut self, summary: Arc<RunSummary>) {
+        let id = summary.run;
+        self.runs.remove(&id);
+        let told: Vec<_> = self
+            .sessions
+            .values()
+            .filter(|session| session.open_runs.contains(&id))
+            .collect();
+        let told: Vec<_> = told.iter().map(|session| session.id).collect();
+        for session in told {
+            self.send(session, ToWorker::CloseRun { run: id });
+            if let Some(session) = self.sessions.get_mut(&session) {
+                session.open_runs.remove(&id);
+                session.parked.retain(|(run, _)| *run != id);
+            }
+        }
+        self.command(Command::RunEnded { summary });
+    }
+
+    /// Keeps what an op over the whole run staged.
+    pub(crate) fn on_finish_op_done(&mut self, run: RunId, op: OpId, done: OpDone) {
+        if let Some(finish) = self.runs.get_mut(&run).and_then(|run| run.finish_op(op)) {
+            finish.parts = done.parts;
+        }
+    }
+
+    /// Records the commit of an op over the whole run.
+    pub(crate) fn on_finish_op_prepared(&mut self, run: RunId, op: OpId, lease: LeaseId, session: SessionId) {
+        let Some(finish) = self.runs.get_mut(&run).and_then(|run| run.finish_op(op)) else {
+            return;
+        };
+        finish.phase = FinishPhase::Committing { lease, session };
+        let record = Record::RunOpCommitted {
+            run,
+            op,
+            lease,
+            parts: finish.parts.clone(),
+        };
+        self.append_then(record, AfterDurable::RunOpCommitted(run, op));
+    }
+
+    /// Lets a worker put in place what an op over the whole run made.
+    pub(crate) fn on_finish_op_committed(&mut self, run: RunId, op: OpId, now: Time) {
+        let Some(finish) = self.runs.get_mut(&run).and_then(|run| run.finish_op(op)) else {
+            return;
+        };
+        let FinishPhase::Committing { lease, session } = finish.phase else {
+            return;
+        };
+        if finish.parts.is_empty() {
+            self.on_finish_op_over(run, op, now);
+            return;
+        }
+        finish.phase = FinishPhase::Publishing;
+        let parts = finish.parts.clone();
+        self.publish(lease, Publication::new(Published::Op(run, op), parts), Some(session));
+    }
+
+    /// Notes that an op over the whole run is done for good.
+    pub(crate) fn on_finish_op_over(&mut self, id: RunId, op: OpId, now: Time) {
+        let Some(finish) = self.runs.get_mut(&id).and_then(|run| run.finish_op(op)) else {
+            return;
+        };
+        finish.phase = FinishPhase::Done;
+        self.advance(id, now);
+    }
+
+    /// Tries an op over the whole run again, or fails the run.
+    pub(crate) fn on_finish_op_failed(&mut self, id: RunId, op: OpId, failure: &Failure, now: Time) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        let retry = run.job.op(op).retry;
+        let seed = run.context.seed;
+        let Some(finish) = run.finish_op(op) else { return };
+        finish.failures += 1;
+        if failure.kind.may_be_retried() && finish.failures < retry.max_attempts.get() {
+            finish.phase = FinishPhase::Backoff;
+            let task = TaskId {
+                run: id,
+                op,
+                batch: None,
+            };
+            let attempt = AttemptId {
+                task,
+                attempt: Attempt(finish.attempts),
+            };
+            let at = now + backoff(&retry, finish.failures, attempt, seed);
+            self.timers.set(at, Timer::RunOpBackoff(id, op));
+            return;
+        }
+        self.fail_finish_op(id, op, failure, now);
+    }
+
+    /// Fails a run whose output cannot be put in place.
+    pub(crate) fn fail_finish_op(&mut self, id: RunId, op: OpId, failure: &Failure, now: Time) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        run.note_failure(failure, Some(op), None);
+        if let RunPhase::Finishing(Ending::Complete) = run.phase {
+            run.phase = RunPhase::Finishing(Ending::Failed);
+        }
+        self.on_finish_op_over(id, op, now);
+    }
+
+    /// Lets an op over the whole run be leased again.
+    pub(crate) fn requeue_finish_op(&mut self, id: RunId, op: OpId, now: Time) {
+        let Some(finish) = self.runs.get_mut(&id).and_then(|run| run.finish_op(op)) else {
+            return;
+        };
+        match finish.phase {
+            FinishPhase::Leased(_) | FinishPhase::Backoff => {
+                finish.phase = FinishPhase::Ready;
+                finish.ready_since = now;
+            }
+            FinishPhase::Ready | FinishPhase::Committing { .. } | FinishPhase::Publishing | FinishPhase::Done => {}
+        }
+    }
+}
+
+impl FinishOp {
+    fn new(op: OpId, now: Time) -> FinishOp {
+        FinishOp {
+            op,
+            phase: FinishPhase::Ready,
+            attempts: 0,
+            failures: 0,
+            parts: Vec::new(),
+            ready_since: now,
+        }
+    }
+}

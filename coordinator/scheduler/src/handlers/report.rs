@@ -1,0 +1,359 @@
+//! What workers report: ops started and ended, leases ended.
+//!
+//! A lease that was fenced is still followed, because its permit and its running op are real; but nothing that comes
+//! of it changes its batch.
+
+use common::failure::{Failure, FailureKind};
+use common::ids::{LeaseId, OpId, SessionId};
+use common::message::{LeaseEnd, OpDone, OpOutcome, PermitFate, Report, ToWorker};
+use common::state::TaskState;
+use common::time::Time;
+use common::timeline::TimelineEntry;
+
+use crate::Command;
+use crate::batch::Place;
+use crate::command::EndReason;
+use crate::lease::{Lease, Permit, RunningStep, Standing, Truncation};
+use crate::scheduler::Scheduler;
+
+/// A report that does not fit what the worker was told.
+#[derive(Debug)]
+struct Impossible;
+
+impl Scheduler {
+    pub(crate) fn on_reported(&mut self, session: SessionId, report: Report, now: Time) {
+        if !self.sessions.contains_key(&session) {
+            return;
+        }
+        let fits = match report {
+            Report::OpStarted { lease, op, slot, at } => self.on_op_started(session, lease, op, slot, at),
+            Report::OpEnded { lease, op, at, outcome } => self.on_op_ended(session, lease, op, at, outcome),
+            Report::Truncated { lease, last } => self.on_truncated(session, lease, last),
+            Report::LeaseEnded { lease, end, permit } => self.on_lease_ended(session, lease, end, permit, now),
+            Report::Published { lease } => {
+                self.on_published(session, lease, now);
+                Ok(())
+            }
+            Report::PublishFailed { lease, failure } => {
+                self.on_publish_failed(session, lease, &failure, now);
+                Ok(())
+            }
+            Report::Draining => {
+                self.on_session_draining(session);
+                Ok(())
+            }
+        };
+        if let Err(Impossible) = fits {
+            self.on_session_disconnected(session, now);
+            self.command(Command::EndSession {
+                session,
+                reason: EndReason::Protocol,
+            });
+        }
+    }
+
+    fn on_op_started(
+        &mut self,
+        session: SessionId,
+        id: LeaseId,
+        op: OpId,
+        slot: u32,
+        at: Time,
+    ) -> Result<(), Impossible> {
+        let Some(lease) = self.lease_of_session(session, id) else {
+            return Ok(());
+        };
+        let step = lease.next_step().filter(|step| step.op == op).ok_or(Impossible)?;
+        if lease.running.is_some() || lease.permit != Permit::Held {
+            return Err(Impossible);
+        }
+        let running = RunningStep {
+            step,
+            slot,
+            started: at,
+        };
+        lease.running = Some(running);
+        lease.started += 1;
+        let (run, batch) = (lease.run, lease.batch);
+        self.record_attempt(id, running, TaskState::Running, None);
+        let Some(run) = self.runs.get_mut(&run) else {
+            return Ok(());
+        };
+        run.gauges.running.add(1);
+        run.task_counts.retried += u64::from(step.attempt.0 > 1);
+        if let Some(batch) = batch.and_then(|batch| run.batches.get_mut(&batch)) {
+            let progress = &mut batch.ops[op.index()];
+            progress.attempts = progress.attempts.max(step.attempt.0);
+        } else if batch.is_none()
+            && let Some(finish) = run.finish_op(op)
+        {
+            finish.attempts = finish.attempts.max(step.attempt.0);
+        }
+        Ok(())
+    }
+
+    fn on_op_ended(
+        &mut self,
+        session: SessionId,
+        id: LeaseId,
+        op: OpId,
+        at: Time,
+        outcome: OpOutcome,
+    ) -> Result<(), Impossible> {
+        let Some(lease) = self.lease_of_session(session, id) else {
+            return Ok(());
+        };
+        let running = lease
+            .running
+            .filter(|running| running.step.op == op)
+            .ok_or(Impossible)?;
+        let state = match &outcome {
+            OpOutcome::Done(_) => TaskState::Succeeded,
+            OpOutcome::Failed(failure) if failure.kind == FailureKind::Cancelled => TaskState::Cancelled,
+            OpOutcome::Failed(_) => TaskState::Failed,
+        };
+        self.record_attempt(id, running, state, Some(at));
+        let Some(lease) = self.leases.get_mut(&id) else {
+            return Ok(());
+        };
+        lease.running = None;
+        lease.queued = at;
+        let (run, standing) = (lease.run, lease.standing);
+        if lease.limited_op == Some(op) {
+            self.release_op_unit(id);
+        }
+        let Some(run) = self.runs.get_mut(&run) else {
+            return Ok(());
+        };
+        run.gauges.running.subtract(1);
+        match state {
+            TaskState::Succeeded => run.task_counts.succeeded += 1,
+            TaskState::Failed => run.task_counts.failed += 1,
+            TaskState::Cancelled
+            | TaskState::Blocked
+            | TaskState::Ready
+            | TaskState::Leased
+            | TaskState::Running
+            | TaskState::Backoff
+            | TaskState::Lost => {}
+        }
+        match outcome {
+            OpOutcome::Done(done) if standing == Standing::Valid => self.on_op_done(id, op, done),
+            OpOutcome::Failed(failure) if standing == Standing::Valid => self.on_op_failed(id, failure),
+            OpOutcome::Done(_) | OpOutcome::Failed(_) => {}
+        }
+        Ok(())
+    }
+
+    fn on_op_done(&mut self, lease: LeaseId, op: OpId, done: OpDone) {
+        let Some((run, batch)) = self.leases.get(&lease).map(|lease| (lease.run, lease.batch)) else {
+            return;
+        };
+        let Some(batch) = batch else {
+            self.on_finish_op_done(run, op, done);
+            return;
+        };
+        let Some(run) = self.runs.get_mut(&run) else { return };
+        run.recharge(batch, done.bytes_held);
+        if let Some(batch) = run.batches.get_mut(&batch) {
+            batch.ops[op.index()].done = Some(done);
+        }
+    }
+
+    fn on_op_failed(&mut self, lease: LeaseId, failure: Failure) {
+        if let Some(lease) = self.leases.get_mut(&lease) {
+            lease.failure = Some(failure);
+        }
+    }
+
+    fn on_truncated(&mut self, session: SessionId, id: LeaseId, last: OpId) -> Result<(), Impossible> {
+        let Some(lease) = self.lease_of_session(session, id) else {
+            return Ok(());
+        };
+        let end = lease.steps.iter().position(|step| step.op == last).ok_or(Impossible)? + 1;
+        if end < lease.started {
+            return Err(Impossible);
+        }
+        lease.steps.truncate(end);
+        lease.truncation = Truncation::Confirmed;
+        Ok(())
+    }
+
+    fn on_lease_ended(
+        &mut self,
+        session: SessionId,
+        id: LeaseId,
+        end: LeaseEnd,
+        permit: PermitFate,
+        now: Time,
+    ) -> Result<(), Impossible> {
+        let Some(lease) = self.lease_of_session(session, id) else {
+            return Ok(());
+        };
+        if lease.running.is_some() {
+            return Err(Impossible);
+        }
+        let (run, standing) = (lease.run, lease.standing);
+        if let PermitFate::PassedTo(next) = permit {
+            self.pass_permit(id, next)?;
+        }
+        match standing {
+            Standing::Valid => self.settle_lease(id, end, now)?,
+            Standing::Fenced => self.send(session, ToWorker::Revoke { lease: id }),
+        }
+        self.drop_lease(id, now);
+        self.advance(run, now);
+        Ok(())
+    }
+
+    /// Lets a batch, or an op over the whole run, go on from how its lease ended.
+    fn settle_lease(&mut self, id: LeaseId, end: LeaseEnd, now: Time) -> Result<(), Impossible> {
+        let Some(lease) = self.leases.get(&id) else {
+            return Ok(());
+        };
+        let (run, session) = (lease.run, lease.session);
+        let failure = || lease.failure.clone().ok_or(Impossible);
+        let Some(batch) = lease.batch else {
+            let op = lease.steps[0].op;
+            match end {
+                LeaseEnd::Prepared => self.on_finish_op_prepared(run, op, id, session),
+                LeaseEnd::Failed { .. } => {
+                    let failure = failure()?;
+                    self.on_finish_op_failed(run, op, &failure, now);
+                }
+                LeaseEnd::InputLost { failure } => self.on_finish_op_failed(run, op, &failure, now),
+                LeaseEnd::Parked { .. } => return Err(Impossible),
+                LeaseEnd::Stopped | LeaseEnd::Recalled => self.requeue_finish_op(run, op, now),
+            }
+            return Ok(());
+        };
+        match end {
+            LeaseEnd::Prepared => {
+                let came_through = !lease.has_more_steps()
+                    && self
+                        .runs
+                        .get(&run)
+                        .is_some_and(|run| lease.steps.last().is_some_and(|step| step.op == run.job.last_op()));
+                if !came_through {
+                    return Err(Impossible);
+                }
+                self.on_batch_prepared(run, batch, id, session);
+            }
+            LeaseEnd::Parked { output, bytes } => {
+                let last = lease.started.checked_sub(1).map(|last| lease.steps[last].op);
+                if output.batch != batch || last != Some(output.op) {
+                    return Err(Impossible);
+                }
+                self.place_batch(run, batch, Place::Parked { session, output });
+                if let Some(run) = self.runs.get_mut(&run) {
+                    run.recharge(batch, bytes);
+                }
+                self.return_batch(run, batch, now);
+            }
+            LeaseEnd::Failed { op, kept } => {
+                let failure = failure()?;
+                let place = kept.map_or(Place::Source, |output| Place::Parked { session, output });
+                self.place_batch(run, batch, place);
+                self.on_batch_failed(run, batch, op, failure, now);
+            }
+            LeaseEnd::InputLost { failure: _ } => {
+                self.place_batch(run, batch, Place::Source);
+                self.return_batch(run, batch, now);
+            }
+            LeaseEnd::Stopped | LeaseEnd::Recalled => self.return_batch(run, batch, now),
+        }
+        Ok(())
+    }
+
+    /// Moves a permit from a lease that ended to one of the same run that waited behind it.
+    fn pass_permit(&mut self, from: LeaseId, to: LeaseId) -> Result<(), Impossible> {
+        let (run, session) = self
+            .leases
+            .get(&from)
+            .map(|lease| (lease.run, lease.session))
+            .ok_or(Impossible)?;
+        let next = self.leases.get_mut(&to).ok_or(Impossible)?;
+        if (next.run, next.session, next.permit) != (run, session, Permit::Waiting) {
+            return Err(Impossible);
+        }
+        next.permit = Permit::Held;
+        if let Some(ended) = self.leases.get_mut(&from) {
+            ended.permit = Permit::Waiting;
+        }
+        Ok(())
+    }
+
+    /// Forgets a lease whose end is reported or certain, and frees what it held.
+    pub(crate) fn drop_lease(&mut self, id: LeaseId, now: Time) {
+        self.release_permit(id);
+        let Some(lease) = self.leases.remove(&id) else { return };
+        if let Some(session) = self.sessions.get_mut(&lease.session) {
+            session.leases.remove(&id);
+        }
+        self.advance(lease.run, now);
+    }
+
+    /// Lets what comes of a lease count no more, and its batch go on elsewhere. Its permit stays taken.
+    pub(crate) fn fence_lease(&mut self, id: LeaseId, now: Time) {
+        let Some(lease) = self.leases.get_mut(&id) else { return };
+        if lease.standing == Standing::Fenced {
+            return;
+        }
+        lease.standing = Standing::Fenced;
+        let (run_id, batch) = (lease.run, lease.batch);
+        let unused = lease.steps[lease.started..].to_vec();
+        let waits = lease.permit == Permit::Waiting;
+        let first = lease.steps[0].op;
+        match batch {
+            Some(batch) => {
+                if let Some(batch) = self.runs.get_mut(&run_id).and_then(|run| run.batches.get_mut(&batch)) {
+                    for step in unused {
+                        let progress = &mut batch.ops[step.op.index()];
+                        progress.attempts = progress.attempts.max(step.attempt.0);
+                    }
+                }
+                self.return_batch(run_id, batch, now);
+            }
+            None => self.requeue_finish_op(run_id, first, now),
+        }
+        if waits {
+            self.drop_lease(id, now);
+        }
+    }
+
+    /// Returns a lease that a session holds; to one that it does not hold the worker is told to let go.
+    fn lease_of_session(&mut self, session: SessionId, id: LeaseId) -> Option<&mut Lease> {
+        let is_its_own = self.leases.get(&id).is_some_and(|lease| lease.session == session);
+        if !is_its_own {
+            self.send(session, ToWorker::Revoke { lease: id });
+            return None;
+        }
+        self.leases.get_mut(&id)
+    }
+
+    /// Hands out a row of the timeline.
+    pub(crate) fn record_attempt(
+        &mut self,
+        id: LeaseId,
+        running: RunningStep,
+        state: TaskState,
+        finished: Option<Time>,
+    ) {
+        let Some(lease) = self.leases.get(&id) else { return };
+        let Some(session) = self.sessions.get(&lease.session) else {
+            return;
+        };
+        let entry = TimelineEntry {
+            op: running.step.op,
+            batch: lease.batch,
+            attempt: running.step.attempt,
+            worker: session.worker.clone(),
+            slot: running.slot,
+            state,
+            queued: lease.queued.min(running.started),
+            started: running.started,
+            finished,
+        };
+        self.command(Command::RecordAttempt { run: lease.run, entry });
+    }
+}

@@ -1,0 +1,161 @@
+//! Runs: submitted, sharded, cancelled, ended.
+
+use std::sync::Arc;
+
+use common::failure::Failure;
+use common::ids::{BatchId, LeaseId, RunId};
+use common::message::ToWorker;
+use common::slice::Slice;
+use common::time::Time;
+
+use crate::batch::BatchPhase;
+use crate::durability::AfterDurable;
+use crate::event::{NewRun, SourceEnd};
+use crate::run::{Ending, Run, RunPhase, Sharding};
+use crate::scheduler::Scheduler;
+use crate::{Command, Record};
+
+impl Scheduler {
+    pub(crate) fn on_run_submitted(&mut self, new: NewRun, now: Time) {
+        let id = new.run;
+        let record = Record::RunAccepted {
+            run: id,
+            job: Arc::clone(&new.job),
+            source: Arc::clone(&new.source),
+            seed: new.seed,
+            request_id: new.request_id.clone(),
+            at: now,
+        };
+        self.runs.insert(id, Run::new(new, now));
+        self.append_then(record, AfterDurable::RunAccepted(id));
+    }
+
+    pub(crate) fn on_run_accepted(&mut self, id: RunId, now: Time) {
+        self.command(Command::RunAccepted { run: id });
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        if run.phase == RunPhase::Accepting {
+            run.phase = RunPhase::Active;
+        }
+        self.add_turn(id);
+        self.ask_for_slices(id);
+        self.advance(id, now);
+    }
+
+    pub(crate) fn on_slices_found(
+        &mut self,
+        id: RunId,
+        slices: Vec<Slice>,
+        bytes_sharded: u64,
+        end: SourceEnd,
+        now: Time,
+    ) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        if run.sharding != Sharding::Asked {
+            return;
+        }
+        run.batch_counts.total += slices.len() as u64;
+        run.slices.extend(slices);
+        run.bytes_sharded = bytes_sharded;
+        run.sharding = match end {
+            SourceEnd::More => Sharding::Idle,
+            SourceEnd::Reached => Sharding::Over,
+        };
+        if end == SourceEnd::Reached {
+            self.command(Command::CloseSource { run: id });
+        }
+        self.ask_for_slices(id);
+        self.advance(id, now);
+    }
+
+    pub(crate) fn on_source_failed(&mut self, id: RunId, failure: Failure, now: Time) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        run.note_failure(&failure, None, None);
+        run.sharding = Sharding::Over;
+        self.command(Command::CloseSource { run: id });
+        self.begin_no_more(id, RunPhase::Draining(Ending::Failed), now);
+    }
+
+    pub(crate) fn on_run_cancelled(&mut self, id: RunId, now: Time) {
+        let Some(run) = self.runs.get(&id) else { return };
+        match run.phase {
+            RunPhase::Accepting | RunPhase::Active | RunPhase::Draining(_) => {
+                self.append(Record::RunCancelRequested { run: id });
+                self.stop_run(id, Ending::Cancelled, now);
+            }
+            RunPhase::Stopping(_) | RunPhase::Finishing(_) | RunPhase::Ending => {}
+        }
+    }
+
+    /// Lets a run begin no more batches; those begun go on.
+    pub(crate) fn begin_no_more(&mut self, id: RunId, phase: RunPhase, now: Time) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        match run.phase {
+            RunPhase::Accepting | RunPhase::Active => run.phase = phase,
+            RunPhase::Draining(_) | RunPhase::Stopping(_) | RunPhase::Finishing(_) | RunPhase::Ending => {}
+        }
+        self.let_source_go(id);
+        self.advance(id, now);
+    }
+
+    /// Stops a run at once: waiting batches are given up, leases are revoked, and their ends are waited for.
+    pub(crate) fn stop_run(&mut self, id: RunId, ending: Ending, now: Time) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        run.phase = RunPhase::Stopping(ending);
+        self.let_source_go(id);
+        let Some(run) = self.runs.get(&id) else { return };
+        let leased: Vec<LeaseId> = run.batches.values().filter_map(|batch| lease_of(batch.phase)).collect();
+        let waiting: Vec<BatchId> = run
+            .batches
+            .values()
+            .filter(|batch| matches!(batch.phase, BatchPhase::Ready | BatchPhase::Backoff { .. }))
+            .map(|batch| batch.id)
+            .collect();
+        for batch in waiting {
+            self.give_up_batch(id, batch);
+        }
+        for lease in leased {
+            self.revoke(lease);
+        }
+        self.advance(id, now);
+    }
+
+    fn revoke(&mut self, id: LeaseId) {
+        if let Some(lease) = self.leases.get(&id) {
+            let session = lease.session;
+            self.send(session, ToWorker::Revoke { lease: id });
+        }
+    }
+
+    fn let_source_go(&mut self, id: RunId) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        run.slices.clear();
+        if run.sharding != Sharding::Over {
+            run.sharding = Sharding::Over;
+            self.command(Command::CloseSource { run: id });
+        }
+    }
+
+    /// Moves a run on when nothing of its phase is left to do.
+    pub(crate) fn advance(&mut self, id: RunId, now: Time) {
+        let Some(run) = self.runs.get(&id) else { return };
+        if !run.has_no_open_batch() {
+            return;
+        }
+        match run.phase {
+            RunPhase::Active if run.sharding == Sharding::Over && run.slices.is_empty() => {
+                self.begin_finish(id, Ending::Complete, now);
+            }
+            RunPhase::Draining(ending) => self.begin_finish(id, ending, now),
+            RunPhase::Stopping(ending) => self.begin_finish(id, ending, now),
+            RunPhase::Finishing(ending) => self.end_when_finished(id, ending, now),
+            RunPhase::Accepting | RunPhase::Active | RunPhase::Ending => {}
+        }
+    }
+}
+
+fn lease_of(phase: BatchPhase) -> Option<LeaseId> {
+    match phase {
+        BatchPhase::Leased(lease) => Some(lease),
+        BatchPhase::Ready | BatchPhase::Backoff { .. } | BatchPhase::Committing { .. } | BatchPhase::Publishing => None,
+    }
+}

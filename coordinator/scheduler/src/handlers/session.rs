@@ -1,0 +1,261 @@
+//! Workers' sessions: opened, heard, broken, resumed, drained, over.
+//!
+//! Only a goodbye, or the certain end of its leases, frees the permits of a worker that is gone. Its batches go on
+//! elsewhere earlier where the caps have room, because the lease's token protects the output.
+
+use common::failure::{Failure, FailureKind};
+use common::ids::{LeaseId, SessionId};
+use common::message::ToWorker;
+use common::state::TaskState;
+use common::time::Time;
+
+use crate::command::EndReason;
+use crate::durability::AfterDurable;
+use crate::event::NewSession;
+use crate::lease::Standing;
+use crate::scheduler::Scheduler;
+use crate::timers::Timer;
+use crate::worker::{Drains, Session, SessionPhase};
+use crate::{Command, Record};
+
+/// Why the leases of a session come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leave {
+    /// The worker said goodbye.
+    Goodbye,
+    /// The worker was not heard for longer than its leases live.
+    Lost,
+}
+
+impl Scheduler {
+    pub(crate) fn on_session_opened(&mut self, new: NewSession, now: Time) {
+        let earlier: Vec<SessionId> = self
+            .sessions
+            .values()
+            .filter(|session| session.worker == new.worker && session.phase != SessionPhase::Fenced)
+            .map(|session| session.id)
+            .collect();
+        for session in earlier {
+            self.fence_session(session, now);
+            self.command(Command::EndSession {
+                session,
+                reason: EndReason::Replaced,
+            });
+        }
+        let id = new.session;
+        let record = Record::SessionOpened {
+            session: id,
+            worker: new.worker.clone(),
+            slots: new.slots.get(),
+        };
+        let session = Session::new(new, now);
+        self.timers
+            .set(session.deadline(&self.config), Timer::SessionDeadline(id));
+        self.sessions.insert(id, session);
+        self.append_then(record, AfterDurable::SessionOpened(id));
+    }
+
+    pub(crate) fn on_session_durable(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        if session.phase == SessionPhase::Opening {
+            session.phase = SessionPhase::Live;
+            self.command(Command::SessionAccepted { session: id });
+            self.reindex_session(id);
+            self.publish_what_waits();
+        }
+    }
+
+    pub(crate) fn on_session_heard(&mut self, id: SessionId, now: Time) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.last_heard = now;
+        }
+    }
+
+    pub(crate) fn on_session_disconnected(&mut self, id: SessionId, now: Time) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        let drains = match session.phase {
+            SessionPhase::Opening | SessionPhase::Live => Drains::No,
+            SessionPhase::Draining => Drains::Yes,
+            SessionPhase::Disconnected { .. } | SessionPhase::Fenced => return,
+        };
+        session.phase = SessionPhase::Disconnected { drains, since: now };
+        self.reindex_session(id);
+        self.timers
+            .set(now + self.config.reconnect_patience, Timer::Patience(id));
+    }
+
+    pub(crate) fn on_session_resumed(&mut self, id: SessionId, now: Time) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        session.last_heard = now;
+        let SessionPhase::Disconnected { drains, .. } = session.phase else {
+            return;
+        };
+        session.phase = match drains {
+            Drains::No => SessionPhase::Live,
+            Drains::Yes => SessionPhase::Draining,
+        };
+        let leases: Vec<LeaseId> = session.leases.iter().copied().collect();
+        for lease in leases {
+            if self
+                .leases
+                .get(&lease)
+                .is_some_and(|lease| lease.standing == Standing::Fenced)
+            {
+                self.send(id, ToWorker::Revoke { lease });
+            }
+        }
+        self.reindex_session(id);
+        self.publish_what_waits();
+    }
+
+    pub(crate) fn on_drain_requested(&mut self, id: SessionId) {
+        if self.sessions.get(&id).is_some_and(Session::is_connected) {
+            self.send(id, ToWorker::Drain);
+            self.on_session_draining(id);
+        }
+    }
+
+    pub(crate) fn on_session_draining(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        match session.phase {
+            SessionPhase::Opening | SessionPhase::Live => session.phase = SessionPhase::Draining,
+            SessionPhase::Disconnected { since, .. } => {
+                session.phase = SessionPhase::Disconnected {
+                    drains: Drains::Yes,
+                    since,
+                };
+            }
+            SessionPhase::Draining | SessionPhase::Fenced => {}
+        }
+        self.reindex_session(id);
+    }
+
+    pub(crate) fn on_session_closed(&mut self, id: SessionId, now: Time) {
+        self.remove_session(id, Leave::Goodbye, now);
+    }
+
+    /// Looks whether a session was heard in time, and gives it up if not.
+    pub(crate) fn on_session_deadline(&mut self, id: SessionId, now: Time) {
+        let Some(session) = self.sessions.get(&id) else { return };
+        let deadline = session.deadline(&self.config);
+        if deadline > now {
+            self.timers.set(deadline, Timer::SessionDeadline(id));
+            return;
+        }
+        self.remove_session(id, Leave::Lost, now);
+        self.command(Command::EndSession {
+            session: id,
+            reason: EndReason::Expired,
+        });
+    }
+
+    /// Lets the batches of a session that did not come back go on elsewhere; its permits stay taken.
+    pub(crate) fn on_patience_over(&mut self, id: SessionId, now: Time) {
+        let Some(session) = self.sessions.get(&id) else { return };
+        let SessionPhase::Disconnected { since, .. } = session.phase else {
+            return;
+        };
+        if since + self.config.reconnect_patience <= now {
+            self.relinquish(id, now);
+        }
+    }
+
+    /// Tells sessions that hold nothing any more that they may leave.
+    pub(crate) fn leave_drained_sessions(&mut self) {
+        if self
+            .sessions
+            .values()
+            .all(|session| session.phase != SessionPhase::Draining)
+        {
+            return;
+        }
+        let drained: Vec<SessionId> = self
+            .sessions
+            .values()
+            .filter(|session| session.is_drained())
+            .map(|session| session.id)
+            .collect();
+        for session in drained {
+            self.forget_session(session);
+            self.command(Command::EndSession {
+                session,
+                reason: EndReason::Drained,
+            });
+        }
+    }
+
+    fn fence_session(&mut self, id: SessionId, now: Time) {
+        self.relinquish(id, now);
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.phase = SessionPhase::Fenced;
+        }
+        self.reindex_session(id);
+    }
+
+    /// Fences a session's leases and takes its batches back: what it held is counted as lost.
+    fn relinquish(&mut self, id: SessionId, now: Time) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        let leases: Vec<LeaseId> = session.leases.iter().copied().collect();
+        let parked = std::mem::take(&mut session.parked);
+        let publishing = std::mem::take(&mut session.publishing);
+        for lease in leases {
+            self.fence_lease(lease, now);
+        }
+        for (run, batch) in parked {
+            self.lose_parked(run, batch, id);
+        }
+        for lease in publishing {
+            self.forget_publisher(lease);
+        }
+        self.publish_what_waits();
+    }
+
+    fn remove_session(&mut self, id: SessionId, leave: Leave, now: Time) {
+        self.relinquish(id, now);
+        let Some(session) = self.sessions.get(&id) else { return };
+        let leases: Vec<LeaseId> = session.leases.iter().copied().collect();
+        for lease in leases {
+            self.end_lost_attempt(lease, leave, now);
+            self.drop_lease(lease, now);
+        }
+        self.forget_session(id);
+    }
+
+    fn forget_session(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.phase = SessionPhase::Fenced;
+            self.reindex_session(id);
+            self.sessions.remove(&id);
+            self.append(Record::SessionClosed { session: id });
+        }
+    }
+
+    /// Ends the attempt that a lost worker ran: its unit is freed now, which is when the timeline lets it end.
+    fn end_lost_attempt(&mut self, id: LeaseId, leave: Leave, now: Time) {
+        let Some(lease) = self.leases.get_mut(&id) else { return };
+        let Some(running) = lease.running.take() else { return };
+        let (run, batch) = (lease.run, lease.batch);
+        let state = match leave {
+            Leave::Goodbye => TaskState::Cancelled,
+            Leave::Lost => TaskState::Lost,
+        };
+        self.record_attempt(id, running, state, Some(now));
+        if let Some(run) = self.runs.get_mut(&run) {
+            run.gauges.running.subtract(1);
+        }
+        if let (Leave::Lost, Some(batch)) = (leave, batch) {
+            let failure = Failure::new(FailureKind::LostWorker, "the worker was lost while it ran the op");
+            self.on_batch_crashed(run, batch, running.step.op, failure, now);
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! What is due: waits that are over, sessions that were not heard, effects whose record is durable.
+
+use common::time::Time;
+
+use crate::batch::BatchPhase;
+use crate::durability::AfterDurable;
+use crate::run::FinishPhase;
+use crate::scheduler::Scheduler;
+use crate::timers::Timer;
+
+impl Scheduler {
+    pub(crate) fn on_durable(&mut self, effect: AfterDurable, now: Time) {
+        match effect {
+            AfterDurable::RunAccepted(run) => self.on_run_accepted(run, now),
+            AfterDurable::SessionOpened(session) => self.on_session_durable(session),
+            AfterDurable::BatchCommitted(run, batch) => self.on_batch_committed(run, batch, now),
+            AfterDurable::RunOpCommitted(run, op) => self.on_finish_op_committed(run, op, now),
+            AfterDurable::RunEnded(summary) => self.on_run_ended(summary),
+        }
+    }
+
+    pub(crate) fn on_timer(&mut self, timer: Timer, now: Time) {
+        match timer {
+            Timer::SessionDeadline(session) => self.on_session_deadline(session, now),
+            Timer::Patience(session) => self.on_patience_over(session, now),
+            Timer::BatchBackoff(run, batch) => {
+                let Some(run) = self.runs.get_mut(&run) else { return };
+                let phase = run.batches.get(&batch).map(|batch| batch.phase);
+                if matches!(phase, Some(BatchPhase::Backoff { until }) if until <= now) {
+                    run.make_ready(batch, now);
+                }
+            }
+            Timer::RunOpBackoff(run, op) => {
+                let finish = self.runs.get_mut(&run).and_then(|run| run.finish_op(op));
+                if finish.is_some_and(|finish| finish.phase == FinishPhase::Backoff) {
+                    self.requeue_finish_op(run, op, now);
+                }
+            }
+            Timer::Republish(lease) => self.publish_again(lease),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! A lease: the right of one session to run consecutive ops of one batch, or one op over the whole run.
+
+use common::failure::Failure;
+use common::ids::{BatchId, LeaseId, OpId, RunId, SessionId};
+use common::message::Step;
+use common::time::Time;
+
+/// A lease that was granted and has not ended.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    pub(crate) id: LeaseId,
+    pub(crate) run: RunId,
+    /// The batch; `None` for an op over the whole run.
+    pub(crate) batch: Option<BatchId>,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) session: SessionId,
+    pub(crate) permit: Permit,
+    pub(crate) standing: Standing,
+    /// How many of its steps were started.
+    pub(crate) started: usize,
+    /// The step that runs now.
+    pub(crate) running: Option<RunningStep>,
+    pub(crate) truncation: Truncation,
+    /// The op whose own limit it holds a unit of.
+    pub(crate) limited_op: Option<OpId>,
+    /// Since when its next step could have run.
+    pub(crate) queued: Time,
+    /// Why its last op failed.
+    pub(crate) failure: Option<Failure>,
+}
+
+/// A step that a worker runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RunningStep {
+    pub(crate) step: Step,
+    pub(crate) slot: u32,
+    pub(crate) started: Time,
+}
+
+/// Whether a lease may run: a permit is a slot, a unit of the caps and a unit of the batches in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Permit {
+    /// It holds one.
+    Held,
+    /// It waits behind other leases of its run at the same worker.
+    Waiting,
+}
+
+/// Whether what comes of a lease still counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It does.
+    Valid,
+    /// It does not: its batch goes on elsewhere. Its permit is held until its end is reported or certain.
+    Fenced,
+}
+
+/// Whether a lease was asked to end early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Truncation {
+    /// It was not.
+    None,
+    /// It was, and its worker has not answered.
+    Asked,
+    /// Its worker named the last op.
+    Confirmed,
+}
+
+impl Lease {
+    /// Returns the step that the worker may start next.
+    pub(crate) fn next_step(&self) -> Option<Step> {
+        self.steps.get(self.started).copied()
+    }
+
+    /// Tells whether an op of it will start after the one that runs now.
+    pub(crate) fn has_more_steps(&self) -> bool {
+        self.started < self.steps.len()
+    }
+}

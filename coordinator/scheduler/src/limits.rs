@@ -1,0 +1,122 @@
+//! Permits and the caps they are counted against: the coordinator's, the run's, the op's, the worker's slots.
+//!
+//! A permit is taken when a lease may start and released when its end is reported or certain; nothing else moves the
+//! counts, so that the sum of permits is the truth about what may be running anywhere.
+
+use std::cmp::Reverse;
+
+use common::ids::{LeaseId, OpId, RunId, SessionId};
+
+use crate::lease::Permit;
+use crate::run::Run;
+use crate::scheduler::Scheduler;
+
+impl Scheduler {
+    /// Returns how many tasks of a run may run at once now: the least of its cap, the coordinator's, and the slots.
+    pub(crate) fn cap_in_force(&self, run: &Run) -> u64 {
+        let run_cap = run
+            .job
+            .schedule
+            .max_concurrent
+            .map_or(u64::MAX, |cap| u64::from(cap.get()));
+        let global_cap = self.config.global_cap.map_or(u64::MAX, |cap| u64::from(cap.get()));
+        run_cap.min(global_cap).min(self.live_slots)
+    }
+
+    /// Tells whether the coordinator's cap has room for another permit.
+    pub(crate) fn has_global_room(&self) -> bool {
+        self.config.global_cap.is_none_or(|cap| self.units < cap.get())
+    }
+
+    /// Tells whether a run's own cap has room for another permit.
+    pub(crate) fn has_run_room(&self, run: &Run) -> bool {
+        run.job.schedule.max_concurrent.is_none_or(|cap| run.units < cap.get())
+    }
+
+    /// Tells whether an op's own limit has room for another of its tasks.
+    pub(crate) fn has_op_room(&self, run: &Run, op: OpId) -> bool {
+        run.job
+            .op(op)
+            .max_concurrent
+            .is_none_or(|limit| run.op_units[op.index()] < limit.get())
+    }
+
+    /// Counts a lease's permit against its session's slots, its run's cap and the coordinator's.
+    pub(crate) fn take_permit(&mut self, run: RunId, session: SessionId) {
+        self.units += 1;
+        self.change_run_units(run, |units| units + 1);
+        if let Some(session) = self.sessions.get_mut(&session) {
+            session.busy += 1;
+        }
+        self.reindex_session(session);
+    }
+
+    /// Frees the permit of a lease, and the unit of the limited op it may hold.
+    pub(crate) fn release_permit(&mut self, id: LeaseId) {
+        self.release_op_unit(id);
+        let Some(lease) = self.leases.get_mut(&id) else { return };
+        if lease.permit == Permit::Waiting {
+            return;
+        }
+        lease.permit = Permit::Waiting;
+        let (run, session) = (lease.run, lease.session);
+        self.units -= 1;
+        self.change_run_units(run, |units| units - 1);
+        if let Some(session) = self.sessions.get_mut(&session) {
+            session.busy -= 1;
+        }
+        self.reindex_session(session);
+    }
+
+    /// Frees the unit of an op's own limit that a lease holds.
+    pub(crate) fn release_op_unit(&mut self, id: LeaseId) {
+        let Some(lease) = self.leases.get_mut(&id) else { return };
+        let Some(op) = lease.limited_op.take() else { return };
+        if let Some(run) = self.runs.get_mut(&lease.run) {
+            run.op_units[op.index()] -= 1;
+        }
+    }
+
+    /// Keeps the order of runs true while a run's permits change.
+    fn change_run_units(&mut self, id: RunId, change: impl FnOnce(u32) -> u32) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        let priority = Reverse(run.job.schedule.priority);
+        let was_there = self.turns.remove(&(priority, run.units, id));
+        run.units = change(run.units);
+        if was_there {
+            self.turns.insert((priority, run.units, id));
+        }
+    }
+
+    /// Lets a run take its turns.
+    pub(crate) fn add_turn(&mut self, id: RunId) {
+        if let Some(run) = self.runs.get(&id) {
+            self.turns.insert((Reverse(run.job.schedule.priority), run.units, id));
+        }
+    }
+
+    /// Takes a run out of the order.
+    pub(crate) fn remove_turn(&mut self, id: RunId) {
+        if let Some(run) = self.runs.get(&id) {
+            self.turns.remove(&(Reverse(run.job.schedule.priority), run.units, id));
+        }
+    }
+
+    /// Keeps the index of sessions with free slots, and the number of live slots, true after a session changed.
+    pub(crate) fn reindex_session(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        let free = session.free_slots();
+        let was_free = std::mem::replace(&mut session.indexed_free, free);
+        if was_free != free {
+            self.idle.remove(&(was_free, Reverse(id)));
+            if free > 0 {
+                self.idle.insert((free, Reverse(id)));
+            }
+        }
+        let live = session.live_slots();
+        let was_live = std::mem::replace(&mut session.indexed_live, live);
+        self.live_slots = self.live_slots + u64::from(live) - u64::from(was_live);
+    }
+}

@@ -1,0 +1,246 @@
+//! A run: its source, its batches in flight, its counts, and where it is in its life.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use common::counts::{BatchCounts, RowCounts, TaskCounts};
+use common::failure::Failure;
+use common::ids::{Attempt, BatchId, LeaseId, OpId, RunId, SessionId};
+use common::job::Job;
+use common::part::Part;
+use common::slice::{FrozenSource, RunContext, Slice};
+use common::state::RunState;
+use common::summary::{Gauge, RunFailure};
+use common::time::Time;
+
+use crate::batch::{Batch, BatchPhase};
+use crate::event::NewRun;
+use crate::intervals::Intervals;
+use crate::ready_queue::ReadyQueue;
+
+/// One execution of a job.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) id: RunId,
+    pub(crate) job: Arc<Job>,
+    pub(crate) source: Arc<FrozenSource>,
+    pub(crate) context: Arc<RunContext>,
+    pub(crate) accepted: Time,
+    pub(crate) phase: RunPhase,
+    /// Slices that were found and are not begun.
+    pub(crate) slices: VecDeque<Slice>,
+    pub(crate) sharding: Sharding,
+    pub(crate) bytes_sharded: u64,
+    /// The index of the next batch to begin.
+    pub(crate) next_index: u64,
+    /// Batches begun and not done.
+    pub(crate) batches: BTreeMap<BatchId, Batch>,
+    pub(crate) ready: ReadyQueue,
+    /// Batches that failed for good.
+    pub(crate) failed: BTreeMap<BatchId, FailedBatch>,
+    /// Batches whose commit is durable.
+    pub(crate) committed: Intervals,
+    /// The ops over the whole run that put its output in place, once every batch is done.
+    pub(crate) finish: Vec<FinishOp>,
+    /// Permits in use: units of the run's cap.
+    pub(crate) units: u32,
+    /// Per op: units of its own limit in use.
+    pub(crate) op_units: Vec<u32>,
+    pub(crate) gauges: Gauges,
+    pub(crate) batch_counts: BatchCounts,
+    pub(crate) task_counts: TaskCounts,
+    pub(crate) rows: RowCounts,
+    pub(crate) first_loaded: Option<Time>,
+    /// The first failure that counted.
+    pub(crate) failure: Option<RunFailure>,
+}
+
+/// Values of a run that go up and down.
+#[derive(Debug, Default)]
+pub(crate) struct Gauges {
+    pub(crate) in_flight: Gauge,
+    pub(crate) bytes: Gauge,
+    pub(crate) committing: Gauge,
+    pub(crate) running: Gauge,
+}
+
+/// Where a run is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RunPhase {
+    /// Its record is not durable yet.
+    Accepting,
+    /// Begins batches.
+    Active,
+    /// Begins no more batches, and finishes the begun ones.
+    Draining(Ending),
+    /// Stopped its leases, and waits for their ends.
+    Stopping(Ending),
+    /// Puts its output in place.
+    Finishing(Ending),
+    /// Its end is recorded but not durable.
+    Ending,
+}
+
+/// How a run is going to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Complete,
+    Failed,
+    Cancelled,
+}
+
+/// How far the sharding of a run's source is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sharding {
+    /// More slices can be asked for.
+    Idle,
+    /// More slices were asked for.
+    Asked,
+    /// There are no more, or no more are wanted.
+    Over,
+}
+
+/// What is kept of a batch that failed for good.
+#[derive(Debug)]
+pub(crate) struct FailedBatch {
+    pub(crate) slice: Slice,
+    pub(crate) op: OpId,
+    pub(crate) attempt: Attempt,
+    pub(crate) failure: Failure,
+}
+
+/// An op over the whole run that puts a sink's output in place.
+#[derive(Debug)]
+pub(crate) struct FinishOp {
+    pub(crate) op: OpId,
+    pub(crate) phase: FinishPhase,
+    pub(crate) attempts: u32,
+    pub(crate) failures: u32,
+    pub(crate) parts: Vec<Part>,
+    pub(crate) ready_since: Time,
+}
+
+/// What an op over the whole run is waiting for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FinishPhase {
+    Ready,
+    Leased(LeaseId),
+    Backoff,
+    Committing { lease: LeaseId, session: SessionId },
+    Publishing,
+    Done,
+}
+
+impl Run {
+    /// Makes a run that is not durable yet.
+    pub(crate) fn new(new: NewRun, now: Time) -> Run {
+        let NewRun {
+            run,
+            job,
+            source,
+            seed,
+            request_id: _,
+        } = new;
+        let context = RunContext {
+            run,
+            job: Arc::clone(&job),
+            source: Arc::clone(&source),
+            seed,
+        };
+        Run {
+            id: run,
+            ready: ReadyQueue::new(&job),
+            op_units: vec![0; job.ops.len()],
+            job,
+            source,
+            context: Arc::new(context),
+            accepted: now,
+            phase: RunPhase::Accepting,
+            slices: VecDeque::new(),
+            sharding: Sharding::Idle,
+            bytes_sharded: 0,
+            next_index: 0,
+            batches: BTreeMap::new(),
+            failed: BTreeMap::new(),
+            committed: Intervals::default(),
+            finish: Vec::new(),
+            units: 0,
+            gauges: Gauges::default(),
+            batch_counts: BatchCounts::default(),
+            task_counts: TaskCounts::default(),
+            rows: RowCounts::default(),
+            first_loaded: None,
+            failure: None,
+        }
+    }
+
+    /// Returns the run's state as people see it.
+    pub(crate) fn state(&self) -> RunState {
+        match self.phase {
+            RunPhase::Accepting | RunPhase::Active if self.next_index == 0 => RunState::Queued,
+            RunPhase::Accepting
+            | RunPhase::Active
+            | RunPhase::Draining(_)
+            | RunPhase::Stopping(_)
+            | RunPhase::Finishing(_)
+            | RunPhase::Ending => RunState::Running,
+        }
+    }
+
+    /// Returns the state that the run has once it has ended this way.
+    pub(crate) fn final_state(&self, ending: Ending) -> RunState {
+        match ending {
+            Ending::Complete if self.failed.is_empty() => RunState::Succeeded,
+            Ending::Complete => RunState::CompletedWithFailures,
+            Ending::Failed => RunState::Failed,
+            Ending::Cancelled => RunState::Cancelled,
+        }
+    }
+
+    /// Puts a batch among the waiting ones.
+    pub(crate) fn make_ready(&mut self, id: BatchId, now: Time) {
+        if let Some(batch) = self.batches.get_mut(&id) {
+            batch.forget_what_is_redone();
+            batch.phase = BatchPhase::Ready;
+            batch.ready_since = now;
+            self.ready.insert(batch.next_op(), id);
+        }
+    }
+
+    /// Takes a batch out of memory's account: it is prepared, failed for good, or cancelled.
+    pub(crate) fn leave_flight(&mut self, charged: u64) {
+        self.gauges.in_flight.subtract(1);
+        self.gauges.bytes.subtract(charged);
+    }
+
+    /// Charges a batch for what it holds now, never for less than its slice.
+    pub(crate) fn recharge(&mut self, id: BatchId, bytes_held: u64) {
+        if let Some(batch) = self.batches.get_mut(&id) {
+            let charge = batch.slice.bytes().max(bytes_held);
+            self.gauges.bytes.subtract(batch.charged);
+            self.gauges.bytes.add(charge);
+            batch.charged = charge;
+        }
+    }
+
+    /// Keeps the first failure that counts.
+    pub(crate) fn note_failure(&mut self, failure: &Failure, op: Option<OpId>, batch: Option<BatchId>) {
+        if self.failure.is_none() {
+            self.failure = Some(RunFailure {
+                failure: failure.clone(),
+                op,
+                batch,
+            });
+        }
+    }
+
+    /// Tells whether every batch that was begun is done.
+    pub(crate) fn has_no_open_batch(&self) -> bool {
+        self.batches.is_empty()
+    }
+
+    /// Returns the op over the whole run that a lease works on.
+    pub(crate) fn finish_op(&mut self, op: OpId) -> Option<&mut FinishOp> {
+        self.finish.iter_mut().find(|finish| finish.op == op)
+    }
+}

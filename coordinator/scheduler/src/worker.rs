@@ -1,0 +1,142 @@
+//! A worker's session: its slots, the leases it holds, and how long they live.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+
+use common::ids::{BatchId, LeaseId, RunId, SessionId, WorkerName};
+use common::time::Time;
+
+use crate::config::Config;
+use crate::event::NewSession;
+use crate::view::{WorkerState, WorkerView};
+
+/// One connected incarnation of a worker.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) id: SessionId,
+    pub(crate) worker: WorkerName,
+    pub(crate) slots: NonZeroU32,
+    pub(crate) ops: BTreeSet<String>,
+    pub(crate) exchange_address: String,
+    pub(crate) phase: SessionPhase,
+    pub(crate) last_heard: Time,
+    /// Every lease it holds, with and without a permit.
+    pub(crate) leases: BTreeSet<LeaseId>,
+    /// How many of them hold a permit: the slots in use.
+    pub(crate) busy: u32,
+    /// The runs it was told of.
+    pub(crate) open_runs: BTreeSet<RunId>,
+    /// The batches whose data is parked on it.
+    pub(crate) parked: BTreeSet<(RunId, BatchId)>,
+    /// The batches (or runs) whose parts it is putting in place.
+    pub(crate) publishing: BTreeSet<LeaseId>,
+    /// Its free slots as the index of idle sessions knows them.
+    pub(crate) indexed_free: u32,
+    /// Its slots as the number of live slots counts them.
+    pub(crate) indexed_live: u32,
+}
+
+/// Where a session is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SessionPhase {
+    /// Its record is not durable yet.
+    Opening,
+    /// It takes leases.
+    Live,
+    /// It takes none, and leaves when it holds nothing.
+    Draining,
+    /// Its connection broke; the leases live on.
+    Disconnected { drains: Drains, since: Time },
+    /// It commits nothing any more; its permits are freed when its leases are certainly over.
+    Fenced,
+}
+
+/// Whether a disconnected session was draining.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Drains {
+    Yes,
+    No,
+}
+
+impl Session {
+    /// Makes a session that is not durable yet.
+    pub(crate) fn new(new: NewSession, now: Time) -> Session {
+        Session {
+            id: new.session,
+            worker: new.worker,
+            slots: new.slots,
+            ops: new.ops,
+            exchange_address: new.exchange_address,
+            phase: SessionPhase::Opening,
+            last_heard: now,
+            leases: BTreeSet::new(),
+            busy: 0,
+            open_runs: BTreeSet::new(),
+            parked: BTreeSet::new(),
+            publishing: BTreeSet::new(),
+            indexed_free: 0,
+            indexed_live: 0,
+        }
+    }
+
+    /// Returns how many more permits it can take.
+    pub(crate) fn free_slots(&self) -> u32 {
+        match self.phase {
+            SessionPhase::Live => self.slots.get().saturating_sub(self.busy),
+            SessionPhase::Opening
+            | SessionPhase::Draining
+            | SessionPhase::Disconnected { .. }
+            | SessionPhase::Fenced => 0,
+        }
+    }
+
+    /// Returns how many slots it adds to the cluster: all of them while it takes leases.
+    pub(crate) fn live_slots(&self) -> u32 {
+        match self.phase {
+            SessionPhase::Live => self.slots.get(),
+            SessionPhase::Opening
+            | SessionPhase::Draining
+            | SessionPhase::Disconnected { .. }
+            | SessionPhase::Fenced => 0,
+        }
+    }
+
+    /// Tells whether messages reach it and other workers can fetch from it.
+    pub(crate) fn is_connected(&self) -> bool {
+        match self.phase {
+            SessionPhase::Live | SessionPhase::Draining => true,
+            SessionPhase::Opening | SessionPhase::Disconnected { .. } | SessionPhase::Fenced => false,
+        }
+    }
+
+    /// Returns when its leases are certainly over if it is not heard again.
+    pub(crate) fn deadline(&self, config: &Config) -> Time {
+        self.last_heard + config.lease_time + config.lease_margin
+    }
+
+    /// Tells whether a draining session holds nothing that anybody needs.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.phase == SessionPhase::Draining
+            && self.leases.is_empty()
+            && self.parked.is_empty()
+            && self.publishing.is_empty()
+    }
+
+    /// Returns the session as lists show it.
+    pub(crate) fn view(&self) -> WorkerView {
+        WorkerView {
+            session: self.id,
+            worker: self.worker.clone(),
+            state: match self.phase {
+                SessionPhase::Opening | SessionPhase::Live => WorkerState::Live,
+                SessionPhase::Draining => WorkerState::Draining,
+                SessionPhase::Disconnected { .. } => WorkerState::Disconnected,
+                SessionPhase::Fenced => WorkerState::Fenced,
+            },
+            slots: self.slots.get(),
+            busy: self.busy,
+            ops: self.ops.clone(),
+            last_heard: self.last_heard,
+        }
+    }
+}
