@@ -1,5 +1,6 @@
 //! Skeleton.
 
 pub mod batch;
+mod column;
 pub mod ops;
 pub mod sink;

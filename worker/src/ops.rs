@@ -16,6 +16,7 @@ mod filter;
 mod noop;
 pub mod plan;
 mod projection;
+mod reader;
 mod registry;
 mod select;
 mod write;

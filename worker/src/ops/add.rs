@@ -1,27 +1,161 @@
-//! `add`: not built yet.
+//! `add`: adds columns at the end: uuids, literals, row numbers.
+//!
+//! Generated uuids depend on the run's seed, the op, the column's place, the batch and the row, and on nothing else,
+//! so every attempt at a batch makes the same ones, on every worker. They have the form of version 4; their bits come
+//! from a counter run through the finalizer of SplitMix64 (Steele, Lea, Flood: *Fast splittable pseudorandom number
+//! generators*, 2014), keyed by the seed. They are unique, not unguessable; `random: true` asks the system instead.
 
-use arrow_schema::SchemaRef;
+use std::sync::Arc;
+
+use arrow_array::builder::StringViewBuilder;
+use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, StringViewArray};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use common::failure::Failure;
-use common::job::OpKind;
+use common::ids::{BatchId, OpId};
+use common::job::{Add, AddedColumn, ColumnKind, OpKind};
+use uuid::{Builder, Uuid};
 
-use super::{ColumnNames, Op, OpFactory, OpenOp};
+use super::{ColumnNames, Op, OpContext, OpFactory, OpInput, OpOutput, OpenOp, wrong_kind};
+use crate::batch::Batch;
 
 pub(super) struct AddFactory;
+
+impl AddFactory {
+    fn config<'a>(&self, kind: &'a OpKind) -> Result<&'a Add, Failure> {
+        match kind {
+            OpKind::Add(add) => Ok(add),
+            OpKind::Extract | OpKind::Select(_) | OpKind::Filter(_) | OpKind::Noop | OpKind::Write(_) => {
+                Err(wrong_kind(self, kind))
+            }
+        }
+    }
+}
 
 impl OpFactory for AddFactory {
     fn kind(&self) -> &'static str {
         "add"
     }
 
-    fn needs(&self, _kind: &OpKind, input: &[String], _later: ColumnNames) -> ColumnNames {
-        input.iter().cloned().collect()
+    fn needs(&self, kind: &OpKind, _input: &[String], mut later: ColumnNames) -> ColumnNames {
+        if let Ok(add) = self.config(kind) {
+            for column in &add.columns {
+                later.remove(&column.name);
+            }
+        }
+        later
     }
 
-    fn output(&self, _kind: &OpKind, input: &SchemaRef) -> Result<SchemaRef, Failure> {
-        Ok(input.clone())
+    fn output(&self, kind: &OpKind, input: &SchemaRef) -> Result<SchemaRef, Failure> {
+        let mut fields: Vec<Arc<Field>> = input.fields().iter().cloned().collect();
+        for column in &self.config(kind)?.columns {
+            let data_type = match column.kind {
+                ColumnKind::Uuid | ColumnKind::RandomUuid | ColumnKind::Literal(_) => DataType::Utf8View,
+                ColumnKind::RowNumber => DataType::Int64,
+            };
+            fields.push(Arc::new(Field::new(&column.name, data_type, false)));
+        }
+        Ok(Arc::new(Schema::new(fields)))
     }
 
-    fn open(&self, _open: &OpenOp<'_>) -> Result<Box<dyn Op>, Failure> {
-        Err(Failure::permanent("not built yet"))
+    fn open(&self, open: &OpenOp<'_>) -> Result<Box<dyn Op>, Failure> {
+        Ok(Box::new(AddOp {
+            columns: self.config(open.kind())?.columns.clone(),
+            output: open.output.clone(),
+        }))
     }
+}
+
+struct AddOp {
+    columns: Vec<AddedColumn>,
+    output: SchemaRef,
+}
+
+impl Op for AddOp {
+    fn run(&mut self, input: OpInput, context: &OpContext) -> Result<OpOutput, Failure> {
+        let batch = input.into_batch()?;
+        let rows = batch.rows();
+        let mut columns = batch.records().columns().to_vec();
+        for (place, column) in self.columns.iter().enumerate() {
+            context.cancel.check()?;
+            columns.push(make_column(&column.kind, place, &batch, context));
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.records().num_rows()));
+        let records = RecordBatch::try_new_with_options(self.output.clone(), columns, &options)
+            .map_err(|error| Failure::permanent(format!("the batch has other columns than planned: {error}")))?;
+        Ok(OpOutput::of(batch.with_records(records), rows))
+    }
+}
+
+fn make_column(kind: &ColumnKind, place: usize, batch: &Batch, context: &OpContext) -> ArrayRef {
+    let rows = batch.records().num_rows();
+    match kind {
+        ColumnKind::Uuid => {
+            let generator = UuidGenerator::new(context.seed, context.op, place, context.batch);
+            // By the row's place in the slice, so that a row keeps its id when a filter before this op changes.
+            uuid_column(rows, |row| generator.uuid(batch.provenance().place(row)))
+        }
+        ColumnKind::RandomUuid => uuid_column(rows, |_| Uuid::new_v4()),
+        ColumnKind::Literal(text) => {
+            // One value, and views of it: a long literal is kept once.
+            let one = StringViewArray::from_iter_values([text.as_str()]);
+            let views = vec![one.views()[0]; rows];
+            Arc::new(StringViewArray::new(views.into(), one.data_buffers().to_vec(), None))
+        }
+        ColumnKind::RowNumber => {
+            let provenance = batch.provenance();
+            let first = provenance.first_row.unwrap_or(0) + 1;
+            let numbers = (0..rows).map(|row| i64::try_from(first + provenance.place(row)).unwrap_or(i64::MAX));
+            Arc::new(Int64Array::from_iter_values(numbers))
+        }
+    }
+}
+
+fn uuid_column(rows: usize, mut uuid: impl FnMut(usize) -> Uuid) -> ArrayRef {
+    let mut builder = StringViewBuilder::with_capacity(rows);
+    let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+    for row in 0..rows {
+        builder.append_value(&*uuid(row).hyphenated().encode_lower(&mut text));
+    }
+    let column = builder.finish();
+    // The builder allocates whole blocks; keep what is used.
+    debug_assert_eq!(column.null_count(), 0);
+    Arc::new(column.gc())
+}
+
+/// Makes the uuids of one column of one batch.
+struct UuidGenerator {
+    key: u64,
+}
+
+impl UuidGenerator {
+    fn new(seed: u64, op: OpId, column: usize, batch: BatchId) -> UuidGenerator {
+        let mut key = mix(seed);
+        key = mix(key ^ u64::from(op.0));
+        key = mix(key ^ column as u64);
+        key = mix(key ^ batch.index);
+        for turn in batch.halves.turns() {
+            key = mix(key ^ (u64::from(turn) + 1));
+        }
+        UuidGenerator { key }
+    }
+
+    fn uuid(&self, row: u64) -> Uuid {
+        let high = mix(self.key.wrapping_add((2 * row).wrapping_mul(GOLDEN_GAMMA)));
+        let low = mix(self.key.wrapping_add((2 * row + 1).wrapping_mul(GOLDEN_GAMMA)));
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&high.to_be_bytes());
+        bytes[8..].copy_from_slice(&low.to_be_bytes());
+        Builder::from_random_bytes(bytes).into_uuid()
+    }
+}
+
+/// The odd number nearest to 2^64 divided by the golden ratio.
+const GOLDEN_GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Advances and scrambles: a bijection in which every bit of the input changes half of the output's.
+fn mix(value: u64) -> u64 {
+    let mut z = value.wrapping_add(GOLDEN_GAMMA);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }

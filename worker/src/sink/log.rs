@@ -9,9 +9,9 @@ use common::ids::{BatchId, LeaseId};
 use common::job::{LogSink as LogSpec, MessagePiece};
 use common::part::Part;
 
-use super::text::TextColumn;
 use super::{Finish, Sink};
 use crate::batch::Batch;
+use crate::column::TextColumn;
 use crate::ops::OpContext;
 
 /// A log sink that is open.

@@ -9,7 +9,7 @@ use common::ids::{BatchId, LeaseId};
 use common::job::FileFormat;
 use common::part::Part;
 
-use super::text::RowWriter;
+use super::text::{RowWriter, WriteError};
 use super::{Finish, Sink};
 use crate::batch::Batch;
 use crate::ops::OpContext;
@@ -21,8 +21,10 @@ impl Sink for StdoutSink {
         let mut out = std::io::stdout().lock();
         RowWriter::new(FileFormat::Csv, batch)?
             .write_rows(&context.cancel, |bytes| out.write_all(bytes))
-            .and_then(|()| out.flush().map_err(super::text::WriteError::Io))
-            .map_err(|error| error.into_failure("write to standard output"))?;
+            .and_then(|()| out.flush().map_err(WriteError::Io))
+            .map_err(|error| {
+                error.into_failure(|error| Failure::retryable(format!("cannot write to standard output: {error}")))
+            })?;
         Ok(Vec::new())
     }
 

@@ -5,65 +5,16 @@
 
 use std::io;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::Int64Type;
-use arrow_array::{Array, ArrayRef, Int64Array, StringViewArray};
 use arrow_schema::Schema;
 use common::failure::Failure;
 use common::job::FileFormat;
 
 use crate::batch::Batch;
+use crate::column::TextColumn;
 use crate::ops::CancelToken;
 
 /// How many bytes of text are collected before they are handed on.
 const CHUNK: usize = 256 << 10;
-
-/// A column whose values can be written as text.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum TextColumn<'a> {
-    /// Text.
-    Text(&'a StringViewArray),
-    /// Whole numbers.
-    Integer(&'a Int64Array),
-}
-
-impl<'a> TextColumn<'a> {
-    /// Looks at a column as text, or says that its type has no text form.
-    pub(crate) fn of(name: &str, column: &'a ArrayRef) -> Result<TextColumn<'a>, Failure> {
-        if let Some(text) = column.as_string_view_opt() {
-            return Ok(TextColumn::Text(text));
-        }
-        if let Some(integer) = column.as_primitive_opt::<Int64Type>() {
-            return Ok(TextColumn::Integer(integer));
-        }
-        Err(Failure::permanent(format!(
-            "column {name:?} has the type {}, which has no text form here",
-            column.data_type()
-        )))
-    }
-
-    /// Appends a value as it is.
-    pub(crate) fn append(&self, row: usize, out: &mut Vec<u8>) {
-        match self {
-            TextColumn::Text(text) => out.extend_from_slice(text.value(row).as_bytes()),
-            TextColumn::Integer(integer) => append_integer(integer.value(row), out),
-        }
-    }
-
-    fn append_csv(&self, row: usize, out: &mut Vec<u8>) {
-        match self {
-            TextColumn::Text(text) => append_csv_field(text.value(row), out),
-            TextColumn::Integer(integer) => append_integer(integer.value(row), out),
-        }
-    }
-
-    fn append_json(&self, row: usize, out: &mut Vec<u8>) {
-        match self {
-            TextColumn::Text(text) => append_json_string(text.value(row), out),
-            TextColumn::Integer(integer) => append_integer(integer.value(row), out),
-        }
-    }
-}
 
 /// Returns the header line of a CSV file.
 pub(crate) fn csv_header(schema: &Schema) -> Vec<u8> {
@@ -88,10 +39,10 @@ pub(crate) enum WriteError {
 }
 
 impl WriteError {
-    /// Turns the error into an attempt's failure, naming what could not be done.
-    pub(crate) fn into_failure(self, what: &str) -> Failure {
+    /// Turns the error into an attempt's failure, with words for what the system refused.
+    pub(crate) fn into_failure(self, refused: impl FnOnce(&io::Error) -> Failure) -> Failure {
         match self {
-            WriteError::Io(error) => Failure::retryable(format!("cannot {what}: {error}")),
+            WriteError::Io(error) => refused(&error),
             WriteError::Stopped(failure) => failure,
         }
     }
@@ -162,7 +113,10 @@ impl<'a> RowWriter<'a> {
             if place > 0 {
                 text.push(b',');
             }
-            column.append_csv(row, text);
+            match column {
+                TextColumn::Text(values) => append_csv_field(values.value(row), text),
+                TextColumn::Integer(_) => column.append(row, text),
+            }
         }
         end_csv_record(start, text);
     }
@@ -173,7 +127,10 @@ impl<'a> RowWriter<'a> {
         }
         for (key, column) in self.keys.iter().zip(&self.columns) {
             text.extend_from_slice(key);
-            column.append_json(row, text);
+            match column {
+                TextColumn::Text(values) => append_json_string(values.value(row), text),
+                TextColumn::Integer(_) => column.append(row, text),
+            }
         }
         text.extend_from_slice(b"}\n");
     }
@@ -206,9 +163,4 @@ fn append_csv_field(value: &str, out: &mut Vec<u8>) {
 
 fn append_json_string(value: &str, out: &mut Vec<u8>) {
     serde_json::to_writer(out, value).expect("a string always has a JSON form, and a Vec takes all bytes");
-}
-
-fn append_integer(value: i64, out: &mut Vec<u8>) {
-    use io::Write as _;
-    write!(out, "{value}").expect("a Vec takes all bytes");
 }
