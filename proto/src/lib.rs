@@ -5,6 +5,7 @@
 //! Generated types are named here and at the edges only: the coordinator's gRPC services, the worker's session, the
 //! CLI's client and spec loader, and tests.
 
+pub mod convert;
 pub mod ticket;
 
 /// The generated types of `plumbline.v1`: messages, clients and servers.

@@ -1,0 +1,183 @@
+//! What a worker reports.
+
+use common::message::{LeaseEnd, OpDone, OpOutcome, PermitFate, Report};
+use common::time::Time;
+
+use super::ids::op_id;
+use super::{InvalidMessage, convert, each, optional, required};
+use crate::v1;
+use crate::v1::lease_ended::{End, Permit};
+use crate::v1::op_ended::Outcome;
+use crate::v1::report::Report as Wire;
+
+impl From<&Report> for v1::Report {
+    fn from(report: &Report) -> Self {
+        let report = match report {
+            Report::OpStarted { lease, op, slot, at } => Wire::OpStarted(v1::OpStarted {
+                lease: Some((*lease).into()),
+                op: op.0.into(),
+                slot: *slot,
+                at_nanos: at.0,
+            }),
+            Report::OpEnded { lease, op, at, outcome } => Wire::OpEnded(v1::OpEnded {
+                lease: Some((*lease).into()),
+                op: op.0.into(),
+                at_nanos: at.0,
+                outcome: Some(outcome.into()),
+            }),
+            Report::Truncated { lease, last } => Wire::Truncated(v1::Truncated {
+                lease: Some((*lease).into()),
+                last: last.0.into(),
+            }),
+            Report::LeaseEnded { lease, end, permit } => Wire::LeaseEnded(v1::LeaseEnded {
+                lease: Some((*lease).into()),
+                end: Some(end.into()),
+                permit: Some((*permit).into()),
+            }),
+            Report::Published { lease } => Wire::Published(v1::Published {
+                lease: Some((*lease).into()),
+            }),
+            Report::PublishFailed { lease, failure } => Wire::PublishFailed(v1::PublishFailed {
+                lease: Some((*lease).into()),
+                failure: Some(failure.into()),
+            }),
+            Report::Draining => Wire::Draining(v1::Draining {}),
+        };
+        v1::Report { report: Some(report) }
+    }
+}
+
+impl TryFrom<v1::Report> for Report {
+    type Error = InvalidMessage;
+
+    fn try_from(wire: v1::Report) -> Result<Self, InvalidMessage> {
+        let report = wire.report.ok_or_else(|| InvalidMessage::missing("report"))?;
+        Ok(match report {
+            Wire::OpStarted(started) => Report::OpStarted {
+                lease: required("op_started.lease", started.lease)?,
+                op: op_id("op_started.op", started.op)?,
+                slot: started.slot,
+                at: Time(started.at_nanos),
+            },
+            Wire::OpEnded(ended) => Report::OpEnded {
+                lease: required("op_ended.lease", ended.lease)?,
+                op: op_id("op_ended.op", ended.op)?,
+                at: Time(ended.at_nanos),
+                outcome: required("op_ended.outcome", ended.outcome)?,
+            },
+            Wire::Truncated(truncated) => Report::Truncated {
+                lease: required("truncated.lease", truncated.lease)?,
+                last: op_id("truncated.last", truncated.last)?,
+            },
+            Wire::LeaseEnded(ended) => Report::LeaseEnded {
+                lease: required("lease_ended.lease", ended.lease)?,
+                end: required("lease_ended.end", ended.end)?,
+                permit: required("lease_ended.permit", ended.permit)?,
+            },
+            Wire::Published(published) => Report::Published {
+                lease: required("published.lease", published.lease)?,
+            },
+            Wire::PublishFailed(failed) => Report::PublishFailed {
+                lease: required("publish_failed.lease", failed.lease)?,
+                failure: required("publish_failed.failure", failed.failure)?,
+            },
+            Wire::Draining(v1::Draining {}) => Report::Draining,
+        })
+    }
+}
+
+impl From<&OpOutcome> for Outcome {
+    fn from(outcome: &OpOutcome) -> Self {
+        match outcome {
+            OpOutcome::Done(done) => Outcome::Done(v1::OpDone {
+                rows_in: done.rows_in,
+                rows_out: done.rows_out,
+                rows_rejected: done.rows_rejected,
+                bytes_held: done.bytes_held,
+                parts: done.parts.iter().map(Into::into).collect(),
+            }),
+            OpOutcome::Failed(failure) => Outcome::Failed(failure.into()),
+        }
+    }
+}
+
+impl TryFrom<Outcome> for OpOutcome {
+    type Error = InvalidMessage;
+
+    fn try_from(wire: Outcome) -> Result<Self, InvalidMessage> {
+        Ok(match wire {
+            Outcome::Done(done) => OpOutcome::Done(OpDone {
+                rows_in: done.rows_in,
+                rows_out: done.rows_out,
+                rows_rejected: done.rows_rejected,
+                bytes_held: done.bytes_held,
+                parts: each("done.parts", done.parts)?,
+            }),
+            Outcome::Failed(failure) => OpOutcome::Failed(convert("failed", failure)?),
+        })
+    }
+}
+
+impl From<&LeaseEnd> for End {
+    fn from(end: &LeaseEnd) -> Self {
+        match end {
+            LeaseEnd::Prepared => End::Prepared(v1::Prepared {}),
+            LeaseEnd::Parked { output, bytes } => End::Parked(v1::Parked {
+                output: Some((*output).into()),
+                bytes: *bytes,
+            }),
+            LeaseEnd::Failed { op, kept } => End::Failed(v1::OpFailed {
+                op: op.0.into(),
+                kept: kept.map(Into::into),
+            }),
+            LeaseEnd::InputLost { failure } => End::InputLost(v1::InputLost {
+                failure: Some(failure.into()),
+            }),
+            LeaseEnd::Stopped => End::Stopped(v1::Stopped {}),
+            LeaseEnd::Recalled => End::Recalled(v1::Recalled {}),
+        }
+    }
+}
+
+impl TryFrom<End> for LeaseEnd {
+    type Error = InvalidMessage;
+
+    fn try_from(wire: End) -> Result<Self, InvalidMessage> {
+        Ok(match wire {
+            End::Prepared(v1::Prepared {}) => LeaseEnd::Prepared,
+            End::Parked(parked) => LeaseEnd::Parked {
+                output: required("parked.output", parked.output)?,
+                bytes: parked.bytes,
+            },
+            End::Failed(failed) => LeaseEnd::Failed {
+                op: op_id("failed.op", failed.op)?,
+                kept: optional("failed.kept", failed.kept)?,
+            },
+            End::InputLost(lost) => LeaseEnd::InputLost {
+                failure: required("input_lost.failure", lost.failure)?,
+            },
+            End::Stopped(v1::Stopped {}) => LeaseEnd::Stopped,
+            End::Recalled(v1::Recalled {}) => LeaseEnd::Recalled,
+        })
+    }
+}
+
+impl From<PermitFate> for Permit {
+    fn from(fate: PermitFate) -> Self {
+        match fate {
+            PermitFate::Returned => Permit::PermitReturned(v1::PermitReturned {}),
+            PermitFate::PassedTo(lease) => Permit::PermitPassedTo(lease.into()),
+            PermitFate::None => Permit::PermitNone(v1::PermitNone {}),
+        }
+    }
+}
+
+impl From<Permit> for PermitFate {
+    fn from(wire: Permit) -> Self {
+        match wire {
+            Permit::PermitReturned(v1::PermitReturned {}) => PermitFate::Returned,
+            Permit::PermitPassedTo(lease) => PermitFate::PassedTo(lease.into()),
+            Permit::PermitNone(v1::PermitNone {}) => PermitFate::None,
+        }
+    }
+}
