@@ -6,6 +6,7 @@
 //! CLI's client and spec loader, and tests.
 
 pub mod convert;
+pub mod json;
 pub mod ticket;
 
 /// The generated types of `plumbline.v1`: messages, clients and servers.
