@@ -1,0 +1,43 @@
+//! What is sent is what arrives: jobs, messages to workers and reports survive the way over the wire exactly.
+
+#[path = "support/strategies.rs"]
+mod strategies;
+
+use common::job::Job;
+use common::message::{Report, ToWorker};
+use proptest::prelude::*;
+use prost::Message as _;
+use proto::v1;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_job_survives_the_way_to_a_spec_and_back(job in strategies::job()) {
+        let bytes = v1::JobSpec::from(&job).encode_to_vec();
+        let spec = v1::JobSpec::decode(bytes.as_slice()).expect("was encoded");
+        prop_assert_eq!(Job::try_from(spec), Ok(job));
+    }
+
+    #[test]
+    fn a_job_survives_the_way_to_json_and_back(job in strategies::job()) {
+        let text = proto::json::job_spec_to_json(&v1::JobSpec::from(&job));
+        let value = serde_json::from_str(&text).expect("is JSON");
+        let spec = proto::json::job_spec_from_json(&value).expect("is a spec");
+        prop_assert_eq!(Job::try_from(spec), Ok(job));
+    }
+
+    #[test]
+    fn a_message_to_a_worker_arrives_as_it_was_sent(message in strategies::to_worker()) {
+        let bytes = v1::ToWorker::from(&message).encode_to_vec();
+        let wire = v1::ToWorker::decode(bytes.as_slice()).expect("was encoded");
+        prop_assert_eq!(ToWorker::try_from(wire), Ok(message));
+    }
+
+    #[test]
+    fn a_report_arrives_as_it_was_sent(report in strategies::report()) {
+        let bytes = v1::Report::from(&report).encode_to_vec();
+        let wire = v1::Report::decode(bytes.as_slice()).expect("was encoded");
+        prop_assert_eq!(Report::try_from(wire), Ok(report));
+    }
+}

@@ -1,0 +1,433 @@
+//! Any job, any message to a worker, any report.
+
+use std::num::{NonZeroU32, NonZeroU64};
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::failure::{Failure, FailureKind};
+use common::ids::{Attempt, BatchId, Generation, Halves, LeaseId, OpId, OutputId, RunId, SessionId};
+use common::job::{
+    Add, AddedColumn, Batching, ColumnKind, Comparison, CsvDialect, Delay, FailurePolicy, FileFormat, FileSink, Filter,
+    Header, IfExists, Jitter, Job, LogSink, OnFailure, Op, OpKind, Order, Retry, Schedule, Select, SelectedColumn,
+    SingleFile, Sink, Source,
+};
+use common::message::{
+    Grant, Input, LeaseEnd, OpDone, OpOutcome, PermitFate, Publish, RemoteOutput, Report, Start, Step, ToWorker,
+};
+use common::part::Part;
+use common::slice::{ByteSlice, FileId, FrozenSource, RunContext, Slice, SourceFile};
+use common::time::Time;
+use proptest::collection::{btree_map, vec};
+use proptest::option::of;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+/// A name of a column: anything but control characters, quotes and ` as ` included.
+fn column() -> impl Strategy<Value = String> {
+    prop_oneof!["[a-z ]{0,6}", "[a-z\" ]{0,3} as [a-z\" ]{0,3}", "\\PC{1,8}"]
+}
+
+fn count() -> impl Strategy<Value = NonZeroU32> {
+    (1..=u32::MAX).prop_map(|value| NonZeroU32::new(value).expect("is not zero"))
+}
+
+fn size() -> impl Strategy<Value = NonZeroU64> {
+    (1..=u64::MAX).prop_map(|value| NonZeroU64::new(value).expect("is not zero"))
+}
+
+fn duration() -> impl Strategy<Value = Duration> {
+    (0..100_000_u64, 0..1_000_000_000_u32).prop_map(|(seconds, nanos)| Duration::new(seconds, nanos))
+}
+
+pub(crate) fn job() -> impl Strategy<Value = Job> {
+    (
+        ("[a-z][a-z0-9_.-]{0,10}", source(), batching(), schedule()),
+        vec(op(), 1..6),
+        select(vec![OnFailure::Drain, OnFailure::Cancel, OnFailure::Continue]),
+        btree_map("[a-z]{1,4}", "\\PC{0,6}", 0..3),
+        of(any::<u64>()),
+    )
+        .prop_map(
+            |((name, source, batching, schedule), ops, on_failure, labels, seed)| Job {
+                name,
+                source,
+                batching,
+                schedule,
+                ops: chain(ops),
+                failure: FailurePolicy { on_failure },
+                labels,
+                seed,
+            },
+        )
+}
+
+/// Puts `extract` first, and makes names and targets unique.
+fn chain(ops: Vec<Op>) -> Vec<Op> {
+    let mut chain = vec![Op::extract()];
+    for (place, mut op) in ops.into_iter().enumerate() {
+        op.name = format!("op_{place}");
+        if let OpKind::Write(Sink::File(sink)) = &mut op.kind {
+            sink.uri = format!("out/{place}");
+        }
+        chain.push(op);
+    }
+    chain
+}
+
+fn source() -> impl Strategy<Value = Source> {
+    let dialect = prop_oneof![
+        Just(CsvDialect::default()),
+        vec(column(), 1..4).prop_map(|columns| CsvDialect {
+            delimiter: b'\t',
+            quote: b'\'',
+            header: Header::None,
+            columns,
+        }),
+    ];
+    (vec("[a-z/*.]{1,8}", 1..3), dialect).prop_map(|(uris, csv)| Source { uris, csv })
+}
+
+fn batching() -> impl Strategy<Value = Batching> {
+    prop_oneof![
+        Just(Batching::WholeInput),
+        (of(count()), size()).prop_map(|(rows, bytes)| Batching::Bounded { rows, bytes }),
+    ]
+}
+
+fn schedule() -> impl Strategy<Value = Schedule> {
+    (
+        select(vec![Order::DepthFirst, Order::BreadthFirst]),
+        of(count()),
+        of(count()),
+        of(size()),
+        count(),
+        any::<i32>(),
+    )
+        .prop_map(
+            |(order, max_concurrent, max_in_flight, max_in_flight_bytes, max_committing, priority)| Schedule {
+                order,
+                max_concurrent,
+                max_in_flight,
+                max_in_flight_bytes,
+                max_committing,
+                priority,
+            },
+        )
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let delay = (duration(), duration()).prop_map(|(per_batch, per_row)| Delay { per_batch, per_row });
+    (
+        kind(),
+        of(any::<i32>()),
+        of(count()),
+        retry(),
+        prop_oneof![Just(Delay::default()), delay],
+    )
+        .prop_map(|(kind, priority, max_concurrent, retry, delay)| Op {
+            name: String::new(),
+            kind,
+            priority,
+            max_concurrent,
+            retry,
+            delay,
+        })
+}
+
+fn retry() -> impl Strategy<Value = Retry> {
+    (
+        count(),
+        duration(),
+        duration(),
+        1.0..100.0_f64,
+        select(vec![Jitter::Full, Jitter::None]),
+    )
+        .prop_map(|(max_attempts, initial_backoff, more, multiplier, jitter)| Retry {
+            max_attempts,
+            initial_backoff,
+            max_backoff: initial_backoff + more,
+            multiplier,
+            jitter,
+        })
+}
+
+fn kind() -> impl Strategy<Value = OpKind> {
+    let selected = (column(), of(column())).prop_map(|(source, name)| SelectedColumn {
+        name: name.unwrap_or_else(|| source.clone()),
+        source,
+    });
+    let made = prop_oneof![
+        Just(ColumnKind::Uuid),
+        Just(ColumnKind::RandomUuid),
+        Just(ColumnKind::RowNumber),
+        "\\PC{0,6}".prop_map(ColumnKind::Literal),
+    ];
+    let added = btree_map(column(), made, 1..4).prop_map(|columns| Add {
+        columns: columns
+            .into_iter()
+            .map(|(name, kind)| AddedColumn { name, kind })
+            .collect(),
+    });
+    prop_oneof![
+        vec(selected, 1..4).prop_map(|columns| OpKind::Select(Select { columns })),
+        added.prop_map(OpKind::Add),
+        filter().prop_map(OpKind::Filter),
+        Just(OpKind::Noop),
+        sink().prop_map(OpKind::Write),
+    ]
+}
+
+fn filter() -> impl Strategy<Value = Filter> {
+    let compared = select(vec![
+        Comparison::Eq,
+        Comparison::Ne,
+        Comparison::Lt,
+        Comparison::Le,
+        Comparison::Gt,
+        Comparison::Ge,
+    ]);
+    let null = select(vec![Comparison::IsNull, Comparison::IsNotNull]);
+    prop_oneof![(compared, "\\PC{0,6}"), (null, Just(String::new()))].prop_flat_map(|(comparison, value)| {
+        column().prop_map(move |column| Filter {
+            column,
+            comparison,
+            value: value.clone(),
+        })
+    })
+}
+
+fn sink() -> impl Strategy<Value = Sink> {
+    let file = (
+        select(vec![FileFormat::Csv, FileFormat::Jsonl]),
+        select(vec![SingleFile::Parts, SingleFile::Join]),
+        select(vec![IfExists::Refuse, IfExists::Replace]),
+    )
+        .prop_map(|(format, single_file, if_exists)| {
+            Sink::File(FileSink {
+                format,
+                uri: String::new(),
+                single_file,
+                if_exists,
+            })
+        });
+    prop_oneof![
+        file,
+        "[a-z ]{0,5}(\\{[a-z]{1,4}\\})?".prop_map(|message| Sink::Log(LogSink { message })),
+        Just(Sink::Stdout),
+        Just(Sink::Discard),
+    ]
+}
+
+fn run() -> impl Strategy<Value = RunId> {
+    (1..=u64::MAX).prop_map(RunId)
+}
+
+fn lease() -> impl Strategy<Value = LeaseId> {
+    (any::<u64>(), any::<u64>()).prop_map(|(generation, sequence)| LeaseId {
+        generation: Generation(generation),
+        sequence,
+    })
+}
+
+fn session() -> impl Strategy<Value = SessionId> {
+    (any::<u64>(), any::<u64>()).prop_map(|(generation, sequence)| SessionId {
+        generation: Generation(generation),
+        sequence,
+    })
+}
+
+fn op_id() -> impl Strategy<Value = OpId> {
+    any::<u16>().prop_map(OpId)
+}
+
+fn attempt() -> impl Strategy<Value = Attempt> {
+    (1..=u32::MAX).prop_map(Attempt)
+}
+
+fn batch() -> impl Strategy<Value = BatchId> {
+    (any::<u64>(), vec(0..=1_u8, 0..=32)).prop_map(|(index, turns)| BatchId {
+        index,
+        halves: Halves::from_turns(turns).expect("is not too deep"),
+    })
+}
+
+fn output() -> impl Strategy<Value = OutputId> {
+    (batch(), op_id(), attempt()).prop_map(|(batch, op, attempt)| OutputId { batch, op, attempt })
+}
+
+fn failure() -> impl Strategy<Value = Failure> {
+    let kinds = vec![
+        FailureKind::Retryable,
+        FailureKind::Permanent,
+        FailureKind::BadInput,
+        FailureKind::LostWorker,
+        FailureKind::Cancelled,
+        FailureKind::TimedOut,
+        FailureKind::Panicked,
+    ];
+    (select(kinds), "\\PC{0,20}").prop_map(|(kind, message)| Failure::new(kind, message))
+}
+
+fn part() -> impl Strategy<Value = Part> {
+    (
+        op_id(),
+        "[a-z/]{1,8}",
+        any::<u32>(),
+        any::<u32>(),
+        any::<u32>(),
+        any::<u64>(),
+    )
+        .prop_map(|(op, file, offset, length, checksum, rows)| Part {
+            op,
+            file,
+            offset: offset.into(),
+            length: length.into(),
+            checksum,
+            rows,
+        })
+}
+
+fn slice() -> impl Strategy<Value = Slice> {
+    (
+        any::<u32>(),
+        any::<u32>(),
+        any::<u32>(),
+        any::<u64>(),
+        of(any::<u64>()),
+        of(any::<u64>()),
+    )
+        .prop_map(|(file, start, length, first_line, first_row, rows)| {
+            Slice::Bytes(ByteSlice {
+                file: FileId(file),
+                start: start.into(),
+                end: u64::from(start) + u64::from(length),
+                first_line,
+                first_row,
+                rows,
+            })
+        })
+}
+
+fn context() -> impl Strategy<Value = RunContext> {
+    let file =
+        ("[a-z/]{1,8}", any::<u64>(), "[0-9.]{0,8}", any::<u64>()).prop_map(|(path, bytes, etag, data_start)| {
+            SourceFile {
+                path,
+                bytes,
+                etag,
+                data_start,
+            }
+        });
+    let source = (vec(file, 0..3), vec(column(), 0..4)).prop_map(|(files, columns)| FrozenSource { files, columns });
+    (run(), job(), source, any::<u64>()).prop_map(|(run, job, source, seed)| RunContext {
+        run,
+        job: Arc::new(job),
+        source: Arc::new(source),
+        seed,
+    })
+}
+
+fn grant() -> impl Strategy<Value = Grant> {
+    let remote =
+        (output(), "[a-z:/]{0,8}", session(), vec(any::<u8>(), 0..8)).prop_map(|(output, address, holder, ticket)| {
+            RemoteOutput {
+                output,
+                address,
+                holder,
+                ticket,
+            }
+        });
+    let input = prop_oneof![
+        slice().prop_map(Input::Slice),
+        output().prop_map(Input::Local),
+        remote.prop_map(Input::Remote),
+        Just(Input::Committed),
+    ];
+    let step = (op_id(), attempt()).prop_map(|(op, attempt)| Step { op, attempt });
+    let start = select(vec![Start::Now, Start::OnFreedPermit]);
+    (lease(), run(), of(batch()), vec(step, 1..4), input, start).prop_map(|(lease, run, batch, steps, input, start)| {
+        Grant {
+            lease,
+            run,
+            batch,
+            steps,
+            input,
+            start,
+        }
+    })
+}
+
+pub(crate) fn to_worker() -> impl Strategy<Value = ToWorker> {
+    let publish = (lease(), run(), of(batch()), vec(part(), 0..3)).prop_map(|(lease, run, batch, parts)| Publish {
+        lease,
+        run,
+        batch,
+        parts,
+    });
+    prop_oneof![
+        context().prop_map(|context| ToWorker::OpenRun(Arc::new(context))),
+        run().prop_map(|run| ToWorker::CloseRun { run }),
+        grant().prop_map(ToWorker::Grant),
+        lease().prop_map(|lease| ToWorker::Permit { lease }),
+        lease().prop_map(|lease| ToWorker::Truncate { lease }),
+        lease().prop_map(|lease| ToWorker::Revoke { lease }),
+        publish.prop_map(ToWorker::Publish),
+        (run(), output()).prop_map(|(run, output)| ToWorker::Discard { run, output }),
+        Just(ToWorker::Drain),
+    ]
+}
+
+pub(crate) fn report() -> impl Strategy<Value = Report> {
+    let time = || any::<u64>().prop_map(Time);
+    prop_oneof![
+        (lease(), op_id(), any::<u32>(), time()).prop_map(|(lease, op, slot, at)| Report::OpStarted {
+            lease,
+            op,
+            slot,
+            at
+        }),
+        (lease(), op_id(), time(), outcome()).prop_map(|(lease, op, at, outcome)| Report::OpEnded {
+            lease,
+            op,
+            at,
+            outcome
+        }),
+        (lease(), op_id()).prop_map(|(lease, last)| Report::Truncated { lease, last }),
+        (lease(), lease_end(), permit()).prop_map(|(lease, end, permit)| Report::LeaseEnded { lease, end, permit }),
+        lease().prop_map(|lease| Report::Published { lease }),
+        (lease(), failure()).prop_map(|(lease, failure)| Report::PublishFailed { lease, failure }),
+        Just(Report::Draining),
+    ]
+}
+
+fn outcome() -> impl Strategy<Value = OpOutcome> {
+    let numbers = (any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>());
+    let done =
+        (numbers, vec(part(), 0..3)).prop_map(|((rows_in, rows_out, rows_rejected, bytes_held), parts)| OpDone {
+            rows_in,
+            rows_out,
+            rows_rejected,
+            bytes_held,
+            parts,
+        });
+    prop_oneof![done.prop_map(OpOutcome::Done), failure().prop_map(OpOutcome::Failed)]
+}
+
+fn lease_end() -> impl Strategy<Value = LeaseEnd> {
+    prop_oneof![
+        Just(LeaseEnd::Prepared),
+        (output(), any::<u64>()).prop_map(|(output, bytes)| LeaseEnd::Parked { output, bytes }),
+        (op_id(), of(output())).prop_map(|(op, kept)| LeaseEnd::Failed { op, kept }),
+        failure().prop_map(|failure| LeaseEnd::InputLost { failure }),
+        Just(LeaseEnd::Stopped),
+        Just(LeaseEnd::Recalled),
+    ]
+}
+
+fn permit() -> impl Strategy<Value = PermitFate> {
+    prop_oneof![
+        Just(PermitFate::Returned),
+        lease().prop_map(PermitFate::PassedTo),
+        Just(PermitFate::None),
+    ]
+}
