@@ -1,0 +1,200 @@
+//! What the coordinator answers, in the command line's own words.
+//!
+//! A message becomes a view in one place, so that a field that is renamed on the wire changes no command.
+
+use common::state::{BatchState, RunState, TaskState};
+use proto::convert::InvalidMessage;
+use proto::v1;
+use serde::Serialize;
+
+use super::ClientError;
+use crate::summary::{BatchCount, FailureSummary, RowCount, Summary, TaskCount};
+use crate::timeline::TimelineRow;
+
+/// A run at some moment.
+#[derive(Clone, Debug)]
+pub(crate) struct RunView {
+    /// What is said of it in JSON.
+    pub(crate) summary: Summary,
+    /// The names of its ops, `extract` first.
+    pub(crate) ops: Vec<String>,
+    /// Batches in flight now.
+    pub(crate) in_flight: u64,
+    /// Tasks running now.
+    pub(crate) running: u64,
+    /// Whether the number of batches is final.
+    pub(crate) total_is_exact: bool,
+    /// How much of the source is cut into batches, from 0 to 1.
+    pub(crate) source_share: f64,
+    /// Why nothing runs although it could, as in `no workers`.
+    pub(crate) stalled: Option<String>,
+}
+
+/// A batch at some moment.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct BatchView {
+    /// Its id, such as `12.0.1`.
+    pub(crate) batch: String,
+    /// Where it is in its life.
+    pub(crate) state: BatchState,
+    /// The op that runs or is next.
+    pub(crate) op: Option<String>,
+    /// That op's attempt.
+    pub(crate) attempt: u32,
+    /// Who holds it.
+    pub(crate) worker: Option<String>,
+    /// The line of its first byte in its file.
+    pub(crate) first_line: Option<u64>,
+    /// Its last failure.
+    pub(crate) failure: Option<String>,
+}
+
+/// A worker at some moment.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct WorkerView {
+    /// Its name.
+    pub(crate) worker: String,
+    /// How it is doing: `live`, `disconnected`, `draining`, `fenced`.
+    pub(crate) state: String,
+    /// How many tasks it runs at once.
+    pub(crate) slots: u32,
+    /// How many it runs now.
+    pub(crate) busy: u32,
+    /// Its session.
+    pub(crate) session: String,
+    /// The kinds of op it can do.
+    pub(crate) ops: Vec<String>,
+}
+
+pub(super) fn run_view(run: Option<v1::Run>) -> Result<RunView, ClientError> {
+    let run = run.ok_or_else(|| InvalidMessage::missing("run"))?;
+    let state = RunState::try_from(run.state())?;
+    let batches = run.batches.unwrap_or_default();
+    let source = run.source_bytes.unwrap_or_default();
+    let gauge = |gauge: Option<v1::Gauge>| gauge.unwrap_or_default();
+    Ok(RunView {
+        in_flight: gauge(run.batches_in_flight).now,
+        running: gauge(run.tasks_running).now,
+        total_is_exact: batches.total_is_exact,
+        source_share: source.done as f64 / source.total.max(1) as f64,
+        stalled: run.stalled.map(|stall| stall_reason(&stall)),
+        ops: run.ops,
+        summary: Summary {
+            run: run.id,
+            job: run.job,
+            state,
+            wall_seconds: run.wall_seconds,
+            first_batch_loaded_seconds: run.first_batch_loaded_seconds,
+            peak_batches_in_flight: gauge(run.batches_in_flight).peak,
+            peak_committing: gauge(run.committing).peak,
+            peak_bytes_in_flight: gauge(run.bytes_in_flight).peak,
+            peak_tasks_running: gauge(run.tasks_running).peak,
+            batches: BatchCount {
+                total: batches.total,
+                committed: batches.committed,
+                failed: batches.failed,
+            },
+            tasks: task_counts(run.tasks.unwrap_or_default()),
+            rows: row_counts(run.rows.unwrap_or_default()),
+            failure: run.failure.map(failure_summary),
+        },
+    })
+}
+
+pub(super) fn batch_view(batch: v1::Batch) -> Result<BatchView, ClientError> {
+    Ok(BatchView {
+        state: batch_state(batch.state())?,
+        op: not_empty(batch.op),
+        attempt: batch.attempt,
+        worker: not_empty(batch.worker),
+        first_line: batch.slice.map(|slice| slice.first_line),
+        failure: batch.failure.map(|failure| failure.message),
+        batch: batch.id,
+    })
+}
+
+pub(super) fn worker_view(worker: v1::Worker) -> WorkerView {
+    let state = match worker.state() {
+        v1::WorkerState::Unspecified => "unknown",
+        v1::WorkerState::Live => "live",
+        v1::WorkerState::Disconnected => "disconnected",
+        v1::WorkerState::Draining => "draining",
+        v1::WorkerState::Fenced => "fenced",
+    };
+    WorkerView {
+        state: state.to_owned(),
+        worker: worker.name,
+        slots: worker.slots,
+        busy: worker.busy,
+        session: worker.session_id,
+        ops: worker.ops,
+    }
+}
+
+pub(super) fn timeline_row(entry: v1::TimelineEntry) -> Result<TimelineRow, ClientError> {
+    Ok(TimelineRow {
+        state: TaskState::try_from(entry.state())?,
+        op: entry.op,
+        batch: not_empty(entry.batch_id),
+        attempt: entry.attempt,
+        worker: entry.worker,
+        slot: entry.slot,
+        queued: entry.queued_seconds,
+        started: Some(entry.started_seconds),
+        finished: entry.finished_seconds,
+    })
+}
+
+fn batch_state(wire: v1::BatchState) -> Result<BatchState, InvalidMessage> {
+    Ok(match wire {
+        v1::BatchState::Unspecified => return Err(InvalidMessage::missing("state")),
+        v1::BatchState::Waiting => BatchState::Waiting,
+        v1::BatchState::Leased => BatchState::Leased,
+        v1::BatchState::Backoff => BatchState::Backoff,
+        v1::BatchState::Committing => BatchState::Committing,
+        v1::BatchState::Committed => BatchState::Committed,
+        v1::BatchState::Failed => BatchState::Failed,
+        v1::BatchState::Cancelled => BatchState::Cancelled,
+    })
+}
+
+fn task_counts(tasks: v1::TaskCounts) -> TaskCount {
+    TaskCount {
+        succeeded: tasks.succeeded,
+        failed: tasks.failed,
+        retried: tasks.retried,
+    }
+}
+
+fn row_counts(rows: v1::RowCounts) -> RowCount {
+    RowCount {
+        read: rows.read,
+        loaded: rows.loaded,
+        filtered: rows.filtered,
+        rejected: rows.rejected,
+        failed: rows.failed,
+    }
+}
+
+fn failure_summary(failure: v1::RunFailure) -> FailureSummary {
+    let what = failure.failure.unwrap_or_default();
+    let kind = what.kind().as_str_name();
+    FailureSummary {
+        kind: kind.strip_prefix("FAILURE_KIND_").unwrap_or(kind).to_lowercase(),
+        message: what.message,
+        op: not_empty(failure.op),
+        batch: not_empty(failure.batch_id),
+    }
+}
+
+fn stall_reason(stall: &v1::Stall) -> String {
+    match stall.reason() {
+        v1::stall::Reason::NoWorkers => "no workers".to_owned(),
+        v1::stall::Reason::NoWorkerWithOp => format!("no worker has op {}", stall.op),
+        v1::stall::Reason::Unspecified => stall.message.clone(),
+    }
+}
+
+fn not_empty(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}

@@ -1,0 +1,32 @@
+//! `plumb watch`: follows a run to its end.
+
+use super::{CommandError, follow};
+use crate::args::CoordinatorArgs;
+use crate::client::Client;
+use crate::exit::Exit;
+use crate::output::Format;
+
+const EXAMPLES: &str = "\
+Examples:
+  plumb watch r7
+  plumb watch r7 --json | tail -1
+
+Ctrl-C detaches; the run goes on.";
+
+/// Which run to follow.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The run's id, such as `r7`.
+    run: String,
+    /// Prints the summary as JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    coordinator: CoordinatorArgs,
+}
+
+pub(super) async fn execute(args: Args) -> Result<Exit, CommandError> {
+    let client = Client::connect(&args.coordinator.coordinator).await?;
+    follow::follow(client, &args.run, Format::from_flag(args.json)).await
+}
