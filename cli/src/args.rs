@@ -72,3 +72,23 @@ impl SpecArgs {
         Spec::load(&self.spec, &self.overrides)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_typo_is_answered_with_the_flag_that_was_meant() {
+        let error =
+            Cli::try_parse_from(["plumb", "run", "job.yaml", "--wokers", "4"]).expect_err("there is no such flag");
+        assert!(error.to_string().contains("'--workers'"), "{error}");
+        assert_eq!(error.exit_code(), 2);
+    }
+}

@@ -4,20 +4,21 @@
 //! its own, so that a Ctrl-C in the terminal reaches only the parent, which ends them in order. They end with the
 //! parent even when it is killed (`--exit-with-parent`). The kernel ties that to the thread that spawns them, so a
 //! cluster is started on the main thread. A worker that ends early is no failure of the cluster: the run goes on with
-//! the others. What a parent that is killed with SIGKILL leaves behind is the folder, in the system's temporary one.
+//! the others. The folder that a parent killed with SIGKILL leaves behind is removed by the next cluster.
 
 mod child;
+mod folder;
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tempfile::TempDir;
 use tokio::io::AsyncBufReadExt as _;
 use tokio::time::{Instant, sleep, timeout};
 
 use self::child::Child;
+use self::folder::Folder;
 use crate::client::{Client, ClientError};
 use crate::output::Screen;
 
@@ -124,7 +125,7 @@ pub(crate) struct Cluster {
     addresses: Addresses,
     screen: Screen,
     /// Dropped last: the children write there.
-    folder: TempDir,
+    folder: Folder,
 }
 
 /// Where a coordinator really listens.
@@ -142,10 +143,7 @@ impl Cluster {
     /// Starts all processes and waits until every worker is connected.
     pub(crate) async fn start(options: &ClusterOptions, screen: &Screen) -> Result<Cluster, ClusterError> {
         let system = |what| move |source| ClusterError::System { what, source };
-        let folder = tempfile::Builder::new()
-            .prefix("plumb-")
-            .tempdir()
-            .map_err(system("its folder"))?;
+        let folder = Folder::make().map_err(system("its folder"))?;
         let mut coordinator = Child::coordinator(options, folder.path(), screen).map_err(system("the coordinator"))?;
         let addresses = ready_line(&mut coordinator).await?;
         let mut workers = Vec::new();

@@ -54,7 +54,10 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    match runtime.block_on(cli.command.execute(&cli.log)) {
+    let outcome = runtime.block_on(cli.command.execute(&cli.log));
+    // What still blocks after a second request to stop must not keep the process.
+    runtime.shutdown_background();
+    match outcome {
         Ok(exit) => Ok(exit),
         Err(error) => {
             output::message(&format!("error: {error}"));

@@ -199,3 +199,6 @@ fn place_of(schema: &SchemaRef, column: &str) -> Result<usize, Failure> {
         .index_of(column)
         .map_err(|_| Failure::permanent(format!("the batch has no column {column:?}")))
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,18 +4,22 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{ChildStderr, ChildStdout, Command};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{ClusterOptions, Logs, log_file};
 use crate::output::Screen;
 
 /// How many of the last lines of a log an error shows.
 const LAST_LINES: usize = 5;
+
+/// How long the last lines of a process that has ended may take.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// A child process, killed when dropped.
 pub(super) struct Child {
@@ -151,7 +155,8 @@ impl Child {
             }
         }
         // Its last lines are still on their way: the pipe ends when the process has.
-        while self.relay.join_next().await.is_some() {}
+        let rest = async { while self.relay.join_next().await.is_some() {} };
+        let _ = timeout(LAST_WORDS, rest).await;
     }
 
     /// Returns the end of the log, where the screen has not shown it already.

@@ -113,7 +113,7 @@ fn load(folder: &std::path::Path) -> Result<Vec<Spec>, CommandError> {
 fn check_free(flag: &str, variable: &str, address: SocketAddr) -> Result<(), CommandError> {
     match TcpListener::bind(address) {
         Ok(_) => Ok(()),
-        Err(error) => Err(CommandError::Usage(format!(
+        Err(error) => Err(CommandError::Service(format!(
             "cannot listen on {address}: {error}; choose another address with {flag} ADDR or {variable}, \
              as in {flag} {}:0 for any free port",
             address.ip()

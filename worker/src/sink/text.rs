@@ -164,3 +164,75 @@ fn append_csv_field(value: &str, out: &mut Vec<u8>) {
 fn append_json_string(value: &str, out: &mut Vec<u8>) {
     serde_json::to_writer(out, value).expect("a string always has a JSON form, and a Vec takes all bytes");
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, RecordBatch, StringViewArray};
+    use common::slice::FileId;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::batch::Provenance;
+
+    fn batch(rows: &[[String; 2]]) -> Batch {
+        let column = |place: usize| {
+            Arc::new(StringViewArray::from_iter_values(
+                rows.iter().map(|row| row[place].as_str()),
+            )) as ArrayRef
+        };
+        let provenance = Provenance {
+            file: FileId(0),
+            first_line: 2,
+            first_row: None,
+            places: None,
+        };
+        let records = RecordBatch::try_from_iter([("a", column(0)), ("b \"b\"", column(1))]).expect("columns fit");
+        Batch::new(records, provenance)
+    }
+
+    fn written(format: FileFormat, rows: &[[String; 2]]) -> Vec<u8> {
+        let batch = batch(rows);
+        let mut bytes = Vec::new();
+        RowWriter::new(format, &batch)
+            .expect("columns are text")
+            .write_rows(&CancelToken::default(), |text| {
+                bytes.extend_from_slice(text);
+                Ok(())
+            })
+            .expect("is memory");
+        bytes
+    }
+
+    #[test]
+    fn a_record_of_one_empty_field_is_not_an_empty_line() {
+        let schema = Schema::new(vec![arrow_schema::Field::new(
+            "",
+            arrow_schema::DataType::Utf8View,
+            false,
+        )]);
+        assert_eq!(csv_header(&schema), b"\"\"\n");
+    }
+
+    proptest! {
+        #[test]
+        fn the_csv_crate_reads_what_is_written(rows in prop::collection::vec(any::<[String; 2]>(), 0..8)) {
+            let bytes = written(FileFormat::Csv, &rows);
+            let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(bytes.as_slice());
+            let found: Vec<[String; 2]> =
+                reader.deserialize().collect::<Result<_, _>>().expect("is RFC 4180");
+            prop_assert_eq!(found, rows);
+        }
+
+        #[test]
+        fn json_lines_are_json(rows in prop::collection::vec(any::<[String; 2]>(), 0..8)) {
+            let text = String::from_utf8(written(FileFormat::Jsonl, &rows)).expect("is UTF-8");
+            prop_assert_eq!(text.lines().count(), rows.len());
+            for (line, row) in text.lines().zip(&rows) {
+                let value: serde_json::Value = serde_json::from_str(line).expect("is JSON");
+                prop_assert_eq!(value, serde_json::json!({"a": row[0], "b \"b\"": row[1]}));
+            }
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Any history of joining, vanishing, draining, reconnecting workers, failing ops, cancelling and cap-changing users
+//! keeps the invariants, and every run ends with every row accounted for.
+
+mod support;
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use common::failure::{Failure, FailureKind};
+use common::ids::{OpId, RunId};
+use common::job::{FailurePolicy, OnFailure, Order};
+use common::state::RunState;
+use proptest::prelude::*;
+use scheduler::{EndReason, Event, Record};
+use support::{World, jobs};
+
+/// What is done to the world between two steps of time.
+#[derive(Clone, Debug)]
+enum Deed {
+    Join(u32),
+    Kill(usize),
+    Cut(usize),
+    Reconnect(usize),
+    Drain(usize),
+    DrainByUser(usize),
+    FailOp {
+        op: u16,
+        batch: u64,
+        attempt: u32,
+        kind: usize,
+    },
+    Cap(u32),
+    Submit {
+        priority: i32,
+    },
+    Cancel(u64),
+}
+
+fn deed() -> impl Strategy<Value = Deed> {
+    prop_oneof![
+        4 => (1_u32..4).prop_map(Deed::Join),
+        2 => any::<usize>().prop_map(Deed::Kill),
+        2 => any::<usize>().prop_map(Deed::Cut),
+        3 => any::<usize>().prop_map(Deed::Reconnect),
+        1 => any::<usize>().prop_map(Deed::Drain),
+        1 => any::<usize>().prop_map(Deed::DrainByUser),
+        4 => (0_u16..5, 0_u64..30, 1_u32..4, 0_usize..4)
+            .prop_map(|(op, batch, attempt, kind)| Deed::FailOp { op, batch, attempt, kind }),
+        1 => (1_u32..9).prop_map(Deed::Cap),
+        1 => (-1_i32..3).prop_map(|priority| Deed::Submit { priority }),
+        1 => (1_u64..4).prop_map(Deed::Cancel),
+    ]
+}
+
+fn job(order: Order, cap: u32, limit: u32, on_failure: OnFailure, priority: i32) -> common::job::Job {
+    let mut limited = jobs::op_of("limited", 30);
+    limited.max_concurrent = NonZeroU32::new(limit);
+    let mut schedule = jobs::cap(cap);
+    schedule.order = order;
+    schedule.priority = priority;
+    let ops = vec![
+        jobs::op_of("first", 10),
+        limited,
+        jobs::op_of("third", 20),
+        jobs::op_of("last", 5),
+    ];
+    let mut job = jobs::chain("history", ops, jobs::rows(1), schedule);
+    job.failure = FailurePolicy { on_failure };
+    job
+}
+
+fn pick(world: &World, index: usize) -> Option<common::ids::SessionId> {
+    let alive = world.alive();
+    (!alive.is_empty()).then(|| alive[index % alive.len()])
+}
+
+fn act(world: &mut World, deed: &Deed, joined: &mut u32, runs: &mut u64) {
+    match deed {
+        Deed::Join(slots) => {
+            *joined += 1;
+            world.worker(&format!("w{joined}"), *slots);
+        }
+        Deed::Kill(index) => pick(world, *index).into_iter().for_each(|session| world.kill(session)),
+        Deed::Cut(index) => pick(world, *index).into_iter().for_each(|session| world.cut(session)),
+        Deed::Reconnect(index) => pick(world, *index)
+            .into_iter()
+            .for_each(|session| world.reconnect(session)),
+        Deed::Drain(index) => pick(world, *index).into_iter().for_each(|session| world.drain(session)),
+        Deed::DrainByUser(index) => {
+            pick(world, *index)
+                .into_iter()
+                .for_each(|session| world.tell(Event::DrainRequested { session }));
+        }
+        Deed::FailOp {
+            op,
+            batch,
+            attempt,
+            kind,
+        } => {
+            let kinds = [
+                FailureKind::Retryable,
+                FailureKind::Permanent,
+                FailureKind::BadInput,
+                FailureKind::Panicked,
+            ];
+            let failure = Failure::new(kinds[*kind], "told to fail");
+            world.failing.insert((OpId(*op), (*batch).into(), *attempt), failure);
+        }
+        Deed::Cap(cap) => world.tell(Event::GlobalCapChanged {
+            cap: NonZeroU32::new(*cap),
+        }),
+        Deed::Submit { priority } => {
+            *runs += 1;
+            world.run(*runs, job(Order::DepthFirst, 3, 2, OnFailure::Continue, *priority), 10);
+        }
+        Deed::Cancel(run) => world.tell(Event::RunCancelled { run: RunId(*run) }),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_run_ends_and_every_row_is_accounted_for(
+        deeds in prop::collection::vec((deed(), 0_u64..60), 1..60),
+        cap in 1_u32..6,
+        limit in 1_u32..3,
+        breadth in any::<bool>(),
+        policy in 0_usize..3,
+    ) {
+        let mut world = World::new();
+        let order = if breadth { Order::BreadthFirst } else { Order::DepthFirst };
+        let on_failure = [OnFailure::Drain, OnFailure::Cancel, OnFailure::Continue][policy];
+        let rows = 30;
+        let first = world.run(1, job(order, cap, limit, on_failure, 0), rows);
+        let (mut joined, mut runs) = (0, 1);
+        for (deed, wait) in &deeds {
+            act(&mut world, deed, &mut joined, &mut runs);
+            world.pass(Duration::from_millis(*wait));
+            let summary = world.scheduler.summary(first);
+            if let Some(summary) = summary {
+                prop_assert!(summary.tasks_running.peak <= u64::from(cap));
+            }
+        }
+        world.tell(Event::GlobalCapChanged { cap: None });
+        world.worker("rescue", 2);
+        world.run_to_end();
+        for summary in world.ended.values() {
+            prop_assert!(summary.rows.balances(), "{summary:?}");
+            prop_assert!(summary.state.is_terminal());
+            if summary.state == RunState::Succeeded {
+                prop_assert_eq!(summary.rows.loaded, summary.batches.total);
+                prop_assert_eq!(summary.batches.committed, summary.batches.total);
+            }
+        }
+        prop_assert!(world.session_ends.iter().all(|(_, reason)| *reason != EndReason::Protocol));
+        let mut commits: Vec<_> = world.records.iter().filter_map(|record| match record {
+            Record::BatchCommitted { run, batch, .. } => Some((*run, *batch)),
+            _ => None,
+        }).collect();
+        let all = commits.len();
+        commits.sort_unstable();
+        commits.dedup();
+        prop_assert_eq!(all, commits.len(), "a batch is committed at most once");
+    }
+}

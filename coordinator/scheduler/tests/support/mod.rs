@@ -1,0 +1,450 @@
+//! A world for the scheduler: simulated workers, an instant journal, and time that jumps from event to event.
+//!
+//! The workers keep to the protocol of `common::message` and nothing else: they run the steps of a lease back to back,
+//! each for as long as its op's delay says, and report. Every step of the world recomputes the scheduler's invariants.
+
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    reason = "each test file uses its own part of the world"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::failure::Failure;
+use common::ids::{BatchId, Generation, LeaseId, OpId, OutputId, RunId, SessionId, WorkerName};
+use common::job::{Batching, CsvDialect, FailurePolicy, Job, Op, OpKind, Order, Schedule, Sink, Source};
+use common::message::{Grant, Input, LeaseEnd, OpDone, OpOutcome, PermitFate, Report, ToWorker};
+use common::slice::{ByteSlice, FileId, FrozenSource, Slice, SourceFile};
+use common::summary::RunSummary;
+use common::time::Time;
+use common::timeline::TimelineEntry;
+use scheduler::{Command, Config, EndReason, Event, NewRun, NewSession, Record, Scheduler, SourceEnd};
+
+pub mod gantt;
+pub mod jobs;
+mod workers;
+
+/// Bytes of one row of the simulated source.
+pub const ROW_BYTES: u64 = 100;
+
+/// The scheduler and everything around it.
+pub struct World {
+    pub scheduler: Scheduler,
+    pub now: Time,
+    pub config: Config,
+    /// What will happen, in order; the number keeps the order of what happens at the same time.
+    agenda: BTreeMap<(Time, u64), Happening>,
+    numbered: u64,
+    workers: BTreeMap<SessionId, SimWorker>,
+    sources: BTreeMap<RunId, Vec<Slice>>,
+    jobs: BTreeMap<RunId, Arc<Job>>,
+    /// What went wrong by design: (op, batch, attempt) that fail, and how.
+    pub failing: BTreeMap<(OpId, BatchId, u32), Failure>,
+    pub timeline: BTreeMap<(OpId, Option<BatchId>, u32, WorkerName), TimelineEntry>,
+    pub grants: Vec<(String, Grant)>,
+    pub records: Vec<Record>,
+    pub ended: BTreeMap<RunId, RunSummary>,
+    pub session_ends: Vec<(SessionId, EndReason)>,
+    pub last_sessions: u64,
+    /// Leases that workers stopped by themselves while they were cut off, with the op that ran.
+    stopped: Vec<(SessionId, LeaseId, Option<OpId>)>,
+}
+
+/// Something that will happen.
+#[derive(Clone, Debug)]
+enum Happening {
+    /// A worker's step begins, or the lease ends when there is none.
+    Step(SessionId, LeaseId, usize),
+    /// A worker's step ends.
+    StepEnd(SessionId, LeaseId, usize),
+    Tell(Event),
+    Timeout,
+}
+
+struct SimWorker {
+    name: String,
+    slots: u32,
+    ops: BTreeSet<String>,
+    alive: bool,
+    connected: bool,
+    leases: BTreeMap<LeaseId, SimLease>,
+    free: BTreeSet<u32>,
+}
+
+struct SimLease {
+    grant: Grant,
+    slot: u32,
+    truncated: bool,
+}
+
+impl World {
+    pub fn new() -> World {
+        World::with(Config::default())
+    }
+
+    pub fn with(config: Config) -> World {
+        World {
+            scheduler: Scheduler::new(config.clone()),
+            now: Time(1_000_000_000),
+            config,
+            agenda: BTreeMap::new(),
+            numbered: 0,
+            workers: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            failing: BTreeMap::new(),
+            timeline: BTreeMap::new(),
+            grants: Vec::new(),
+            records: Vec::new(),
+            ended: BTreeMap::new(),
+            session_ends: Vec::new(),
+            last_sessions: 0,
+            stopped: Vec::new(),
+        }
+    }
+
+    /// Connects a worker that can do every op.
+    pub fn worker(&mut self, name: &str, slots: u32) -> SessionId {
+        self.worker_with(name, slots, &OpKind::NAMES)
+    }
+
+    /// Connects a worker that can do some kinds of op.
+    pub fn worker_with(&mut self, name: &str, slots: u32, ops: &[&str]) -> SessionId {
+        self.last_sessions += 1;
+        let session = SessionId {
+            generation: Generation(1),
+            sequence: self.last_sessions,
+        };
+        let ops: BTreeSet<String> = ops.iter().map(|op| (*op).to_owned()).collect();
+        let worker = SimWorker {
+            name: name.to_owned(),
+            slots,
+            ops: ops.clone(),
+            alive: true,
+            connected: true,
+            leases: BTreeMap::new(),
+            free: (0..slots).collect(),
+        };
+        self.workers.insert(session, worker);
+        self.tell(Event::SessionOpened(Box::new(NewSession {
+            session,
+            worker: WorkerName::new(name).expect("is a name"),
+            slots: NonZeroU32::new(slots).expect("has slots"),
+            ops,
+            exchange_address: format!("http://{name}"),
+        })));
+        session
+    }
+
+    /// Submits a job over so many rows, cut as its batching says.
+    pub fn run(&mut self, id: u64, job: Job, rows: u64) -> RunId {
+        let run = RunId(id);
+        let job = Arc::new(job);
+        self.sources.insert(run, slices(&job.batching, rows));
+        self.jobs.insert(run, Arc::clone(&job));
+        let file = SourceFile {
+            path: "/data/in.csv".to_owned(),
+            bytes: rows * ROW_BYTES,
+            etag: "1".to_owned(),
+            data_start: 0,
+        };
+        let source = Arc::new(FrozenSource {
+            files: vec![file],
+            columns: vec!["name".to_owned()],
+        });
+        self.tell(Event::RunSubmitted(Box::new(NewRun {
+            run,
+            job,
+            source,
+            seed: 7,
+            request_id: None,
+        })));
+        run
+    }
+
+    /// Tells the scheduler something now, and does what it says.
+    pub fn tell(&mut self, event: Event) {
+        self.scheduler.handle(event, self.now);
+        self.obey();
+        let violations = self.scheduler.check();
+        assert!(violations.is_empty(), "at {}: {violations:#?}", self.now);
+    }
+
+    /// Tells the scheduler something later.
+    pub fn tell_after(&mut self, wait: Duration, event: Event) {
+        self.schedule(self.now + wait, Happening::Tell(event));
+    }
+
+    /// Lets a worker's process vanish without a word.
+    pub fn kill(&mut self, session: SessionId) {
+        if let Some(worker) = self.workers.get_mut(&session) {
+            worker.alive = false;
+            worker.connected = false;
+            worker.leases.clear();
+            self.tell(Event::SessionDisconnected { session });
+        }
+    }
+
+    /// Breaks a worker's connection; the worker stops what it runs, as its agent would before its leases end.
+    pub fn cut(&mut self, session: SessionId) {
+        if let Some(worker) = self.workers.get_mut(&session).filter(|worker| worker.connected) {
+            worker.connected = false;
+            let held = std::mem::take(&mut worker.leases);
+            worker.free = (0..worker.slots).collect();
+            for lease in held.into_keys() {
+                let op = self.running_step(lease).and_then(|place| self.step_of(lease, place));
+                self.stopped.push((session, lease, op));
+            }
+            self.tell(Event::SessionDisconnected { session });
+        }
+    }
+
+    /// Lets a cut worker connect again, if the coordinator still knows it: it says that its leases were stopped.
+    pub fn reconnect(&mut self, session: SessionId) {
+        let is_known = self.scheduler.workers().any(|worker| worker.session == session);
+        let Some(worker) = self
+            .workers
+            .get_mut(&session)
+            .filter(|worker| worker.alive && !worker.connected)
+        else {
+            return;
+        };
+        if !is_known {
+            worker.alive = false;
+            return;
+        }
+        worker.connected = true;
+        self.tell(Event::SessionResumed { session });
+        let stopped = std::mem::take(&mut self.stopped);
+        for (of, lease, op) in stopped {
+            if of != session {
+                self.stopped.push((of, lease, op));
+                continue;
+            }
+            if let Some(op) = op {
+                let outcome = OpOutcome::Failed(Failure::cancelled());
+                self.report(
+                    session,
+                    Report::OpEnded {
+                        lease,
+                        op,
+                        at: self.now,
+                        outcome,
+                    },
+                );
+            }
+            let end = LeaseEnd::Stopped;
+            self.report(
+                session,
+                Report::LeaseEnded {
+                    lease,
+                    end,
+                    permit: PermitFate::Returned,
+                },
+            );
+        }
+    }
+
+    /// Returns the sessions of workers that still run.
+    pub fn alive(&self) -> Vec<SessionId> {
+        self.workers
+            .iter()
+            .filter(|(_, worker)| worker.alive)
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    fn step_of(&self, lease: LeaseId, place: usize) -> Option<OpId> {
+        let (_, grant) = self.grants.iter().find(|(_, grant)| grant.lease == lease)?;
+        grant.steps.get(place).map(|step| step.op)
+    }
+
+    /// Lets a worker say that it leaves.
+    pub fn drain(&mut self, session: SessionId) {
+        self.report(session, Report::Draining);
+        let leases: Vec<LeaseId> = self.workers[&session].leases.keys().copied().collect();
+        for lease in leases {
+            self.truncate(session, lease);
+        }
+    }
+
+    /// Runs until everything submitted has ended; panics if it does not in a simulated day.
+    pub fn run_to_end(&mut self) -> Duration {
+        let start = self.now;
+        let day = start + Duration::from_secs(86_400);
+        while self.scheduler.runs().next().is_some() {
+            assert!(self.now < day, "the runs do not end: {:#?}", self.stuck());
+            assert!(self.step(), "nothing will ever happen again: {:#?}", self.stuck());
+        }
+        self.now.since(start)
+    }
+
+    /// Lets time pass.
+    pub fn pass(&mut self, wait: Duration) {
+        let until = self.now + wait;
+        while self.next_moment().is_some_and(|at| at <= until) {
+            self.step();
+        }
+        self.now = until;
+    }
+
+    /// Lets the next thing happen; false when there is none.
+    pub fn step(&mut self) -> bool {
+        let Some(at) = self.next_moment() else { return false };
+        self.now = self.now.max(at);
+        self.heartbeats();
+        let is_agenda = self.agenda.first_key_value().is_some_and(|((when, _), _)| *when <= at);
+        let happening = if is_agenda {
+            self.agenda.pop_first().map(|(_, next)| next)
+        } else {
+            Some(Happening::Timeout)
+        };
+        match happening {
+            Some(Happening::Step(session, lease, place)) => self.begin_step(session, lease, place),
+            Some(Happening::StepEnd(session, lease, place)) => self.end_step(session, lease, place),
+            Some(Happening::Tell(event)) => self.tell(event),
+            Some(Happening::Timeout) => self.tell(Event::TimeoutReached),
+            None => {}
+        }
+        true
+    }
+
+    /// Returns the names of the tasks that were granted first to last: the first step of each lease.
+    pub fn granted(&self) -> Vec<String> {
+        self.grants.iter().map(|(name, _)| name.clone()).collect()
+    }
+
+    fn next_moment(&self) -> Option<Time> {
+        let agenda = self.agenda.first_key_value().map(|((at, _), _)| *at);
+        match (agenda, self.scheduler.next_timeout()) {
+            (Some(agenda), Some(timeout)) => Some(agenda.min(timeout)),
+            (agenda, timeout) => agenda.or(timeout),
+        }
+    }
+
+    /// Every connected worker is heard all the time.
+    fn heartbeats(&mut self) {
+        let connected: Vec<SessionId> = self
+            .workers
+            .iter()
+            .filter(|(_, worker)| worker.connected)
+            .map(|(id, _)| *id)
+            .collect();
+        for session in connected {
+            self.scheduler.handle(Event::SessionHeard { session }, self.now);
+            self.obey();
+        }
+    }
+
+    fn schedule(&mut self, at: Time, happening: Happening) {
+        self.numbered += 1;
+        self.agenda.insert((at, self.numbered), happening);
+    }
+
+    fn obey(&mut self) {
+        while let Some(command) = self.scheduler.next_command() {
+            match command {
+                Command::Append { sequence, record } => {
+                    self.records.push(record);
+                    self.scheduler.handle(Event::DurableUpTo { sequence }, self.now);
+                }
+                Command::Send { session, message } => self.deliver(session, message),
+                Command::FindSlices { run, count } => self.find_slices(run, count),
+                Command::RecordAttempt { run: _, entry } => {
+                    let key = (entry.op, entry.batch, entry.attempt.0, entry.worker.clone());
+                    self.timeline.insert(key, entry);
+                }
+                Command::RunEnded { summary } => {
+                    self.ended.insert(summary.run, (*summary).clone());
+                }
+                Command::EndSession { session, reason } => {
+                    self.session_ends.push((session, reason));
+                    if let Some(worker) = self.workers.get_mut(&session) {
+                        worker.alive = false;
+                        worker.connected = false;
+                        worker.leases.clear();
+                    }
+                }
+                Command::CloseSource { .. } | Command::RunAccepted { .. } | Command::SessionAccepted { .. } => {}
+            }
+        }
+    }
+
+    fn find_slices(&mut self, run: RunId, count: u32) {
+        let Some(left) = self.sources.get_mut(&run) else { return };
+        let taken: Vec<Slice> = left.drain(..left.len().min(count as usize)).collect();
+        let end = if left.is_empty() {
+            SourceEnd::Reached
+        } else {
+            SourceEnd::More
+        };
+        self.schedule(
+            self.now,
+            Happening::Tell(Event::SlicesFound {
+                run,
+                slices: taken,
+                bytes_sharded: 0,
+                end,
+            }),
+        );
+    }
+
+    fn last_op(&self, run: RunId) -> OpId {
+        self.job(run).last_op()
+    }
+
+    fn job(&self, run: RunId) -> Arc<Job> {
+        Arc::clone(&self.jobs[&run])
+    }
+
+    fn duration(&self, grant: &Grant, op: OpId) -> Duration {
+        self.job(grant.run).op(op).delay.of_rows(self.rows(grant))
+    }
+
+    fn rows(&self, grant: &Grant) -> u64 {
+        let Some(batch) = grant.batch else { return 0 };
+        if let Input::Slice(slice) = &grant.input {
+            return slice.rows().unwrap_or(0);
+        }
+        let view = self.scheduler.batches(grant.run).find(|view| view.id == batch);
+        view.and_then(|view| view.slice)
+            .and_then(|slice| slice.rows())
+            .unwrap_or(0)
+    }
+
+    fn stuck(&self) -> Vec<String> {
+        let runs = self.scheduler.runs();
+        runs.map(|run| {
+            let batches: Vec<_> = self.scheduler.batches(run).collect();
+            format!("{:?}\n{batches:?}", self.scheduler.summary(run))
+        })
+        .collect()
+    }
+}
+
+fn slices(batching: &Batching, rows: u64) -> Vec<Slice> {
+    let per_batch = match batching {
+        Batching::Bounded { rows, .. } => rows.map_or(u64::MAX, |rows| u64::from(rows.get())),
+        Batching::WholeInput => u64::MAX,
+    };
+    let mut made = Vec::new();
+    let mut first = 0;
+    while first < rows {
+        let count = per_batch.min(rows - first);
+        made.push(Slice::Bytes(ByteSlice {
+            file: FileId(0),
+            start: first * ROW_BYTES,
+            end: (first + count) * ROW_BYTES,
+            first_line: first + 2,
+            first_row: Some(first),
+            rows: Some(count),
+        }));
+        first += count;
+    }
+    made
+}

@@ -1,0 +1,209 @@
+//! How the simulated workers behave: they run the steps of a lease back to back, and report.
+
+use super::*;
+
+impl World {
+    pub(super) fn deliver(&mut self, session: SessionId, message: ToWorker) {
+        let now = self.now;
+        let Some(worker) = self.workers.get_mut(&session).filter(|worker| worker.connected) else {
+            return;
+        };
+        match message {
+            ToWorker::Grant(grant) => {
+                let slot = worker.free.pop_first().expect("a permit comes with a slot");
+                let name = task_name(&grant);
+                let lease = grant.lease;
+                self.grants.push((name, grant.clone()));
+                worker.leases.insert(
+                    lease,
+                    SimLease {
+                        grant,
+                        slot,
+                        truncated: false,
+                    },
+                );
+                self.schedule(now, Happening::Step(session, lease, 0));
+            }
+            ToWorker::Truncate { lease } => self.truncate(session, lease),
+            ToWorker::Revoke { lease } => {
+                if let Some(held) = worker.leases.remove(&lease) {
+                    worker.free.insert(held.slot);
+                    let running = self.running_step(lease);
+                    if let Some(place) = running {
+                        let op = held.grant.steps[place].op;
+                        let outcome = OpOutcome::Failed(Failure::cancelled());
+                        self.schedule(
+                            now,
+                            Happening::Tell(Event::Reported {
+                                session,
+                                report: Report::OpEnded {
+                                    lease,
+                                    op,
+                                    at: now,
+                                    outcome,
+                                },
+                            }),
+                        );
+                    }
+                    let end = LeaseEnd::Stopped;
+                    let report = Report::LeaseEnded {
+                        lease,
+                        end,
+                        permit: PermitFate::Returned,
+                    };
+                    self.schedule(now, Happening::Tell(Event::Reported { session, report }));
+                }
+            }
+            ToWorker::Publish(publish) => {
+                let report = Report::Published { lease: publish.lease };
+                self.schedule(now, Happening::Tell(Event::Reported { session, report }));
+            }
+            ToWorker::OpenRun(_)
+            | ToWorker::CloseRun { .. }
+            | ToWorker::Permit { .. }
+            | ToWorker::Discard { .. }
+            | ToWorker::Drain => {}
+        }
+    }
+
+    pub(super) fn running_step(&mut self, lease: LeaseId) -> Option<usize> {
+        let key = self.agenda.iter().find_map(|(key, happening)| match happening {
+            Happening::StepEnd(_, of, place) if *of == lease => Some((*key, *place)),
+            Happening::Step(..) | Happening::StepEnd(..) | Happening::Tell(_) | Happening::Timeout => None,
+        });
+        let (key, place) = key?;
+        self.agenda.remove(&key);
+        Some(place)
+    }
+
+    pub(super) fn truncate(&mut self, session: SessionId, lease: LeaseId) {
+        if let Some(held) = self
+            .workers
+            .get_mut(&session)
+            .and_then(|worker| worker.leases.get_mut(&lease))
+        {
+            held.truncated = true;
+        }
+    }
+
+    pub(super) fn report(&mut self, session: SessionId, report: Report) {
+        if self.workers[&session].connected {
+            self.tell(Event::Reported { session, report });
+        }
+    }
+
+    pub(super) fn begin_step(&mut self, session: SessionId, lease: LeaseId, place: usize) {
+        let Some(held) = self.workers[&session].leases.get(&lease) else {
+            return;
+        };
+        let grant = held.grant.clone();
+        let slot = held.slot;
+        let over = place == grant.steps.len() || held.truncated && place > 0;
+        if over {
+            let end = self.lease_end(&grant, place);
+            self.end_lease(session, lease, end);
+            return;
+        }
+        let step = grant.steps[place];
+        let duration = self.duration(&grant, step.op);
+        self.schedule(self.now + duration, Happening::StepEnd(session, lease, place));
+        self.report(
+            session,
+            Report::OpStarted {
+                lease,
+                op: step.op,
+                slot,
+                at: self.now,
+            },
+        );
+    }
+
+    pub(super) fn end_step(&mut self, session: SessionId, lease: LeaseId, place: usize) {
+        let Some(held) = self.workers[&session].leases.get(&lease) else {
+            return;
+        };
+        let grant = held.grant.clone();
+        let step = grant.steps[place];
+        let failure = grant
+            .batch
+            .and_then(|batch| self.failing.remove(&(step.op, batch, step.attempt.0)));
+        let rows = self.rows(&grant);
+        let bytes_held = rows * ROW_BYTES;
+        let outcome = match &failure {
+            Some(failure) => OpOutcome::Failed(failure.clone()),
+            None => OpOutcome::Done(OpDone {
+                rows_in: rows,
+                rows_out: rows,
+                bytes_held,
+                ..OpDone::default()
+            }),
+        };
+        self.report(
+            session,
+            Report::OpEnded {
+                lease,
+                op: step.op,
+                at: self.now,
+                outcome,
+            },
+        );
+        match failure {
+            Some(_) => {
+                let kept = place.checked_sub(1).map(|before| output(&grant, before));
+                self.end_lease(session, lease, LeaseEnd::Failed { op: step.op, kept });
+            }
+            None => self.begin_step(session, lease, place + 1),
+        }
+    }
+
+    fn lease_end(&self, grant: &Grant, steps_done: usize) -> LeaseEnd {
+        let last = grant.steps[steps_done - 1].op;
+        let is_last_of_chain = last == self.last_op(grant.run);
+        if grant.batch.is_none() || is_last_of_chain {
+            LeaseEnd::Prepared
+        } else {
+            LeaseEnd::Parked {
+                output: output(grant, steps_done - 1),
+                bytes: self.rows(grant) * ROW_BYTES,
+            }
+        }
+    }
+
+    fn end_lease(&mut self, session: SessionId, lease: LeaseId, end: LeaseEnd) {
+        if let Some(worker) = self.workers.get_mut(&session)
+            && let Some(held) = worker.leases.remove(&lease)
+        {
+            worker.free.insert(held.slot);
+        }
+        self.report(
+            session,
+            Report::LeaseEnded {
+                lease,
+                end,
+                permit: PermitFate::Returned,
+            },
+        );
+    }
+}
+
+fn output(grant: &Grant, place: usize) -> OutputId {
+    let step = grant.steps[place];
+    OutputId {
+        batch: grant.batch.expect("an output is of a batch"),
+        op: step.op,
+        attempt: step.attempt,
+    }
+}
+
+fn task_name(grant: &Grant) -> String {
+    let op = grant.steps[0].op.0;
+    let last = grant.steps[grant.steps.len() - 1].op.0;
+    let ops = if op == last {
+        format!("{op}")
+    } else {
+        format!("{op}..{last}")
+    };
+    grant
+        .batch
+        .map_or(format!("op{ops}"), |batch| format!("op{ops}[{batch}]"))
+}
