@@ -1,0 +1,199 @@
+//! Runs chains: one thread for each slot, off the async threads.
+//!
+//! Owns the slots' threads, the open runs (a plan each) and the handles of running chains. A thread runs a whole chain
+//! back to back and tells of each op's start and end; the batch stays in the thread between ops, so a cheap op costs
+//! no round trip. The agent decides what is started and stopped; panics and errors of ops end here as failures.
+//!
+//! Data flows from the input ([`chain`]: a slice, a parked or a fetched output) through the ops to the parking or out of
+//! the worker through a sink.
+//!
+//! Known weakness: an op that never looks at its cancel token cannot be stopped; the agent ends the process then.
+
+mod chain;
+mod control;
+mod open_ops;
+mod run_scope;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use agent::{Chain, Input};
+use common::failure::Failure;
+use common::ids::{LeaseId, RunId};
+use common::slice::RunContext;
+use tokio::sync::mpsc::UnboundedSender;
+
+use self::chain::ChainRunner;
+use self::control::ChainControl;
+use crate::exchange::Fetcher;
+use crate::ops::Registry;
+use crate::ops::plan::Plan;
+use crate::parking::Parking;
+use crate::session::Coordinator;
+
+/// What every slot needs besides its chains.
+#[derive(Clone, Debug)]
+pub(crate) struct Surroundings {
+    /// The parked outputs.
+    pub(crate) parking: Arc<Parking>,
+    /// Gets outputs from other workers.
+    pub(crate) fetcher: Fetcher,
+    /// Answers questions about a run.
+    pub(crate) coordinator: Coordinator,
+    /// Where a slot's thread waits for the network.
+    pub(crate) runtime: tokio::runtime::Handle,
+}
+
+/// A run that chains may be of.
+#[derive(Debug)]
+pub(crate) struct OpenRun {
+    /// Its plan, or why it has none.
+    pub(crate) plan: Result<Plan, Failure>,
+    closed: AtomicBool,
+}
+
+impl OpenRun {
+    /// Tells whether the run has ended.
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+}
+
+/// A chain on its way to a slot's thread.
+#[derive(Debug)]
+struct ChainJob {
+    chain: Chain,
+    run: Arc<OpenRun>,
+    control: Arc<ChainControl>,
+}
+
+/// The slots of a worker.
+pub(crate) struct Executor {
+    registry: Registry,
+    events: UnboundedSender<Input>,
+    runs: BTreeMap<RunId, Arc<OpenRun>>,
+    running: BTreeMap<LeaseId, Arc<ChainControl>>,
+    slots: Vec<Slot>,
+}
+
+struct Slot {
+    chains: SyncSender<ChainJob>,
+    thread: JoinHandle<()>,
+}
+
+impl Executor {
+    /// Starts the threads; what they have to say goes to `events`.
+    pub(crate) fn start(
+        slots: u32,
+        registry: Registry,
+        surroundings: &Surroundings,
+        events: UnboundedSender<Input>,
+    ) -> io::Result<Executor> {
+        let slots = (0..slots)
+            .map(|slot| Slot::start(slot, surroundings))
+            .collect::<io::Result<_>>()?;
+        Ok(Executor {
+            registry,
+            events,
+            runs: BTreeMap::new(),
+            running: BTreeMap::new(),
+            slots,
+        })
+    }
+
+    /// Works out a run's plan.
+    pub(crate) fn open_run(&mut self, context: Arc<RunContext>) {
+        let run = context.run;
+        let plan = Plan::new(&self.registry, context);
+        if let Err(failure) = &plan {
+            tracing::warn!(%run, %failure, "a run cannot be done here");
+        }
+        let closed = AtomicBool::new(false);
+        self.runs.insert(run, Arc::new(OpenRun { plan, closed }));
+    }
+
+    /// Forgets a run; chains of it that still run keep what they need.
+    pub(crate) fn close_run(&mut self, run: RunId) {
+        if let Some(open) = self.runs.remove(&run) {
+            open.closed.store(true, Ordering::Release);
+        }
+    }
+
+    /// Returns an open run.
+    pub(crate) fn run(&self, run: RunId) -> Option<&Arc<OpenRun>> {
+        self.runs.get(&run)
+    }
+
+    /// Runs a chain in its slot, which is free.
+    pub(crate) fn start_chain(&mut self, chain: Chain) {
+        let lease = chain.lease;
+        let run = self
+            .runs
+            .get(&chain.run.run)
+            .expect("the agent opens a run before its first chain");
+        let control = Arc::new(ChainControl::new(lease, chain.steps.clone(), self.events.clone()));
+        self.running.insert(lease, Arc::clone(&control));
+        let slot = &self.slots[chain.slot as usize];
+        let run = Arc::clone(run);
+        let job = ChainJob { chain, run, control };
+        slot.chains
+            .try_send(job)
+            .expect("the agent starts chains in free slots");
+    }
+
+    /// Lets a chain end after the op that runs.
+    pub(crate) fn truncate_chain(&self, lease: LeaseId) {
+        if let Some(control) = self.running.get(&lease) {
+            control.truncate();
+        }
+    }
+
+    /// Cancels a chain.
+    pub(crate) fn stop_chain(&self, lease: LeaseId) {
+        if let Some(control) = self.running.get(&lease) {
+            control.stop();
+        }
+    }
+
+    /// Forgets the handle of a chain that has ended.
+    pub(crate) fn chain_ended(&mut self, lease: LeaseId) {
+        self.running.remove(&lease);
+    }
+
+    /// Ends the threads. Those that still run a chain are left to the end of the process.
+    pub(crate) fn shut_down(self) {
+        let all_idle = self.running.is_empty();
+        for Slot { chains, thread } in self.slots {
+            drop(chains);
+            if all_idle && thread.join().is_err() {
+                tracing::error!("a slot's thread panicked");
+            }
+        }
+    }
+}
+
+impl Slot {
+    fn start(slot: u32, surroundings: &Surroundings) -> io::Result<Slot> {
+        // One place: the agent sends the next chain when it has heard of the last one's end, and the thread says that
+        // just before it asks for the next.
+        let (chains, jobs) = sync_channel(1);
+        let surroundings = surroundings.clone();
+        let thread = std::thread::Builder::new()
+            .name(format!("slot-{slot}"))
+            .spawn(move || run_chains(&jobs, surroundings))?;
+        Ok(Slot { chains, thread })
+    }
+}
+
+fn run_chains(jobs: &Receiver<ChainJob>, surroundings: Surroundings) {
+    let mut runner = ChainRunner::new(surroundings);
+    while let Ok(job) = jobs.recv() {
+        let end = runner.run(&job);
+        let lease = job.chain.lease;
+        job.control.tell(Input::ChainEnded { lease, end });
+    }
+}

@@ -1,0 +1,256 @@
+//! One chain in its slot: from its input through its ops to what it leaves behind.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use agent::{ChainEnd, Input, Kept};
+use common::failure::{Failure, FailureKind};
+use common::ids::{BatchId, OpId, OutputId};
+use common::message::{self, OpDone, OpOutcome, Step};
+
+use super::control::{ChainControl, Next};
+use super::open_ops::OpenOps;
+use super::{ChainJob, OpenRun, Surroundings, run_scope};
+use crate::batch::Batch;
+use crate::clock::monotonic_now;
+use crate::ops::plan::Plan;
+use crate::ops::{OpContext, OpInput, OpOutput};
+use crate::sink;
+
+/// Runs the chains of one slot, one after another.
+pub(super) struct ChainRunner {
+    surroundings: Surroundings,
+    open_ops: OpenOps,
+}
+
+/// What the next op works on, and under which name it can be kept.
+#[derive(Clone)]
+enum Held {
+    /// A piece of the source; it can always be read again.
+    Slice(OpInput),
+    /// An output that is parked here already.
+    Parked(OutputId, Batch),
+    /// An output that only this thread has.
+    Here(OutputId, Batch),
+}
+
+impl ChainRunner {
+    pub(super) fn new(surroundings: Surroundings) -> ChainRunner {
+        let open_ops = OpenOps::default();
+        ChainRunner { surroundings, open_ops }
+    }
+
+    /// Runs a chain to its end.
+    pub(super) fn run(&mut self, job: &ChainJob) -> ChainEnd {
+        self.open_ops.close_ended_runs();
+        let plan = match &job.run.plan {
+            Ok(plan) => plan,
+            Err(failure) => return self.refuse(job, failure.clone()),
+        };
+        let Some(batch) = job.chain.batch else {
+            return run_scope::run(job, plan, &self.surroundings);
+        };
+        match self.resolve(job) {
+            Ok(held) => self.run_steps(job, plan, batch, held),
+            Err(_) if job.control.cancel_token().is_cancelled() => ChainEnd::Stopped,
+            Err(failure) => ChainEnd::InputLost { failure },
+        }
+    }
+
+    fn run_steps(&mut self, job: &ChainJob, plan: &Plan, batch: BatchId, mut held: Held) -> ChainEnd {
+        let mut last = job.chain.steps[0].op;
+        for (place, step) in job.chain.steps.iter().enumerate() {
+            match job.control.start_step(place, monotonic_now()) {
+                Next::Started => last = step.op,
+                Next::Truncated => break,
+            }
+            let context = op_context(job, plan, batch, *step);
+            match self.run_op(job, plan, held.input(), &context) {
+                Ok((output, done)) => {
+                    tell_end(&job.control, job, step.op, OpOutcome::Done(done));
+                    held = Held::Here(output_id(batch, *step), output);
+                }
+                Err(failure) => {
+                    tell_end(&job.control, job, step.op, OpOutcome::Failed(failure));
+                    if job.control.cancel_token().is_cancelled() {
+                        return stopped(job, plan);
+                    }
+                    let kept = self.keep(job, held);
+                    return ChainEnd::OpFailed { op: step.op, kept };
+                }
+            }
+        }
+        if last == job.chain.run.job.last_op() {
+            return ChainEnd::Finished { kept: None };
+        }
+        let kept = self.keep(job, held);
+        ChainEnd::Finished { kept }
+    }
+
+    /// Gets what the first op works on.
+    fn resolve(&self, job: &ChainJob) -> Result<Held, Failure> {
+        let run = job.chain.run.run;
+        let surroundings = &self.surroundings;
+        match &job.chain.input {
+            message::Input::Slice(slice) => Ok(Held::Slice(OpInput::Slice(slice.clone()))),
+            message::Input::Local(output) => match surroundings.parking.get(run, *output) {
+                Ok(Some(batch)) => Ok(Held::Parked(*output, batch)),
+                Ok(None) => Err(Failure::retryable("this worker does not keep the output any more")),
+                Err(error) => Err(Failure::retryable(error.to_string())),
+            },
+            message::Input::Remote(remote) => {
+                let fetch = surroundings.fetcher.fetch(run, job.chain.lease, remote);
+                let fetched = surroundings.runtime.block_on(async {
+                    tokio::select! {
+                        fetched = fetch => fetched.map_err(|error| Failure::retryable(error.to_string())),
+                        () = job.control.stopped() => Err(Failure::cancelled()),
+                    }
+                });
+                fetched.map(|batch| Held::Here(remote.output, batch))
+            }
+            message::Input::Committed => Err(Failure::permanent("a batch was leased with the input of a whole run")),
+        }
+    }
+
+    fn run_op(
+        &mut self,
+        job: &ChainJob,
+        plan: &Plan,
+        input: OpInput,
+        context: &OpContext,
+    ) -> Result<(Batch, OpDone), Failure> {
+        let delay = plan.run().job.op(context.op).delay;
+        let rows_known = input.rows();
+        if let Some(rows) = rows_known {
+            job.control.sleep(delay.of_rows(rows))?;
+        }
+        context.cancel.check()?;
+        let output = self.run_caught(&job.run, plan, input, context)?;
+        if rows_known.is_none() {
+            job.control.sleep(delay.of_rows(output.rows_in))?;
+        }
+        let OpOutput {
+            batch,
+            rows_in,
+            rows_out,
+            rows_rejected,
+            parts,
+        } = output;
+        let bytes_held = batch.bytes_held();
+        let done = OpDone {
+            rows_in,
+            rows_out,
+            rows_rejected,
+            bytes_held,
+            parts,
+        };
+        Ok((batch, done))
+    }
+
+    /// Runs the op itself; a panic of it is a failure, and the op is not used again.
+    fn run_caught(
+        &mut self,
+        run: &Arc<OpenRun>,
+        plan: &Plan,
+        input: OpInput,
+        context: &OpContext,
+    ) -> Result<OpOutput, Failure> {
+        let open_ops = &mut self.open_ops;
+        let caught = catch_unwind(AssertUnwindSafe(|| {
+            let mut op = open_ops.take(run, plan, context.op)?;
+            let result = context.log.in_scope(|| op.run(input, context));
+            open_ops.put_back(run, context.op, op);
+            result
+        }));
+        caught.unwrap_or_else(|panic| Err(Failure::new(FailureKind::Panicked, panic_message(panic.as_ref()))))
+    }
+
+    /// Parks what is held under its name, unless it is a slice.
+    fn keep(&self, job: &ChainJob, held: Held) -> Option<Kept> {
+        let run = job.chain.run.run;
+        let parking = &self.surroundings.parking;
+        match held {
+            Held::Slice(_) => None,
+            Held::Parked(output, _) => {
+                let bytes = parking.size(run, output)?;
+                Some(Kept { output, bytes })
+            }
+            Held::Here(output, batch) => {
+                let bytes = parking.park(run, output, batch);
+                Some(Kept { output, bytes })
+            }
+        }
+    }
+
+    /// Fails the first op of a run that cannot be done here.
+    fn refuse(&self, job: &ChainJob, failure: Failure) -> ChainEnd {
+        let op = job.chain.steps[0].op;
+        job.control.start_step(0, monotonic_now());
+        tell_end(&job.control, job, op, OpOutcome::Failed(failure));
+        let kept = match &job.chain.input {
+            message::Input::Local(output) => {
+                let size = self.surroundings.parking.size(job.chain.run.run, *output);
+                size.map(|bytes| Kept { output: *output, bytes })
+            }
+            message::Input::Slice(_) | message::Input::Remote(_) | message::Input::Committed => None,
+        };
+        ChainEnd::OpFailed { op, kept }
+    }
+}
+
+impl Held {
+    /// Returns what the op is given; the data itself is shared, so that it can be kept if the op fails.
+    fn input(&self) -> OpInput {
+        match self {
+            Held::Slice(input) => input.clone(),
+            Held::Parked(_, batch) | Held::Here(_, batch) => OpInput::Batch(batch.clone()),
+        }
+    }
+}
+
+/// A chain that was stopped leaves nothing staged; what cannot be deleted now is swept when the run ends.
+fn stopped(job: &ChainJob, plan: &Plan) -> ChainEnd {
+    if let Err(failure) = sink::abandon(plan, job.chain.batch, job.chain.lease) {
+        tracing::warn!(lease = %job.chain.lease, %failure, "what a stopped lease staged is left to be swept");
+    }
+    ChainEnd::Stopped
+}
+
+pub(super) fn tell_end(control: &ChainControl, job: &ChainJob, op: OpId, outcome: OpOutcome) {
+    control.tell(Input::OpEnded {
+        lease: job.chain.lease,
+        op,
+        at: monotonic_now(),
+        outcome,
+    });
+}
+
+pub(super) fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("the op panicked: {}", text.unwrap_or("no message"))
+}
+
+fn output_id(batch: BatchId, step: Step) -> OutputId {
+    OutputId {
+        batch,
+        op: step.op,
+        attempt: step.attempt,
+    }
+}
+
+fn op_context(job: &ChainJob, plan: &Plan, batch: BatchId, step: Step) -> OpContext {
+    let run = plan.run();
+    let name = run.job.op(step.op).name.as_str();
+    OpContext {
+        run: run.run,
+        batch,
+        op: step.op,
+        attempt: step.attempt,
+        lease: job.chain.lease,
+        seed: run.seed,
+        cancel: job.control.cancel_token().clone(),
+        log: tracing::info_span!("op", run = %run.run, op = name, batch = %batch, attempt = step.attempt.0),
+    }
+}

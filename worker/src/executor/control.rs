@@ -1,0 +1,139 @@
+//! The handle by which a running chain is truncated or stopped from outside its thread.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use agent::Input;
+use common::failure::Failure;
+use common::ids::{LeaseId, OpId};
+use common::message::Step;
+use common::time::Time;
+use tokio::sync::Notify;
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::ops::CancelToken;
+
+/// What the chain's thread and the run loop share.
+#[derive(Debug)]
+pub(super) struct ChainControl {
+    lease: LeaseId,
+    steps: Vec<Step>,
+    /// Not bounded and yet small: a slot makes two inputs an op and one more, then waits for its next chain.
+    events: UnboundedSender<Input>,
+    cancel: CancelToken,
+    progress: Mutex<Progress>,
+    woken: Condvar,
+    stopped: Notify,
+}
+
+#[derive(Debug)]
+struct Progress {
+    /// The step that runs; the first before any has started.
+    step: usize,
+    course: Course,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Course {
+    On,
+    Truncated,
+    Stopped,
+}
+
+/// Whether a chain goes on with its next step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// It does, and its start was told.
+    Started,
+    /// It ends before it, with the output of the step before.
+    Truncated,
+}
+
+impl ChainControl {
+    pub(super) fn new(lease: LeaseId, steps: Vec<Step>, events: UnboundedSender<Input>) -> ChainControl {
+        ChainControl {
+            lease,
+            steps,
+            events,
+            cancel: CancelToken::default(),
+            progress: Mutex::new(Progress {
+                step: 0,
+                course: Course::On,
+            }),
+            woken: Condvar::new(),
+            stopped: Notify::new(),
+        }
+    }
+
+    /// Returns the token that ops look at.
+    pub(super) fn cancel_token(&self) -> &CancelToken {
+        &self.cancel
+    }
+
+    /// Starts a step unless the chain was truncated before it. The start is told under the lock, so that it is told
+    /// before a truncation that names this step.
+    pub(super) fn start_step(&self, step: usize, at: Time) -> Next {
+        let mut progress = self.lock();
+        if step > 0 && progress.course == Course::Truncated {
+            return Next::Truncated;
+        }
+        progress.step = step;
+        let op = self.op_at(step);
+        self.tell(Input::OpStarted {
+            lease: self.lease,
+            op,
+            at,
+        });
+        Next::Started
+    }
+
+    /// Lets the chain end after the step that runs, and tells which one that is.
+    pub(super) fn truncate(&self) {
+        let mut progress = self.lock();
+        if progress.course == Course::On {
+            progress.course = Course::Truncated;
+        }
+        self.tell(Input::ChainTruncated {
+            lease: self.lease,
+            last: self.op_at(progress.step),
+        });
+    }
+
+    /// Cancels the step that runs, and whatever it waits for.
+    pub(super) fn stop(&self) {
+        self.cancel.cancel();
+        self.lock().course = Course::Stopped;
+        self.woken.notify_all();
+        self.stopped.notify_one();
+    }
+
+    /// Sleeps for a time, or until the chain is stopped.
+    pub(super) fn sleep(&self, time: Duration) -> Result<(), Failure> {
+        if !time.is_zero() {
+            let still_on = |progress: &mut Progress| progress.course != Course::Stopped;
+            let waited = self.woken.wait_timeout_while(self.lock(), time, still_on);
+            drop(waited.unwrap_or_else(PoisonError::into_inner));
+        }
+        self.cancel.check()
+    }
+
+    /// Waits until the chain is stopped.
+    pub(super) async fn stopped(&self) {
+        if !self.cancel.is_cancelled() {
+            self.stopped.notified().await;
+        }
+    }
+
+    /// Tells the run loop. That it has ended means that the process is about to, and nobody wants to know.
+    pub(super) fn tell(&self, input: Input) {
+        let _ = self.events.send(input);
+    }
+
+    fn op_at(&self, step: usize) -> OpId {
+        self.steps[step].op
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,366 @@
+//! The session with the coordinator, on the wire: connecting, numbered frames, resuming, heartbeats, the clock.
+//!
+//! Owns the connection and everything that outlives it: the session's id, the frames that the coordinator has not
+//! taken, the clock's mapping. It decides nothing: what comes in is handed to the agent as [`SessionEvent`]s, what the
+//! agent wants said is packed into frames, as many reports to a frame as are there. It is driven by
+//! [`Session::next`], which is safe to be dropped while it waits, so no task and no queue stand in between.
+//!
+//! A broken connection is dialled again, the coordinators of the list in turn, with a growing and jittered wait; then
+//! both sides send what the other has not taken. A session that cannot be resumed is begun anew.
+//!
+//! Known weakness: reports that the coordinator has not taken are kept without a bound of their own; they are bounded
+//! by the leases that the worker holds, and a full outbox ends the session.
+
+mod committed;
+mod connect;
+mod connection;
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use agent::{SessionEnd, SessionKind, Welcome};
+use common::ids::SessionId;
+use common::link::{Arrival, Inbox, Outbox, OutboxFull};
+use common::message::{Report, ToWorker};
+use common::time::Time;
+use proto::v1;
+use tokio::time::Instant;
+
+pub(crate) use committed::{CommittedPages, Coordinator};
+pub(crate) use connect::Introduction;
+pub use connect::SessionError;
+
+use self::connect::{ConnectError, Connected};
+use self::connection::{Connection, Incoming};
+use crate::clock::{ClockMap, monotonic_now};
+
+/// How many frames may wait to be taken by the coordinator.
+const OUTBOX: usize = 1_024;
+/// How many reports go into a frame: far below the size limit of a message.
+const REPORTS_PER_FRAME: usize = 256;
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+
+type Dialling = Pin<Box<dyn Future<Output = Result<Connected, ConnectError>> + Send>>;
+
+/// What happened on the wire.
+#[derive(Debug)]
+pub(crate) enum SessionEvent {
+    /// The hello was answered.
+    Welcomed {
+        /// What the agent has to know.
+        welcome: Welcome,
+        /// What the exchange checks tickets with.
+        exchange_key: Vec<u8>,
+    },
+    /// The coordinator said something.
+    Received(ToWorker),
+    /// A heartbeat was answered.
+    HeartbeatEchoed {
+        /// The time that it carried.
+        sent_at: Time,
+    },
+    /// The connection broke.
+    Disconnected,
+    /// The session is over.
+    Ended(SessionEnd),
+}
+
+/// What a heartbeat says besides the time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Vitals {
+    /// Bytes of parked outputs.
+    pub(crate) parked_bytes: u64,
+}
+
+enum State {
+    Waiting { until: Instant },
+    Dialling(Dialling),
+    Connected(Box<Connection>),
+}
+
+/// The worker's session.
+pub(crate) struct Session {
+    introduction: Introduction,
+    coordinator: Coordinator,
+    state: State,
+    next_url: usize,
+    failures: u32,
+    clock: ClockMap,
+    session: Option<SessionId>,
+    outbox: Outbox<Vec<v1::Report>>,
+    inbox: Inbox,
+    /// Numbered frames that are not on the wire yet.
+    backlog: VecDeque<(u64, Vec<v1::Report>)>,
+    /// Reports that are in no frame yet.
+    unsent: VecDeque<v1::Report>,
+    events: VecDeque<SessionEvent>,
+}
+
+impl Session {
+    pub(crate) fn new(introduction: Introduction, coordinator: Coordinator) -> Session {
+        Session {
+            introduction,
+            coordinator,
+            state: State::Waiting { until: Instant::now() },
+            next_url: 0,
+            failures: 0,
+            clock: ClockMap::default(),
+            session: None,
+            outbox: Outbox::new(OUTBOX),
+            inbox: Inbox::default(),
+            backlog: VecDeque::new(),
+            unsent: VecDeque::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// Says something, now or when the session is resumed; its times are mapped to the coordinator's clock.
+    pub(crate) fn report(&mut self, report: Report) {
+        let mapped = match report {
+            Report::OpStarted { lease, op, slot, at } => {
+                let at = self.clock.to_coordinator(at);
+                Report::OpStarted { lease, op, slot, at }
+            }
+            Report::OpEnded { lease, op, at, outcome } => {
+                let at = self.clock.to_coordinator(at);
+                Report::OpEnded { lease, op, at, outcome }
+            }
+            Report::Truncated { .. }
+            | Report::LeaseEnded { .. }
+            | Report::Published { .. }
+            | Report::PublishFailed { .. }
+            | Report::Draining => report,
+        };
+        self.unsent.push_back((&mapped).into());
+    }
+
+    /// Sends a heartbeat as soon as the connection takes it.
+    pub(crate) fn send_heartbeat(&mut self, sent_at: Time, vitals: Vitals) {
+        let estimate = self.clock.best();
+        if let State::Connected(connection) = &mut self.state {
+            connection.heartbeat = Some(v1::Heartbeat {
+                sent_at_nanos: sent_at.0,
+                rss_bytes: 0,
+                parked_bytes: vitals.parked_bytes,
+                clock_offset_nanos: estimate.offset,
+                clock_error_nanos: estimate.error,
+            });
+        }
+    }
+
+    /// Drops the connection and dials again.
+    pub(crate) fn reconnect(&mut self) {
+        self.disconnect();
+    }
+
+    /// Sends what is left to say and a goodbye, and waits for the coordinator to close the stream, for a while.
+    pub(crate) async fn leave(mut self, patience: Duration) {
+        let leaving = async {
+            while let State::Connected(connection) = &mut self.state {
+                if pack(&mut self.unsent, &mut self.outbox, &mut self.backlog).is_err() {
+                    return;
+                }
+                connection.goodbye_after_reports();
+                match self.next().await {
+                    Ok(SessionEvent::Disconnected | SessionEvent::Ended(_)) | Err(_) => return,
+                    Ok(
+                        SessionEvent::Welcomed { .. }
+                        | SessionEvent::Received(_)
+                        | SessionEvent::HeartbeatEchoed { .. },
+                    ) => {}
+                }
+            }
+        };
+        if tokio::time::timeout(patience, leaving).await.is_err() {
+            tracing::debug!("the coordinator did not answer the goodbye");
+        }
+    }
+
+    /// Returns the next event; an error ends the worker. Safe to be dropped while it waits.
+    pub(crate) async fn next(&mut self) -> Result<SessionEvent, SessionError> {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Ok(event);
+            }
+            match &mut self.state {
+                State::Waiting { until } => {
+                    tokio::time::sleep_until(*until).await;
+                    self.dial();
+                }
+                State::Dialling(dialling) => match dialling.await {
+                    Ok(connected) => self.on_connected(connected),
+                    Err(error) => self.on_refused(error)?,
+                },
+                State::Connected(_) => self.converse().await,
+            }
+        }
+    }
+
+    fn dial(&mut self) {
+        let urls = &self.introduction.coordinators;
+        let url = urls[self.next_url % urls.len()].clone();
+        let resume = self.session.map(|session| v1::Resume {
+            session: Some(session.into()),
+            last_received: self.inbox.received(),
+        });
+        let hello = self.introduction.hello(resume);
+        self.state = State::Dialling(Box::pin(connect::connect(url, hello)));
+    }
+
+    fn on_connected(&mut self, connected: Connected) {
+        let welcome = connected.welcome;
+        self.failures = 0;
+        match connected.clock {
+            connect::ClockAnswer::Shared { offset } => self.clock.share(offset),
+            connect::ClockAnswer::Guess { offset } => {
+                self.clock.guess(offset, welcome.hello_sent_at, monotonic_now());
+            }
+        }
+        match welcome.kind {
+            SessionKind::Fresh => {
+                self.forget_session();
+                self.session = Some(connected.session);
+            }
+            SessionKind::Resumed => {
+                let frames = self.outbox.resend_after(connected.last_received);
+                match frames.map(Iterator::collect) {
+                    Ok(backlog) => self.backlog = backlog,
+                    Err(error) => {
+                        tracing::warn!(%error, "the session cannot be resumed");
+                        return self.end_session(SessionEnd::Protocol);
+                    }
+                }
+            }
+        }
+        tracing::info!(session = %connected.session, kind = ?welcome.kind, "connected to the coordinator");
+        self.coordinator.connected(connected.channel);
+        self.state = State::Connected(Box::new(Connection::new(connected.outgoing, connected.incoming)));
+        let exchange_key = connected.exchange_key;
+        self.events.push_back(SessionEvent::Welcomed { welcome, exchange_key });
+    }
+
+    fn on_refused(&mut self, error: ConnectError) -> Result<(), SessionError> {
+        match error {
+            ConnectError::Refused(message) if self.session.is_some() => {
+                tracing::warn!(%message, "the session cannot be resumed");
+                self.end_session(SessionEnd::Expired);
+                Ok(())
+            }
+            ConnectError::Refused(message) => Err(SessionError::Refused { message }),
+            ConnectError::Fatal(error) => Err(error),
+            ConnectError::Unreachable { url, message } => {
+                if self.failures == 0 {
+                    tracing::warn!(%url, %message, "the coordinator cannot be reached; trying on");
+                }
+                self.next_url = self.next_url.wrapping_add(1);
+                self.wait();
+                Ok(())
+            }
+        }
+    }
+
+    /// Sends what waits and takes what comes, once.
+    async fn converse(&mut self) {
+        let State::Connected(connection) = &mut self.state else {
+            return;
+        };
+        if self.backlog.is_empty()
+            && let Err(error) = pack(&mut self.unsent, &mut self.outbox, &mut self.backlog)
+        {
+            tracing::warn!(%error, "the session is given up");
+            return self.end_session(SessionEnd::Protocol);
+        }
+        match connection.step(&mut self.backlog, self.inbox.received()).await {
+            Incoming::Nothing => {}
+            Incoming::Frame(frame) => self.take(*frame),
+            Incoming::Broken { message } => {
+                tracing::warn!(%message, "the connection to the coordinator broke");
+                self.disconnect();
+            }
+        }
+    }
+
+    fn take(&mut self, frame: v1::CoordinatorFrame) {
+        let now = monotonic_now();
+        if let Err(error) = self.outbox.acknowledge(frame.acknowledged) {
+            tracing::warn!(%error, "the coordinator broke the protocol");
+            return self.end_session(SessionEnd::Protocol);
+        }
+        if let Some(reply) = frame.heartbeat_reply {
+            let sent_at = Time(reply.sent_at_nanos);
+            let (received, replied) = (Time(reply.received_at_nanos), Time(reply.replied_at_nanos));
+            self.clock.round_trip(sent_at, received, replied, now);
+            self.events.push_back(SessionEvent::HeartbeatEchoed { sent_at });
+        }
+        if frame.number != 0 {
+            match self.inbox.arrive(frame.number) {
+                Arrival::Next => self.take_messages(frame.messages),
+                Arrival::Repeat => {}
+                Arrival::Gap => return self.disconnect(),
+            }
+        }
+        if let Some(ended) = frame.ended {
+            let end = connect::session_end(ended.reason());
+            tracing::info!(message = %ended.message, "the coordinator ended the session");
+            self.end_session(end);
+        }
+    }
+
+    fn take_messages(&mut self, messages: Vec<v1::ToWorker>) {
+        for message in messages {
+            match ToWorker::try_from(message) {
+                Ok(message) => self.events.push_back(SessionEvent::Received(message)),
+                Err(error) => {
+                    tracing::error!(%error, "the coordinator said what cannot be");
+                    return self.end_session(SessionEnd::Protocol);
+                }
+            }
+        }
+    }
+
+    fn disconnect(&mut self) {
+        self.coordinator.disconnected();
+        self.wait();
+        self.events.push_back(SessionEvent::Disconnected);
+    }
+
+    fn end_session(&mut self, end: SessionEnd) {
+        self.coordinator.disconnected();
+        self.forget_session();
+        self.wait();
+        self.events.push_back(SessionEvent::Ended(end));
+    }
+
+    fn forget_session(&mut self) {
+        self.session = None;
+        self.outbox = Outbox::new(OUTBOX);
+        self.inbox = Inbox::default();
+        self.backlog.clear();
+        self.unsent.clear();
+    }
+
+    fn wait(&mut self) {
+        let longest = FIRST_WAIT.saturating_mul(1 << self.failures.min(16)).min(LONGEST_WAIT);
+        self.failures = self.failures.saturating_add(1);
+        let until = Instant::now() + connect::jittered(longest);
+        self.state = State::Waiting { until };
+    }
+}
+
+/// Makes numbered frames of the reports that are in none yet.
+fn pack(
+    unsent: &mut VecDeque<v1::Report>,
+    outbox: &mut Outbox<Vec<v1::Report>>,
+    backlog: &mut VecDeque<(u64, Vec<v1::Report>)>,
+) -> Result<(), OutboxFull> {
+    while !unsent.is_empty() {
+        let count = unsent.len().min(REPORTS_PER_FRAME);
+        let frame: Vec<v1::Report> = unsent.drain(..count).collect();
+        let number = outbox.push(frame.clone())?;
+        backlog.push_back((number, frame));
+    }
+    Ok(())
+}
