@@ -27,7 +27,7 @@ pub(crate) fn may_begin(run: &Run, cap: u64) -> Result<(), Refusal> {
         return Err(Refusal::NotActive);
     }
     let schedule = &run.job.schedule;
-    let slice = run.slices.front().ok_or(Refusal::NoSlice)?;
+    let (_, slice) = run.slices.front().ok_or(Refusal::NoSlice)?;
     if schedule
         .in_flight_bound(cap)
         .is_some_and(|bound| run.gauges.in_flight.now >= bound)

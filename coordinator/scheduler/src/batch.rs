@@ -11,6 +11,8 @@ use common::part::Part;
 use common::slice::Slice;
 use common::time::Time;
 
+use crate::ledger::Budgets;
+
 /// A batch that was begun.
 #[derive(Debug)]
 pub(crate) struct Batch {
@@ -95,6 +97,16 @@ impl Batch {
             failure: None,
             rows: RowCounts::default(),
             to_publish: Vec::new(),
+        }
+    }
+
+    /// Goes on with the budgets that were used up before a restart.
+    pub(crate) fn take_budgets(&mut self, budgets: &Budgets) {
+        self.crashes = budgets.crashes;
+        for (op, failures) in &budgets.failures {
+            let progress = &mut self.ops[op.index()];
+            progress.failures = *failures;
+            progress.attempts = *failures;
         }
     }
 

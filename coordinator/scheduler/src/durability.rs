@@ -26,6 +26,11 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
+    /// Numbers records behind one that is durable already.
+    pub(crate) fn continue_after(&mut self, last: RecordSequence) {
+        self.last = last;
+    }
+
     /// Numbers the next record.
     pub(crate) fn next_sequence(&mut self) -> RecordSequence {
         self.last = RecordSequence(self.last.0 + 1);

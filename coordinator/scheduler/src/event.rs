@@ -110,6 +110,8 @@ pub struct NewSession {
     pub session: SessionId,
     /// The worker.
     pub worker: WorkerName,
+    /// What tells this process of the worker from another one of the same name.
+    pub instance: String,
     /// How many tasks it runs at once.
     pub slots: NonZeroU32,
     /// The kinds of op it can do, by [`common::job::OpKind::name`].

@@ -183,12 +183,15 @@ impl Scheduler {
     /// Admits the next slice of a run as a batch.
     fn begin_batch(&mut self, run: RunId, now: Time) -> Option<BatchId> {
         let run = self.runs.get_mut(&run)?;
-        let slice = run.slices.pop_front()?;
-        let id = BatchId::whole(run.next_index);
-        run.next_index += 1;
+        let (id, slice) = run.slices.pop_front()?;
+        run.begun += 1;
         run.gauges.in_flight.add(1);
         run.gauges.bytes.add(slice.bytes());
-        run.batches.insert(id, Batch::new(id, slice, run.job.ops.len(), now));
+        let mut batch = Batch::new(id, slice, run.job.ops.len(), now);
+        if let Some(budgets) = run.budgets.remove(&id) {
+            batch.take_budgets(&budgets);
+        }
+        run.batches.insert(id, batch);
         run.ready.insert(OpId::EXTRACT, id);
         let run = run.id;
         self.ask_for_slices(run);

@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 /// Disjoint, non-adjacent ranges of numbers.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Intervals {
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intervals {
     /// First number of each range -> the number after its last.
     ranges: BTreeMap<u64, u64>,
 }
 
 impl Intervals {
     /// Adds a number, and tells whether it is new.
-    pub(crate) fn insert(&mut self, number: u64) -> Insertion {
+    pub fn insert(&mut self, number: u64) -> Insertion {
         if self.contains(number) {
             return Insertion::Known;
         }
@@ -26,7 +28,7 @@ impl Intervals {
     }
 
     /// Tells whether a number is in the set.
-    pub(crate) fn contains(&self, number: u64) -> bool {
+    pub fn contains(&self, number: u64) -> bool {
         self.ranges
             .range(..=number)
             .next_back()
@@ -34,16 +36,17 @@ impl Intervals {
     }
 
     /// Returns the ranges as (first, after the last), in order.
-    #[cfg(test)]
-    pub(crate) fn ranges(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+    pub fn ranges(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         self.ranges.iter().map(|(first, end)| (*first, *end))
     }
 }
 
 /// Whether an inserted number was in the set before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Insertion {
+pub enum Insertion {
+    /// It was not.
     New,
+    /// It was.
     Known,
 }
 

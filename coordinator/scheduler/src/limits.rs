@@ -25,12 +25,17 @@ impl Scheduler {
 
     /// Tells whether the coordinator's cap has room for another permit.
     pub(crate) fn has_global_room(&self) -> bool {
-        self.config.global_cap.is_none_or(|cap| self.units < cap.get())
+        self.config
+            .global_cap
+            .is_none_or(|cap| self.units + self.former.units() < cap.get())
     }
 
     /// Tells whether a run's own cap has room for another permit.
     pub(crate) fn has_run_room(&self, run: &Run) -> bool {
-        run.job.schedule.max_concurrent.is_none_or(|cap| run.units < cap.get())
+        run.job
+            .schedule
+            .max_concurrent
+            .is_none_or(|cap| run.units + self.former.units() < cap.get())
     }
 
     /// Tells whether an op's own limit has room for another of its tasks.

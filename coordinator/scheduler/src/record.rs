@@ -40,6 +40,8 @@ pub enum Record {
         session: SessionId,
         /// The worker.
         worker: WorkerName,
+        /// What tells this process of the worker from another one of the same name.
+        instance: String,
         /// Its slots.
         slots: u32,
     },
@@ -60,6 +62,24 @@ pub enum Record {
         rows: RowCounts,
         /// What it staged.
         parts: Vec<Part>,
+        /// When.
+        at: Time,
+    },
+    /// An attempt failed, and the op will be tried again on the batch.
+    AttemptFailed {
+        /// The run.
+        run: RunId,
+        /// The batch.
+        batch: BatchId,
+        /// The op.
+        op: OpId,
+    },
+    /// A worker's process was lost while it ran a batch.
+    WorkerCrashed {
+        /// The run.
+        run: RunId,
+        /// The batch.
+        batch: BatchId,
     },
     /// A batch has failed for good.
     BatchFailed {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use common::counts::{BatchCounts, RowCounts, TaskCounts};
 use common::failure::Failure;
-use common::ids::{Attempt, BatchId, LeaseId, OpId, RunId, SessionId};
+use common::ids::{BatchId, LeaseId, OpId, RunId, SessionId};
 use common::job::Job;
 use common::part::Part;
 use common::slice::{FrozenSource, RunContext, Slice};
@@ -16,6 +16,7 @@ use common::time::Time;
 use crate::batch::{Batch, BatchPhase};
 use crate::event::NewRun;
 use crate::intervals::Intervals;
+use crate::ledger::Budgets;
 use crate::ready_queue::ReadyQueue;
 
 /// One execution of a job.
@@ -28,11 +29,13 @@ pub(crate) struct Run {
     pub(crate) accepted: Time,
     pub(crate) phase: RunPhase,
     /// Slices that were found and are not begun.
-    pub(crate) slices: VecDeque<Slice>,
+    pub(crate) slices: VecDeque<(BatchId, Slice)>,
     pub(crate) sharding: Sharding,
     pub(crate) bytes_sharded: u64,
-    /// The index of the next batch to begin.
-    pub(crate) next_index: u64,
+    /// How many slices were found: the index of the next one.
+    pub(crate) found: u64,
+    /// How many batches were begun.
+    pub(crate) begun: u64,
     /// Batches begun and not done.
     pub(crate) batches: BTreeMap<BatchId, Batch>,
     pub(crate) ready: ReadyQueue,
@@ -40,6 +43,10 @@ pub(crate) struct Run {
     pub(crate) failed: BTreeMap<BatchId, FailedBatch>,
     /// Batches whose commit is durable.
     pub(crate) committed: Intervals,
+    /// What batches had used up of their budgets when the coordinator was restarted.
+    pub(crate) budgets: BTreeMap<BatchId, Budgets>,
+    /// What ops over the whole run had committed when the coordinator was restarted.
+    pub(crate) committed_ops: BTreeMap<OpId, (LeaseId, Vec<Part>)>,
     /// The ops over the whole run that put its output in place, once every batch is done.
     pub(crate) finish: Vec<FinishOp>,
     /// Permits in use: units of the run's cap.
@@ -103,9 +110,7 @@ pub(crate) enum Sharding {
 /// What is kept of a batch that failed for good.
 #[derive(Debug)]
 pub(crate) struct FailedBatch {
-    pub(crate) slice: Slice,
     pub(crate) op: OpId,
-    pub(crate) attempt: Attempt,
     pub(crate) failure: Failure,
 }
 
@@ -159,10 +164,13 @@ impl Run {
             slices: VecDeque::new(),
             sharding: Sharding::Idle,
             bytes_sharded: 0,
-            next_index: 0,
+            found: 0,
+            begun: 0,
             batches: BTreeMap::new(),
             failed: BTreeMap::new(),
             committed: Intervals::default(),
+            budgets: BTreeMap::new(),
+            committed_ops: BTreeMap::new(),
             finish: Vec::new(),
             units: 0,
             gauges: Gauges::default(),
@@ -177,7 +185,7 @@ impl Run {
     /// Returns the run's state as people see it.
     pub(crate) fn state(&self) -> RunState {
         match self.phase {
-            RunPhase::Accepting | RunPhase::Active if self.next_index == 0 => RunState::Queued,
+            RunPhase::Accepting | RunPhase::Active if self.begun == 0 => RunState::Queued,
             RunPhase::Accepting
             | RunPhase::Active
             | RunPhase::Draining(_)

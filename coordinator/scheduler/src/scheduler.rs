@@ -13,6 +13,7 @@ use common::time::Time;
 use crate::durability::{AfterDurable, Waiting};
 use crate::lease::Lease;
 use crate::publication::Publication;
+use crate::restore::FormerSessions;
 use crate::run::{Run, RunPhase};
 use crate::timers::Timers;
 use crate::view::{self, BatchView, WorkerView};
@@ -36,6 +37,8 @@ pub struct Scheduler {
     pub(crate) live_slots: u64,
     /// Committed parts that are not in place yet, by the lease they were committed under.
     pub(crate) publications: BTreeMap<LeaseId, Publication>,
+    /// What workers may still hold from before a restart.
+    pub(crate) former: FormerSessions,
     pub(crate) timers: Timers,
     pub(crate) waiting: Waiting,
     pub(crate) last_lease: u64,
@@ -55,6 +58,7 @@ impl Scheduler {
             idle: BTreeSet::new(),
             live_slots: 0,
             publications: BTreeMap::new(),
+            former: FormerSessions::default(),
             timers: Timers::default(),
             waiting: Waiting::default(),
             last_lease: 0,

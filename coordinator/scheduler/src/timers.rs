@@ -16,6 +16,8 @@ pub(crate) enum Timer {
     BatchBackoff(RunId, BatchId),
     /// An op over the whole run has waited long enough after a failure.
     RunOpBackoff(RunId, OpId),
+    /// What workers held before a restart is certainly over.
+    FormerSessions,
     /// Parts that could not be put in place are to be tried again.
     Republish(LeaseId),
 }

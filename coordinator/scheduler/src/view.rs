@@ -70,8 +70,8 @@ pub(crate) fn batches<'a>(run: &'a Run, scheduler: &'a Scheduler) -> impl Iterat
         id: *id,
         state: BatchState::Failed,
         op: Some(failed.op),
-        attempt: failed.attempt,
-        slice: Some(failed.slice.clone()),
+        attempt: Attempt::FIRST,
+        slice: None,
         worker: None,
         failure: Some(failed.failure.clone()),
     }));

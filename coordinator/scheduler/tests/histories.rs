@@ -34,6 +34,7 @@ enum Deed {
         priority: i32,
     },
     Cancel(u64),
+    Restart,
 }
 
 fn deed() -> impl Strategy<Value = Deed> {
@@ -49,6 +50,7 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => (1_u32..9).prop_map(Deed::Cap),
         1 => (-1_i32..3).prop_map(|priority| Deed::Submit { priority }),
         1 => (1_u64..4).prop_map(Deed::Cancel),
+        1 => Just(Deed::Restart),
     ]
 }
 
@@ -113,6 +115,7 @@ fn act(world: &mut World, deed: &Deed, joined: &mut u32, runs: &mut u64) {
             *runs += 1;
             world.run(*runs, job(Order::DepthFirst, 3, 2, OnFailure::Continue, *priority), 10);
         }
+        Deed::Restart => world.restart(),
         Deed::Cancel(run) => world.tell(Event::RunCancelled { run: RunId(*run) }),
     }
 }
@@ -156,7 +159,15 @@ proptest! {
         prop_assert!(world.session_ends.iter().all(|(_, reason)| *reason != EndReason::Protocol));
         let mut commits: Vec<_> = world.records.iter().filter_map(|record| match record {
             Record::BatchCommitted { run, batch, .. } => Some((*run, *batch)),
-            _ => None,
+            Record::RunAccepted { .. }
+            | Record::SessionOpened { .. }
+            | Record::SessionClosed { .. }
+            | Record::AttemptFailed { .. }
+            | Record::WorkerCrashed { .. }
+            | Record::BatchFailed { .. }
+            | Record::RunOpCommitted { .. }
+            | Record::RunCancelRequested { .. }
+            | Record::RunEnded { .. } => None,
         }).collect();
         let all = commits.len();
         commits.sort_unstable();

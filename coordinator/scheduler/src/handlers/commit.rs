@@ -19,7 +19,14 @@ use crate::timers::Timer;
 
 impl Scheduler {
     /// Records the commit of a batch that came through the whole chain: its data is out of memory.
-    pub(crate) fn on_batch_prepared(&mut self, run_id: RunId, id: BatchId, lease: LeaseId, session: SessionId) {
+    pub(crate) fn on_batch_prepared(
+        &mut self,
+        run_id: RunId,
+        id: BatchId,
+        lease: LeaseId,
+        session: SessionId,
+        now: Time,
+    ) {
         self.place_batch(run_id, id, Place::Source);
         let Some(run) = self.runs.get_mut(&run_id) else { return };
         let Some(batch) = run.batches.get_mut(&id) else { return };
@@ -41,6 +48,7 @@ impl Scheduler {
             lease,
             rows,
             parts,
+            at: now,
         };
         self.append_then(record, AfterDurable::BatchCommitted(run_id, id));
     }
@@ -118,6 +126,11 @@ impl Scheduler {
         };
         let until = now + backoff(&retry, failures, attempt, seed);
         batch.phase = BatchPhase::Backoff { until };
+        self.append(Record::AttemptFailed {
+            run: run_id,
+            batch: id,
+            op,
+        });
         self.timers.set(until, Timer::BatchBackoff(run_id, id));
     }
 
@@ -127,8 +140,10 @@ impl Scheduler {
             return;
         };
         batch.crashes += 1;
+        let (crashes, phase) = (batch.crashes, batch.phase);
         batch.failure = Some(failure.clone());
-        if batch.crashes >= CRASH_BUDGET && batch.phase == BatchPhase::Ready {
+        self.append(Record::WorkerCrashed { run: run_id, batch: id });
+        if crashes >= CRASH_BUDGET && phase == BatchPhase::Ready {
             self.fail_batch(run_id, id, op, failure, now);
         }
     }
@@ -139,9 +154,7 @@ impl Scheduler {
         let Some(batch) = run.batches.get(&id) else { return };
         let rows = batch.rows_when_given_up();
         let failed = FailedBatch {
-            slice: batch.slice.clone(),
             op,
-            attempt: common::ids::Attempt(batch.ops[op.index()].attempts),
             failure: failure.clone(),
         };
         run.note_failure(&failure, Some(op), Some(id));

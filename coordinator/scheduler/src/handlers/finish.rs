@@ -5,6 +5,7 @@ use std::sync::Arc;
 use common::failure::Failure;
 use common::ids::{Attempt, AttemptId, LeaseId, OpId, RunId, SessionId, TaskId};
 use common::message::{OpDone, ToWorker};
+use common::part::Part;
 use common::summary::RunSummary;
 use common::time::Time;
 
@@ -23,9 +24,16 @@ impl Scheduler {
         let Some(run) = self.runs.get_mut(&id) else { return };
         run.phase = RunPhase::Finishing(ending);
         let swept_only = ending != Ending::Complete;
-        let began_nothing = run.next_index == 0 && swept_only;
-        if !(began_nothing || swept_only && nobody) {
-            run.finish = run.job.file_sinks().map(|(op, _)| FinishOp::new(op, now)).collect();
+        let began_nothing = run.begun == 0 && swept_only;
+        if began_nothing || swept_only && nobody {
+            self.end_when_finished(id, ending, now);
+            return;
+        }
+        let committed = std::mem::take(&mut run.committed_ops);
+        let finish = |op| FinishOp::new(op, now, committed.get(&op).map(|(_, parts)| parts.clone()));
+        run.finish = run.job.file_sinks().map(|(op, _)| finish(op)).collect();
+        for (op, (lease, parts)) in committed {
+            self.publish(lease, Publication::new(Published::Op(id, op), parts), None);
         }
         self.end_when_finished(id, ending, now);
     }
@@ -170,13 +178,20 @@ impl Scheduler {
 }
 
 impl FinishOp {
-    fn new(op: OpId, now: Time) -> FinishOp {
+    /// Makes an op that waits for a worker, or whose commit was durable before a restart.
+    fn new(op: OpId, now: Time, committed: Option<Vec<Part>>) -> FinishOp {
+        let phase = if committed.is_some() {
+            FinishPhase::Publishing
+        } else {
+            FinishPhase::Ready
+        };
+        let parts = committed.unwrap_or_default();
         FinishOp {
             op,
-            phase: FinishPhase::Ready,
+            phase,
             attempts: 0,
             failures: 0,
-            parts: Vec::new(),
+            parts,
             ready_since: now,
         }
     }

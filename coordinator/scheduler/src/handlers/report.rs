@@ -237,7 +237,7 @@ impl Scheduler {
                 if !came_through {
                     return Err(Impossible);
                 }
-                self.on_batch_prepared(run, batch, id, session);
+                self.on_batch_prepared(run, batch, id, session, now);
             }
             LeaseEnd::Parked { output, bytes } => {
                 let last = lease.started.checked_sub(1).map(|last| lease.steps[last].op);

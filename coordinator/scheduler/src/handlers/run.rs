@@ -54,7 +54,13 @@ impl Scheduler {
             return;
         }
         run.batch_counts.total += slices.len() as u64;
-        run.slices.extend(slices);
+        for slice in slices {
+            let id = BatchId::whole(run.found);
+            run.found += 1;
+            if !run.committed.contains(id.index) && !run.failed.contains_key(&id) {
+                run.slices.push_back((id, slice));
+            }
+        }
         run.bytes_sharded = bytes_sharded;
         run.sharding = match end {
             SourceEnd::More => Sharding::Idle,

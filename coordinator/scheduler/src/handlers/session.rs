@@ -46,8 +46,10 @@ impl Scheduler {
         let record = Record::SessionOpened {
             session: id,
             worker: new.worker.clone(),
+            instance: new.instance.clone(),
             slots: new.slots.get(),
         };
+        self.settle_former(&new);
         let session = Session::new(new, now);
         self.timers
             .set(session.deadline(&self.config), Timer::SessionDeadline(id));

@@ -36,6 +36,7 @@ impl Scheduler {
                     self.requeue_finish_op(run, op, now);
                 }
             }
+            Timer::FormerSessions => self.on_former_sessions_over(),
             Timer::Republish(lease) => self.publish_again(lease),
         }
     }

@@ -23,7 +23,9 @@ use common::slice::{ByteSlice, FileId, FrozenSource, Slice, SourceFile};
 use common::summary::RunSummary;
 use common::time::Time;
 use common::timeline::TimelineEntry;
-use scheduler::{Command, Config, EndReason, Event, NewRun, NewSession, Record, Scheduler, SourceEnd};
+use scheduler::{
+    Command, Config, EndReason, Event, Ledger, NewRun, NewSession, Record, RecordSequence, Scheduler, SourceEnd,
+};
 
 pub mod gantt;
 pub mod jobs;
@@ -42,6 +44,7 @@ pub struct World {
     numbered: u64,
     workers: BTreeMap<SessionId, SimWorker>,
     sources: BTreeMap<RunId, Vec<Slice>>,
+    whole_sources: BTreeMap<RunId, Vec<Slice>>,
     jobs: BTreeMap<RunId, Arc<Job>>,
     /// What went wrong by design: (op, batch, attempt) that fail, and how.
     pub failing: BTreeMap<(OpId, BatchId, u32), Failure>,
@@ -96,6 +99,7 @@ impl World {
             numbered: 0,
             workers: BTreeMap::new(),
             sources: BTreeMap::new(),
+            whole_sources: BTreeMap::new(),
             jobs: BTreeMap::new(),
             failing: BTreeMap::new(),
             timeline: BTreeMap::new(),
@@ -117,7 +121,7 @@ impl World {
     pub fn worker_with(&mut self, name: &str, slots: u32, ops: &[&str]) -> SessionId {
         self.last_sessions += 1;
         let session = SessionId {
-            generation: Generation(1),
+            generation: self.config.generation,
             sequence: self.last_sessions,
         };
         let ops: BTreeSet<String> = ops.iter().map(|op| (*op).to_owned()).collect();
@@ -134,6 +138,7 @@ impl World {
         self.tell(Event::SessionOpened(Box::new(NewSession {
             session,
             worker: WorkerName::new(name).expect("is a name"),
+            instance: format!("process-{name}"),
             slots: NonZeroU32::new(slots).expect("has slots"),
             ops,
             exchange_address: format!("http://{name}"),
@@ -146,6 +151,7 @@ impl World {
         let run = RunId(id);
         let job = Arc::new(job);
         self.sources.insert(run, slices(&job.batching, rows));
+        self.whole_sources.insert(run, slices(&job.batching, rows));
         self.jobs.insert(run, Arc::clone(&job));
         let file = SourceFile {
             path: "/data/in.csv".to_owned(),
@@ -247,6 +253,25 @@ impl World {
                     permit: PermitFate::Returned,
                 },
             );
+        }
+    }
+
+    /// Ends the coordinator's process and starts it again on its journal: every worker that lives lets go of what it
+    /// holds and connects anew.
+    pub fn restart(&mut self) {
+        let mut ledger = Ledger::default();
+        for (number, record) in self.records.iter().enumerate() {
+            ledger.apply(RecordSequence(number as u64 + 1), record);
+        }
+        self.sources.clone_from(&self.whole_sources);
+        self.config.generation = Generation(self.config.generation.0 + 1);
+        self.agenda.clear();
+        self.scheduler = Scheduler::restore(self.config.clone(), &ledger, self.now);
+        self.obey();
+        let former = std::mem::take(&mut self.workers);
+        for worker in former.into_values().filter(|worker| worker.alive) {
+            let ops: Vec<&str> = worker.ops.iter().map(String::as_str).collect();
+            self.worker_with(&worker.name, worker.slots, &ops);
         }
     }
 

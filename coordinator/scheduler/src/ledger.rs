@@ -1,0 +1,247 @@
+//! The ledger: what the journal's records add up to, and so the snapshot of what must survive.
+//!
+//! Applying records one after another, or a snapshot and the records behind it, gives the same ledger. It holds what a
+//! restarted scheduler needs ([`crate::Scheduler::restore`]) and no more: a run's committed batches are intervals, an
+//! ended run is its last summary. What sinks staged is not in it, because that grows with the batches; the store keeps
+//! it beside, and so does whoever lists it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use common::counts::RowCounts;
+use common::failure::Failure;
+use common::ids::{BatchId, LeaseId, OpId, RunId, SessionId, WorkerName};
+use common::job::Job;
+use common::part::Part;
+use common::slice::FrozenSource;
+use common::summary::RunSummary;
+use common::time::Time;
+use serde::{Deserialize, Serialize};
+
+use crate::intervals::Intervals;
+use crate::record::{Record, RecordSequence};
+
+/// What the records up to one of them add up to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// The last record that is in it.
+    pub last: RecordSequence,
+    /// Runs that have not ended.
+    pub runs: BTreeMap<RunId, RunLedger>,
+    /// Runs that have, oldest first, as long as they are kept.
+    pub ended: BTreeMap<RunId, EndedRun>,
+    /// Sessions that were opened and not closed: what their workers hold is unknown after a restart.
+    pub sessions: BTreeMap<SessionId, SessionLedger>,
+    /// The highest run id ever given out.
+    pub last_run: RunId,
+}
+
+/// What is kept of a run that goes on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunLedger {
+    /// Its job.
+    pub job: Arc<Job>,
+    /// Its listing and header.
+    pub source: Arc<FrozenSource>,
+    /// What generated values are derived from.
+    pub seed: u64,
+    /// The submitter's name for the submission.
+    pub request_id: Option<String>,
+    /// When it was accepted.
+    pub accepted: Time,
+    /// The batches whose commit is durable.
+    pub committed: Intervals,
+    /// How many they are.
+    pub committed_count: u64,
+    /// The batches that failed for good.
+    pub failed: BTreeMap<BatchId, FailedLedger>,
+    /// Where the rows of both went.
+    pub rows: RowCounts,
+    /// When the first batch was committed.
+    pub first_loaded: Option<Time>,
+    /// What is used up of the budgets of batches that go on.
+    pub budgets: BTreeMap<BatchId, Budgets>,
+    /// What ops over the whole run committed, and under which lease.
+    pub run_ops: BTreeMap<OpId, (LeaseId, Vec<Part>)>,
+    /// Whether somebody has cancelled it.
+    pub cancelled: Cancelled,
+}
+
+/// Whether somebody has cancelled a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cancelled {
+    /// Nobody has.
+    #[default]
+    No,
+    /// Somebody has.
+    Yes,
+}
+
+/// What is kept of a batch that failed for good.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FailedLedger {
+    /// The op it failed in.
+    pub op: OpId,
+    /// Why.
+    pub failure: Failure,
+    /// Where its rows went.
+    pub rows: RowCounts,
+}
+
+/// What a batch has used up.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Budgets {
+    /// Per op: failures that count.
+    pub failures: BTreeMap<OpId, u32>,
+    /// Worker processes lost.
+    pub crashes: u32,
+}
+
+/// What is kept of a run that has ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EndedRun {
+    /// Its job.
+    pub job: Arc<Job>,
+    /// The submitter's name for the submission.
+    pub request_id: Option<String>,
+    /// Its last summary.
+    pub summary: Arc<RunSummary>,
+    /// The batches that failed for good.
+    pub failed: BTreeMap<BatchId, FailedLedger>,
+}
+
+/// A session that was opened and not closed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionLedger {
+    /// The worker.
+    pub worker: WorkerName,
+    /// What tells this process of the worker from another one of the same name.
+    pub instance: String,
+    /// Its slots.
+    pub slots: u32,
+}
+
+impl Ledger {
+    /// Adds a record.
+    pub fn apply(&mut self, sequence: RecordSequence, record: &Record) {
+        self.last = sequence;
+        match record {
+            Record::RunAccepted {
+                run,
+                job,
+                source,
+                seed,
+                request_id,
+                at,
+            } => {
+                self.last_run = self.last_run.max(*run);
+                let accepted = RunLedger::new(job, source, *seed, request_id.clone(), *at);
+                self.runs.insert(*run, accepted);
+            }
+            Record::SessionOpened {
+                session,
+                worker,
+                instance,
+                slots,
+            } => {
+                let opened = SessionLedger {
+                    worker: worker.clone(),
+                    instance: instance.clone(),
+                    slots: *slots,
+                };
+                self.sessions.insert(*session, opened);
+            }
+            Record::SessionClosed { session } => {
+                self.sessions.remove(session);
+            }
+            Record::BatchCommitted {
+                run,
+                batch,
+                lease: _,
+                rows,
+                parts: _,
+                at,
+            } => self.with_run(*run, |run| {
+                run.committed.insert(batch.index);
+                run.committed_count += 1;
+                run.rows += *rows;
+                run.first_loaded.get_or_insert(*at);
+                run.budgets.remove(batch);
+            }),
+            Record::BatchFailed {
+                run,
+                batch,
+                op,
+                failure,
+                rows,
+            } => self.with_run(*run, |run| {
+                let failed = FailedLedger {
+                    op: *op,
+                    failure: failure.clone(),
+                    rows: *rows,
+                };
+                run.failed.insert(*batch, failed);
+                run.rows += *rows;
+                run.budgets.remove(batch);
+            }),
+            Record::AttemptFailed { run, batch, op } => self.with_run(*run, |run| {
+                *run.budgets.entry(*batch).or_default().failures.entry(*op).or_default() += 1;
+            }),
+            Record::WorkerCrashed { run, batch } => {
+                self.with_run(*run, |run| run.budgets.entry(*batch).or_default().crashes += 1);
+            }
+            Record::RunOpCommitted { run, op, lease, parts } => self.with_run(*run, |run| {
+                run.run_ops.insert(*op, (*lease, parts.clone()));
+            }),
+            Record::RunCancelRequested { run } => self.with_run(*run, |run| run.cancelled = Cancelled::Yes),
+            Record::RunEnded { summary } => {
+                if let Some(RunLedger {
+                    job,
+                    request_id,
+                    failed,
+                    ..
+                }) = self.runs.remove(&summary.run)
+                {
+                    let ended = EndedRun {
+                        job,
+                        request_id,
+                        summary: Arc::clone(summary),
+                        failed,
+                    };
+                    self.ended.insert(summary.run, ended);
+                }
+            }
+        }
+    }
+
+    /// Forgets an ended run.
+    pub fn forget(&mut self, run: RunId) {
+        self.ended.remove(&run);
+    }
+
+    fn with_run(&mut self, id: RunId, change: impl FnOnce(&mut RunLedger)) {
+        if let Some(run) = self.runs.get_mut(&id) {
+            change(run);
+        }
+    }
+}
+
+impl RunLedger {
+    fn new(job: &Arc<Job>, source: &Arc<FrozenSource>, seed: u64, request_id: Option<String>, at: Time) -> RunLedger {
+        RunLedger {
+            job: Arc::clone(job),
+            source: Arc::clone(source),
+            seed,
+            request_id,
+            accepted: at,
+            committed: Intervals::default(),
+            committed_count: 0,
+            failed: BTreeMap::new(),
+            rows: RowCounts::default(),
+            first_loaded: None,
+            budgets: BTreeMap::new(),
+            run_ops: BTreeMap::new(),
+            cancelled: Cancelled::No,
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Restoring: a scheduler that goes on where the journal ends.
+//!
+//! Runs go on by themselves: their sources are sharded anew, which gives the same slices, and the batches that are
+//! committed or have failed are passed over. What the workers of the former generation hold is unknown: each of their
+//! sessions holds as many permits as it has slots, until the same process connects again (and says that it let go), or
+//! until its leases are certainly over.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use common::ids::{RunId, SessionId};
+use common::time::Time;
+
+use crate::event::{NewRun, NewSession};
+use crate::ledger::{Cancelled, Ledger, RunLedger, SessionLedger};
+use crate::run::{Ending, FailedBatch, Run, RunPhase};
+use crate::scheduler::Scheduler;
+use crate::timers::Timer;
+use crate::{Config, Record};
+
+/// Sessions of former generations whose workers may still run something.
+#[derive(Debug, Default)]
+pub(crate) struct FormerSessions {
+    sessions: BTreeMap<SessionId, SessionLedger>,
+}
+
+impl FormerSessions {
+    /// Returns how many permits they may hold.
+    pub(crate) fn units(&self) -> u32 {
+        self.sessions.values().map(|session| session.slots).sum()
+    }
+}
+
+impl Scheduler {
+    /// Makes a scheduler that goes on where a ledger ends. Its first commands are there at once.
+    pub fn restore(config: Config, ledger: &Ledger, now: Time) -> Scheduler {
+        let mut scheduler = Scheduler::new(config);
+        scheduler.waiting.continue_after(ledger.last);
+        scheduler.former.sessions = ledger.sessions.clone();
+        if !ledger.sessions.is_empty() {
+            let certain = now + scheduler.config.lease_time + scheduler.config.lease_margin;
+            scheduler.timers.set(certain, Timer::FormerSessions);
+        }
+        for (id, run) in &ledger.runs {
+            scheduler.runs.insert(*id, restore_run(*id, run));
+            scheduler.go_on(*id, run.cancelled, now);
+        }
+        scheduler
+    }
+
+    fn go_on(&mut self, id: RunId, cancelled: Cancelled, now: Time) {
+        self.add_turn(id);
+        match cancelled {
+            Cancelled::Yes => self.stop_run(id, Ending::Cancelled, now),
+            Cancelled::No => {
+                self.ask_for_slices(id);
+                self.advance(id, now);
+            }
+        }
+    }
+
+    /// Frees what a process held before the restart, now that it has connected again and let go of it.
+    pub(crate) fn settle_former(&mut self, new: &NewSession) {
+        let is_same = |session: &SessionLedger| session.worker == new.worker && session.instance == new.instance;
+        let settled: Vec<SessionId> = self
+            .former
+            .sessions
+            .iter()
+            .filter(|(_, session)| is_same(session))
+            .map(|(id, _)| *id)
+            .collect();
+        self.forget_former(&settled);
+    }
+
+    /// Frees what every other process held: its leases are certainly over.
+    pub(crate) fn on_former_sessions_over(&mut self) {
+        let all: Vec<SessionId> = self.former.sessions.keys().copied().collect();
+        self.forget_former(&all);
+    }
+
+    fn forget_former(&mut self, sessions: &[SessionId]) {
+        for session in sessions {
+            self.former.sessions.remove(session);
+            self.append(Record::SessionClosed { session: *session });
+        }
+    }
+}
+
+fn restore_run(id: RunId, ledger: &RunLedger) -> Run {
+    let new = NewRun {
+        run: id,
+        job: Arc::clone(&ledger.job),
+        source: Arc::clone(&ledger.source),
+        seed: ledger.seed,
+        request_id: ledger.request_id.clone(),
+    };
+    let mut run = Run::new(new, ledger.accepted);
+    run.phase = RunPhase::Active;
+    run.committed = ledger.committed.clone();
+    run.batch_counts.committed = ledger.committed_count;
+    run.batch_counts.failed = ledger.failed.len() as u64;
+    run.begun = ledger.committed_count + run.batch_counts.failed;
+    run.rows = ledger.rows;
+    run.first_loaded = ledger.first_loaded;
+    run.task_counts.succeeded = ledger.committed_count * run.job.ops.len() as u64;
+    run.budgets = ledger.budgets.clone();
+    run.committed_ops = ledger.run_ops.clone();
+    for (batch, failed) in &ledger.failed {
+        run.note_failure(&failed.failure, Some(failed.op), Some(*batch));
+        run.failed.insert(
+            *batch,
+            FailedBatch {
+                op: failed.op,
+                failure: failed.failure.clone(),
+            },
+        );
+    }
+    if !ledger.failed.is_empty() && run.job.failure.on_failure != common::job::OnFailure::Continue {
+        run.phase = RunPhase::Draining(Ending::Failed);
+    }
+    run
+}
