@@ -1,0 +1,190 @@
+//! What a coordinator is started with: flags and environment variables, checked once.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use common::units::parse_duration;
+
+/// The shortest lease: below it a hiccup of the network would lose every lease.
+const SHORTEST_LEASE: Duration = Duration::from_millis(200);
+
+/// The flags of a coordinator.
+#[derive(Clone, Debug, clap::Args)]
+pub struct CoordinatorConfig {
+    /// Where JobService listens, for people and tools.
+    #[arg(long, env = "PLUMB_GRPC", value_name = "ADDR", default_value = "127.0.0.1:50051")]
+    pub grpc: SocketAddr,
+
+    /// Where WorkerService listens, for workers.
+    #[arg(
+        long,
+        env = "PLUMB_WORKER_GRPC",
+        value_name = "ADDR",
+        default_value = "127.0.0.1:50052"
+    )]
+    pub worker_grpc: SocketAddr,
+
+    /// Where the web page and its API listen.
+    #[arg(long, env = "PLUMB_WEB", value_name = "ADDR", default_value = "127.0.0.1:3000")]
+    pub web: SocketAddr,
+
+    /// The folder that the coordinator keeps its state in; one coordinator at a time. Without it a restart forgets everything.
+    #[arg(long, env = "PLUMB_STATE", value_name = "DIR")]
+    pub state: Option<PathBuf>,
+
+    /// How many tasks may run at once over all runs and workers [default: as many as there are slots].
+    #[arg(long, env = "PLUMB_MAX_CONCURRENT", value_name = "N")]
+    pub max_concurrent: Option<NonZeroU32>,
+
+    /// A folder below which jobs may read and write; may be given several times [default: wherever this user may].
+    #[arg(
+        long = "allow-root",
+        env = "PLUMB_ALLOW_ROOT",
+        value_name = "DIR",
+        value_delimiter = ':'
+    )]
+    pub allow_root: Vec<PathBuf>,
+
+    /// The folder that relative paths of sources start at [default: the working folder].
+    #[arg(
+        long,
+        env = "PLUMB_DATA_ROOT",
+        value_name = "DIR",
+        default_value = ".",
+        hide_default_value = true
+    )]
+    pub data_root: PathBuf,
+
+    /// The folder that relative paths of sinks start at [default: the working folder].
+    #[arg(
+        long,
+        env = "PLUMB_OUTPUT_ROOT",
+        value_name = "DIR",
+        default_value = ".",
+        hide_default_value = true
+    )]
+    pub output_root: PathBuf,
+
+    /// How long a lease lives after its worker was last heard.
+    #[arg(long, env = "PLUMB_LEASE_TIME", value_name = "DURATION", default_value = "5s", value_parser = parse_duration)]
+    pub lease_time: Duration,
+
+    /// How often workers send a heartbeat.
+    #[arg(long, env = "PLUMB_HEARTBEAT_INTERVAL", value_name = "DURATION", default_value = "1s", value_parser = parse_duration)]
+    pub heartbeat_interval: Duration,
+
+    /// Listen on addresses that other machines can reach, although nothing is encrypted and nobody is asked who they are.
+    #[arg(long, env = "PLUMB_INSECURE")]
+    pub insecure: bool,
+}
+
+/// What is wrong with the flags together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// An address that others can reach, without saying that this is meant.
+    #[error(
+        "{flag} {address} can be reached by other machines, and nothing is encrypted yet; \
+         listen on 127.0.0.1, or say --insecure where the network is trusted"
+    )]
+    Exposed {
+        /// The flag.
+        flag: &'static str,
+        /// The address.
+        address: SocketAddr,
+    },
+    /// Leases would end between two heartbeats.
+    #[error("--lease-time {lease:?} must be at least 3 times --heartbeat-interval {heartbeat:?}, and at least 200ms")]
+    LeaseTooShort {
+        /// The lease time.
+        lease: Duration,
+        /// The heartbeat interval.
+        heartbeat: Duration,
+    },
+    /// Heartbeats without a pause.
+    #[error("--heartbeat-interval must be at least 10ms")]
+    HeartbeatTooShort,
+}
+
+impl CoordinatorConfig {
+    /// Checks what a single flag cannot know.
+    ///
+    /// # Errors
+    /// [`ConfigError`] says which flags to change.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let addresses = [
+            ("--grpc", self.grpc),
+            ("--worker-grpc", self.worker_grpc),
+            ("--web", self.web),
+        ];
+        for (flag, address) in addresses {
+            if !self.insecure && !address.ip().is_loopback() {
+                return Err(ConfigError::Exposed { flag, address });
+            }
+        }
+        if self.heartbeat_interval < Duration::from_millis(10) {
+            return Err(ConfigError::HeartbeatTooShort);
+        }
+        if self.lease_time < SHORTEST_LEASE || self.lease_time < self.heartbeat_interval * 3 {
+            return Err(ConfigError::LeaseTooShort {
+                lease: self.lease_time,
+                heartbeat: self.heartbeat_interval,
+            });
+        }
+        Ok(())
+    }
+
+    /// Returns what is added to a lease before it counts as over: clocks may run at different rates.
+    pub fn lease_margin(&self) -> Duration {
+        self.lease_time / 10
+    }
+}
+
+impl Default for CoordinatorConfig {
+    /// The defaults of the flags, whatever the environment says.
+    fn default() -> Self {
+        let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        CoordinatorConfig {
+            grpc: local(50_051),
+            worker_grpc: local(50_052),
+            web: local(3_000),
+            state: None,
+            max_concurrent: None,
+            allow_root: Vec::new(),
+            data_root: PathBuf::from("."),
+            output_root: PathBuf::from("."),
+            lease_time: Duration::from_secs(5),
+            heartbeat_interval: Duration::from_secs(1),
+            insecure: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_others_can_reach_has_to_be_meant() {
+        let mut config = CoordinatorConfig {
+            web: SocketAddr::from(([0, 0, 0, 0], 3_000)),
+            ..CoordinatorConfig::default()
+        };
+        assert!(matches!(
+            config.check(),
+            Err(ConfigError::Exposed { flag: "--web", .. })
+        ));
+        config.insecure = true;
+        assert_eq!(config.check(), Ok(()));
+    }
+
+    #[test]
+    fn a_lease_lasts_for_several_heartbeats() {
+        let config = CoordinatorConfig {
+            lease_time: Duration::from_secs(2),
+            ..CoordinatorConfig::default()
+        };
+        assert!(matches!(config.check(), Err(ConfigError::LeaseTooShort { .. })));
+    }
+}

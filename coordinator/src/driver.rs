@@ -1,0 +1,372 @@
+//! The driver: the only owner of the scheduler, one task on a thread of its own.
+//!
+//! Owns the scheduler, the registry, the journal's sending end, the sources of the live runs and the ways to the
+//! workers; nobody else touches them, so there is no lock. Data flows in rounds: everything that is queued (requests of
+//! people, reports of workers, slices found, records durable, the timer) becomes events, each handled at its time;
+//! then every command that came out is executed, with one append to the journal and one frame per session. Nothing
+//! here waits for a peer: a queue that is full ends its session, a disk that is slow delays only what waits for it.
+//!
+//! Known weakness: a read of people runs between two rounds, so a slow one would hold everybody up; reads are pages.
+
+mod execute;
+mod message;
+mod sessions;
+mod sources;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use common::ids::{Generation, RunId, SessionId};
+use common::time::Time;
+use scheduler::{Event, NewRun, NewSession, Record, Scheduler};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::clock::Clock;
+use crate::registry::{CancelState, Registry, RequestIdTaken};
+use crate::shutdown::Shutdown;
+use crate::store::{Durability, Entry, Journal, JournalError};
+
+pub use message::{DriverHandle, NoSuchRun, NoSuchWorker, Stopped, Submission};
+pub(crate) use message::{FromSession, Opening};
+pub use sources::{FoundSlices, SliceFinder};
+
+use message::{PendingSubmission, Request};
+use sessions::Sessions;
+use sources::Sources;
+
+/// How many messages of one channel are taken in a round.
+const ROUND: usize = 256;
+/// How many requests of people may wait.
+const REQUEST_QUEUE: usize = 256;
+/// How many messages of sessions may wait.
+const SESSION_QUEUE: usize = 1_024;
+/// How many ended runs are kept for reading.
+const KEPT_RUNS: usize = 1_000;
+
+/// What reads look at: the scheduler for what lives, the registry for what is known beyond that.
+pub struct World {
+    /// Every live run, batch and worker.
+    pub scheduler: Scheduler,
+    /// Every run that is known.
+    pub registry: Registry,
+    /// The time of the read.
+    pub now: Time,
+}
+
+/// Why the driver stopped although nobody asked it to.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// Another coordinator owns the journal now.
+    #[error("a coordinator of generation {} has taken over; this one must not go on", by.0)]
+    Fenced {
+        /// The generation that took over.
+        by: Generation,
+    },
+    /// The journal failed; what it holds beyond the last durable record is unknown.
+    #[error("the journal failed: {reason}; start the coordinator again when its disk is well")]
+    JournalFailed {
+        /// What the disk said.
+        reason: String,
+    },
+    /// The journal took nothing.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// The driver. [`Driver::new`] builds, [`Driver::run`] runs.
+pub struct Driver {
+    world: World,
+    clock: Clock,
+    journal: Box<dyn Journal>,
+    durability: watch::Receiver<Durability>,
+    requests: mpsc::Receiver<Request>,
+    from_sessions: mpsc::Receiver<FromSession>,
+    sources: Sources,
+    sessions: Sessions,
+    /// Appended records that are not durable yet, oldest first.
+    undurable: VecDeque<Entry>,
+    /// Records of this round.
+    to_append: Vec<Entry>,
+    submitters: BTreeMap<RunId, Vec<oneshot::Sender<Result<RunId, RequestIdTaken>>>>,
+    cancellers: BTreeMap<RunId, Vec<oneshot::Sender<Result<(), NoSuchRun>>>>,
+    next_run: RunId,
+    next_session: SessionId,
+}
+
+/// What was queued when a round began.
+#[derive(Default)]
+struct Round {
+    requests: Vec<Request>,
+    sessions: Vec<FromSession>,
+    answers: Vec<Event>,
+}
+
+impl Driver {
+    /// Makes a driver on a journal, takes over what the journal holds, and returns the handle to speak to it.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the journal cannot be read.
+    pub fn new(
+        config: scheduler::Config,
+        clock: Clock,
+        mut journal: Box<dyn Journal>,
+    ) -> Result<(Driver, DriverHandle), JournalError> {
+        let mut registry = Registry::new(KEPT_RUNS);
+        for entry in journal.recover()? {
+            registry.apply(&entry.record);
+        }
+        let (request_sender, requests) = mpsc::channel(REQUEST_QUEUE);
+        let (session_sender, from_sessions) = mpsc::channel(SESSION_QUEUE);
+        let next_run = RunId(registry.last_run().map_or(1, |run| run.0 + 1));
+        let next_session = SessionId {
+            generation: journal.generation(),
+            sequence: 1,
+        };
+        let driver = Driver {
+            world: World {
+                scheduler: Scheduler::new(config),
+                registry,
+                now: clock.now(),
+            },
+            clock,
+            durability: journal.durability(),
+            journal,
+            requests,
+            from_sessions,
+            sources: Sources::default(),
+            sessions: Sessions::default(),
+            undurable: VecDeque::new(),
+            to_append: Vec::new(),
+            submitters: BTreeMap::new(),
+            cancellers: BTreeMap::new(),
+            next_run,
+            next_session,
+        };
+        let handle = DriverHandle {
+            requests: request_sender,
+            sessions: session_sender,
+        };
+        Ok((driver, handle))
+    }
+
+    /// Drives until it is told to stop, or nobody can speak to it any more.
+    ///
+    /// # Errors
+    /// [`DriverError`] when the journal cannot be trusted any more; the process must end then.
+    pub async fn run(mut self, shutdown: Shutdown) -> Result<(), DriverError> {
+        loop {
+            self.execute_commands()?;
+            let Some(mut round) = self.wait(&shutdown).await else {
+                return Ok(());
+            };
+            self.take_queued(&mut round);
+            self.handle_durability()?;
+            for message in round.sessions {
+                self.on_session(message);
+            }
+            for answer in round.answers {
+                self.handle(answer);
+            }
+            for request in round.requests {
+                self.on_request(request);
+            }
+            let now = self.clock.now();
+            if self
+                .world
+                .scheduler
+                .next_timeout()
+                .is_some_and(|timeout| timeout <= now)
+            {
+                self.handle(Event::TimeoutReached);
+            }
+        }
+    }
+
+    /// Waits until something is to be done; `None` when the driver is to stop.
+    async fn wait(&mut self, shutdown: &Shutdown) -> Option<Round> {
+        let mut round = Round::default();
+        let timeout = self.world.scheduler.next_timeout();
+        let nap = timeout.map(|timeout| timeout.since(self.clock.now()));
+        tokio::select! {
+            biased;
+            () = shutdown.requested() => return None,
+            _ = self.durability.changed() => {}
+            taken = self.from_sessions.recv_many(&mut round.sessions, ROUND) => {
+                if taken == 0 {
+                    return None;
+                }
+            }
+            answer = self.sources.next_answer(), if !self.sources.is_idle() => round.answers.extend(answer),
+            taken = self.requests.recv_many(&mut round.requests, ROUND) => {
+                if taken == 0 {
+                    return None;
+                }
+            }
+            () = tokio::time::sleep(nap.unwrap_or_default()), if nap.is_some() => {}
+        }
+        Some(round)
+    }
+
+    /// Takes what else is queued, so that no channel waits behind another.
+    fn take_queued(&mut self, round: &mut Round) {
+        while round.sessions.len() < ROUND {
+            let Ok(message) = self.from_sessions.try_recv() else {
+                break;
+            };
+            round.sessions.push(message);
+        }
+        while round.requests.len() < ROUND {
+            let Ok(request) = self.requests.try_recv() else {
+                break;
+            };
+            round.requests.push(request);
+        }
+    }
+
+    /// Shows the registry, and then the scheduler, what cannot be lost any more.
+    fn handle_durability(&mut self) -> Result<(), DriverError> {
+        let durable = match &*self.durability.borrow_and_update() {
+            Durability::UpTo(sequence) => *sequence,
+            Durability::Fenced { by } => return Err(DriverError::Fenced { by: *by }),
+            Durability::Failed { reason } => {
+                return Err(DriverError::JournalFailed { reason: reason.clone() });
+            }
+        };
+        let mut last = None;
+        while self.undurable.front().is_some_and(|entry| entry.sequence <= durable) {
+            let entry = self.undurable.pop_front().expect("the front was looked at");
+            self.world.registry.apply(&entry.record);
+            self.answer_cancellers(&entry.record);
+            last = Some(entry.sequence);
+        }
+        if let Some(sequence) = last {
+            self.handle(Event::DurableUpTo { sequence });
+        }
+        Ok(())
+    }
+
+    fn handle(&mut self, event: Event) {
+        self.world.now = self.clock.now();
+        self.world.scheduler.handle(event, self.world.now);
+    }
+
+    fn on_request(&mut self, request: Request) {
+        match request {
+            Request::Submit(pending) => self.on_submit(*pending),
+            Request::Cancel { run, reply } => self.on_cancel(run, reply),
+            Request::Drain { worker, reply } => {
+                let session = self.sessions.of_worker(&worker);
+                if let Some(session) = session {
+                    self.handle(Event::DrainRequested { session });
+                }
+                let _ = reply.send(session.map(|_| ()).ok_or(NoSuchWorker { worker }));
+            }
+            Request::Read(look) => {
+                self.world.now = self.clock.now();
+                look(&mut self.world);
+            }
+        }
+    }
+
+    fn on_submit(&mut self, pending: PendingSubmission) {
+        let PendingSubmission { submission, reply } = pending;
+        let name = submission.request_id.as_deref();
+        let known = name.map_or(Ok(None), |name| {
+            self.world.registry.find_submission(name, &submission.job)
+        });
+        match known {
+            Ok(Some(run)) if self.world.registry.run(run).is_some() => {
+                let _ = reply.send(Ok(run));
+                return;
+            }
+            Ok(Some(run)) => {
+                self.submitters.entry(run).or_default().push(reply);
+                return;
+            }
+            Err(taken) => {
+                let _ = reply.send(Err(taken));
+                return;
+            }
+            Ok(None) => {}
+        }
+        let run = self.next_run;
+        self.next_run = RunId(run.0 + 1);
+        if let Some(name) = &submission.request_id {
+            self.world.registry.reserve(name.clone(), run, submission.job.clone());
+        }
+        self.submitters.entry(run).or_default().push(reply);
+        self.sources.open(run, submission.slices);
+        self.handle(Event::RunSubmitted(Box::new(NewRun {
+            run,
+            job: submission.job,
+            source: submission.source,
+            seed: submission.seed,
+            request_id: submission.request_id,
+        })));
+    }
+
+    fn on_cancel(&mut self, run: RunId, reply: oneshot::Sender<Result<(), NoSuchRun>>) {
+        // Errors of replies say that whoever asked has gone.
+        match self.world.registry.run(run) {
+            None => {
+                let _ = reply.send(Err(NoSuchRun { run }));
+            }
+            Some(entry) if entry.ended.is_some() || entry.cancel == CancelState::Asked => {
+                let _ = reply.send(Ok(()));
+            }
+            Some(_) => {
+                self.cancellers.entry(run).or_default().push(reply);
+                self.handle(Event::RunCancelled { run });
+            }
+        }
+    }
+
+    fn answer_cancellers(&mut self, record: &Record) {
+        let run = match record {
+            Record::RunCancelRequested { run } => *run,
+            Record::RunEnded { summary } => summary.run,
+            Record::RunAccepted { .. }
+            | Record::SessionOpened { .. }
+            | Record::SessionClosed { .. }
+            | Record::BatchCommitted { .. }
+            | Record::BatchFailed { .. }
+            | Record::RunOpCommitted { .. } => return,
+        };
+        for reply in self.cancellers.remove(&run).unwrap_or_default() {
+            let _ = reply.send(Ok(()));
+        }
+    }
+
+    fn on_session(&mut self, message: FromSession) {
+        match message {
+            FromSession::Opened(opening) => self.on_opened(*opening),
+            FromSession::Disconnected(session) => self.handle(Event::SessionDisconnected { session }),
+            FromSession::Resumed(session) => self.handle(Event::SessionResumed { session }),
+            FromSession::Heard(session) => self.handle(Event::SessionHeard { session }),
+            FromSession::Closed(session) => {
+                self.handle(Event::SessionClosed { session });
+                self.sessions.close(session);
+            }
+            FromSession::Reported(session, reports) => {
+                for report in reports {
+                    self.handle(Event::Reported { session, report });
+                }
+            }
+        }
+    }
+
+    fn on_opened(&mut self, opening: Opening) {
+        let session = self.next_session;
+        self.next_session.sequence += 1;
+        let event = Event::SessionOpened(Box::new(NewSession {
+            session,
+            worker: opening.worker.clone(),
+            slots: opening.slots,
+            ops: opening.ops.clone(),
+            exchange_address: opening.exchange_address.clone(),
+        }));
+        self.sessions.open(session, opening);
+        self.handle(event);
+    }
+}

@@ -1,0 +1,172 @@
+//! What others say to the driver, and how they say it.
+//!
+//! Two bounded channels lead to the driver: one for people, one for worker sessions, so that neither crowds the other
+//! out. Whoever sends waits when the driver is behind; the driver itself never waits for anybody.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use common::ids::{RunId, SessionId, WorkerName};
+use common::job::Job;
+use common::message::{Report, ToWorker};
+use common::slice::FrozenSource;
+use scheduler::EndReason;
+use tokio::sync::{mpsc, oneshot};
+
+use super::World;
+use super::sources::SliceFinder;
+use crate::registry::RequestIdTaken;
+
+/// What people ask of the driver.
+pub(crate) enum Request {
+    /// Run this job.
+    Submit(Box<PendingSubmission>),
+    /// Cancel a run.
+    Cancel {
+        run: RunId,
+        reply: oneshot::Sender<Result<(), NoSuchRun>>,
+    },
+    /// Drain a worker.
+    Drain {
+        worker: WorkerName,
+        reply: oneshot::Sender<Result<(), NoSuchWorker>>,
+    },
+    /// Look at what is known. Must be quick: nothing else happens meanwhile.
+    Read(Box<dyn FnOnce(&mut World) + Send>),
+}
+
+/// A job that was checked and whose source is listed.
+pub struct Submission {
+    /// The job, its paths absolute.
+    pub job: Arc<Job>,
+    /// The listing and the header.
+    pub source: Arc<FrozenSource>,
+    /// What generated values are derived from.
+    pub seed: u64,
+    /// The submitter's name for the submission.
+    pub request_id: Option<String>,
+    /// What cuts the source into slices.
+    pub slices: Box<dyn SliceFinder>,
+}
+
+/// A submission with its answer's way back.
+pub(crate) struct PendingSubmission {
+    pub(crate) submission: Submission,
+    pub(crate) reply: oneshot::Sender<Result<RunId, RequestIdTaken>>,
+}
+
+/// What a worker's session tells the driver.
+pub(crate) enum FromSession {
+    /// A worker said hello.
+    Opened(Box<Opening>),
+    /// The connection broke.
+    Disconnected(SessionId),
+    /// The worker connected again.
+    Resumed(SessionId),
+    /// A heartbeat came.
+    Heard(SessionId),
+    /// The worker said goodbye.
+    Closed(SessionId),
+    /// The worker reported something.
+    Reported(SessionId, Vec<Report>),
+}
+
+/// A session to be opened, and where its messages go.
+pub(crate) struct Opening {
+    pub(crate) worker: WorkerName,
+    pub(crate) slots: NonZeroU32,
+    pub(crate) ops: BTreeSet<String>,
+    pub(crate) exchange_address: String,
+    /// What the tickets for outputs of this worker are made with.
+    pub(crate) exchange_key: Vec<u8>,
+    /// Messages for the worker; when it is full, the session is ended.
+    pub(crate) outgoing: mpsc::Sender<Vec<ToWorker>>,
+    /// Told once, when the driver ends the session.
+    pub(crate) ended: oneshot::Sender<EndReason>,
+    /// Told once, when the session is durable.
+    pub(crate) accepted: oneshot::Sender<SessionId>,
+}
+
+/// The driver has stopped, or is about to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the coordinator is shutting down; try again later")]
+pub struct Stopped;
+
+/// There is no such run, or it ended so long ago that it was forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("there is no run {run}; list the runs to see which there are")]
+pub struct NoSuchRun {
+    /// The id that was asked for.
+    pub run: RunId,
+}
+
+/// There is no such worker.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no worker {:?}; list the workers to see which there are", worker.as_str())]
+pub struct NoSuchWorker {
+    /// The name that was asked for.
+    pub worker: WorkerName,
+}
+
+/// Speaks to the driver. Cloned freely; the driver stops when the last one is gone.
+#[derive(Clone)]
+pub struct DriverHandle {
+    pub(super) requests: mpsc::Sender<Request>,
+    pub(super) sessions: mpsc::Sender<FromSession>,
+}
+
+impl DriverHandle {
+    /// Submits a checked job and waits until its run cannot be lost any more.
+    ///
+    /// # Errors
+    /// [`RequestIdTaken`] when its name stands for another job; [`Stopped`] when nobody is there to run it.
+    pub async fn submit(&self, submission: Submission) -> Result<Result<RunId, RequestIdTaken>, Stopped> {
+        self.ask(|reply| Request::Submit(Box::new(PendingSubmission { submission, reply })))
+            .await
+    }
+
+    /// Cancels a run, and waits until that cannot be lost any more. Of a run that has ended nothing comes.
+    ///
+    /// # Errors
+    /// [`NoSuchRun`] when it is unknown; [`Stopped`] when nobody is there to cancel it.
+    pub async fn cancel(&self, run: RunId) -> Result<Result<(), NoSuchRun>, Stopped> {
+        self.ask(|reply| Request::Cancel { run, reply }).await
+    }
+
+    /// Tells a worker to take no new work, finish what it holds, and leave.
+    ///
+    /// # Errors
+    /// [`NoSuchWorker`] when it is not connected; [`Stopped`] when nobody is there to tell it.
+    pub async fn drain(&self, worker: WorkerName) -> Result<Result<(), NoSuchWorker>, Stopped> {
+        self.ask(|reply| Request::Drain { worker, reply }).await
+    }
+
+    /// Looks at what is known, between two events.
+    ///
+    /// # Errors
+    /// [`Stopped`] when nobody is there to answer.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&mut World) -> T + Send + 'static,
+    ) -> Result<T, Stopped> {
+        self.ask(|reply| {
+            Request::Read(Box::new(move |world| {
+                // An error says that whoever asked has gone.
+                let _ = reply.send(look(world));
+            }))
+        })
+        .await
+    }
+
+    /// Tells what happened to a session; waits while the driver is behind.
+    pub(crate) async fn session(&self, message: FromSession) -> Result<(), Stopped> {
+        self.sessions.send(message).await.map_err(|_| Stopped)
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Stopped> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(request(reply)).await.map_err(|_| Stopped)?;
+        answer.await.map_err(|_| Stopped)
+    }
+}

@@ -1,0 +1,167 @@
+//! JobService: three lines a handler; what they do is in [`crate::service`].
+
+use std::pin::Pin;
+
+use common::ids::{BatchId, RunId, WorkerName};
+use futures_util::stream::unfold;
+use futures_util::{Stream, StreamExt};
+use proto::v1;
+use proto::v1::job_service_server::JobService;
+use tonic::{Request, Response, Status};
+
+use super::status::{self, ToStatus};
+use super::wire;
+use crate::service::{Detail, PageRequest, Service};
+
+/// Serves people and tools.
+pub(super) struct Jobs {
+    service: Service,
+}
+
+impl Jobs {
+    pub(super) fn new(service: Service) -> Jobs {
+        Jobs { service }
+    }
+}
+
+/// A stream of answers.
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl JobService for Jobs {
+    type WatchRunStream = Answers<v1::WatchRunResponse>;
+    type GetTimelineStream = Answers<v1::GetTimelineResponse>;
+
+    async fn submit_job(
+        &self,
+        request: Request<v1::SubmitJobRequest>,
+    ) -> Result<Response<v1::SubmitJobResponse>, Status> {
+        let job = wire::job_request(request.into_inner())?;
+        let accepted = self.service.submit(job).await.map_err(|error| error.to_status())?;
+        Ok(Response::new(wire::accepted(&accepted)))
+    }
+
+    async fn get_run(&self, request: Request<v1::GetRunRequest>) -> Result<Response<v1::GetRunResponse>, Status> {
+        let run = run_id(&request.get_ref().run_id)?;
+        let view = self.service.run(run).await.map_err(|error| error.to_status())?;
+        let run = Some(wire::run(&view));
+        Ok(Response::new(v1::GetRunResponse { run }))
+    }
+
+    async fn list_runs(&self, request: Request<v1::ListRunsRequest>) -> Result<Response<v1::ListRunsResponse>, Status> {
+        let request = request.into_inner();
+        let page = self.service.runs(page(request.page_size, request.page_token)).await;
+        let page = page.map_err(|error| error.to_status())?;
+        Ok(Response::new(v1::ListRunsResponse {
+            runs: page.items.iter().map(wire::run).collect(),
+            next_page_token: page.next_token,
+        }))
+    }
+
+    async fn watch_run(&self, request: Request<v1::WatchRunRequest>) -> Result<Response<Self::WatchRunStream>, Status> {
+        let request = request.into_inner();
+        let detail = if request.task_events {
+            Detail::Tasks
+        } else {
+            Detail::Progress
+        };
+        let updates = self.service.watch(run_id(&request.run_id)?, detail).await;
+        let updates = updates.map_err(|error| error.to_status())?;
+        Ok(Response::new(Box::pin(updates.map(|update| match update {
+            Ok(update) => Ok(wire::update(update)),
+            Err(end) => Err(end.to_status()),
+        }))))
+    }
+
+    async fn cancel_run(
+        &self,
+        request: Request<v1::CancelRunRequest>,
+    ) -> Result<Response<v1::CancelRunResponse>, Status> {
+        let run = run_id(&request.get_ref().run_id)?;
+        let view = self.service.cancel(run).await.map_err(|error| error.to_status())?;
+        let run = Some(wire::run(&view));
+        Ok(Response::new(v1::CancelRunResponse { run }))
+    }
+
+    async fn list_batches(
+        &self,
+        request: Request<v1::ListBatchesRequest>,
+    ) -> Result<Response<v1::ListBatchesResponse>, Status> {
+        let request = request.into_inner();
+        let run = run_id(&request.run_id)?;
+        let found = self
+            .service
+            .batches(run, page(request.page_size, request.page_token))
+            .await;
+        let (view, page) = found.map_err(|error| error.to_status())?;
+        Ok(Response::new(v1::ListBatchesResponse {
+            batches: page.items.iter().map(|batch| wire::batch(batch, &view)).collect(),
+            next_page_token: page.next_token,
+        }))
+    }
+
+    async fn get_batch(&self, request: Request<v1::GetBatchRequest>) -> Result<Response<v1::GetBatchResponse>, Status> {
+        let request = request.into_inner();
+        let id: BatchId = parsed("batch_id", &request.batch_id)?;
+        let found = self.service.batch(run_id(&request.run_id)?, id).await;
+        let (view, batch) = found.map_err(|error| error.to_status())?;
+        let batch = Some(wire::batch(&batch, &view));
+        Ok(Response::new(v1::GetBatchResponse { batch }))
+    }
+
+    async fn list_workers(
+        &self,
+        request: Request<v1::ListWorkersRequest>,
+    ) -> Result<Response<v1::ListWorkersResponse>, Status> {
+        let request = request.into_inner();
+        let page = self.service.workers(page(request.page_size, request.page_token)).await;
+        let page = page.map_err(|error| error.to_status())?;
+        Ok(Response::new(v1::ListWorkersResponse {
+            workers: page.items.iter().map(wire::worker).collect(),
+            next_page_token: page.next_token,
+        }))
+    }
+
+    async fn drain_worker(
+        &self,
+        request: Request<v1::DrainWorkerRequest>,
+    ) -> Result<Response<v1::DrainWorkerResponse>, Status> {
+        let name =
+            WorkerName::new(&request.get_ref().worker).map_err(|error| status::invalid_field("worker", error))?;
+        let worker = self.service.drain(name).await.map_err(|error| error.to_status())?;
+        let worker = Some(wire::worker(&worker));
+        Ok(Response::new(v1::DrainWorkerResponse { worker }))
+    }
+
+    async fn get_timeline(
+        &self,
+        request: Request<v1::GetTimelineRequest>,
+    ) -> Result<Response<Self::GetTimelineStream>, Status> {
+        let run = run_id(&request.get_ref().run_id)?;
+        self.service.run(run).await.map_err(|error| error.to_status())?;
+        let pages = unfold((self.service.clone(), Some(0)), move |(service, first)| async move {
+            let first: usize = first?;
+            match service.timeline(run, first).await {
+                Ok((_, entries)) if entries.is_empty() => None,
+                Ok((view, entries)) => {
+                    let next = first + entries.len();
+                    Some((Ok(wire::timeline(&view, &entries)), (service, Some(next))))
+                }
+                Err(error) => Some((Err(error.to_status()), (service, None))),
+            }
+        });
+        Ok(Response::new(Box::pin(pages)))
+    }
+}
+
+fn run_id(text: &str) -> Result<RunId, Status> {
+    parsed("run_id", text)
+}
+
+fn parsed<T: std::str::FromStr<Err = common::ids::InvalidId>>(field: &str, text: &str) -> Result<T, Status> {
+    text.parse().map_err(|error| status::invalid_field(field, error))
+}
+
+fn page(size: Option<u32>, token: String) -> PageRequest {
+    PageRequest { size, token }
+}

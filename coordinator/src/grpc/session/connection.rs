@@ -1,0 +1,257 @@
+//! One connection of a session: reads always, writes when there is room.
+//!
+//! Frames to write wait in a short backlog until the stream takes them, so a worker that does not read never keeps the
+//! coordinator from reading what it says; meanwhile the session's queue fills, and the driver ends the session when it
+//! is full. Acknowledgements ride on other frames, and go alone every [`ACKNOWLEDGE_EVERY`] frames.
+
+use std::collections::VecDeque;
+
+use common::link::Arrival;
+use common::message::{Report, ToWorker};
+use prost::Message as _;
+use proto::convert::InvalidMessage;
+use proto::v1;
+use proto::v1::session_ended::Reason;
+use scheduler::EndReason;
+use tokio::sync::mpsc;
+use tonic::{Status, Streaming};
+
+use super::Sessions;
+use super::table::{Backlog, Handover, Link};
+use crate::driver::{FromSession, Stopped};
+use crate::grpc::status;
+use crate::grpc::status::ToStatus;
+
+/// How many frames of a worker are taken before they are acknowledged at the latest.
+const ACKNOWLEDGE_EVERY: u32 = 16;
+/// How large a frame of several messages gets before another one is begun.
+const FRAME_BYTES: usize = 1 << 20;
+
+/// A session with a connection.
+pub(super) struct Connection {
+    link: Link,
+    outgoing: mpsc::Sender<Result<v1::CoordinatorFrame, Status>>,
+    handovers: mpsc::Receiver<Handover>,
+    backlog: VecDeque<(u64, Vec<v1::ToWorker>)>,
+    heartbeat: Option<v1::HeartbeatReply>,
+    unacknowledged: u32,
+}
+
+/// Why a connection ended.
+enum End {
+    /// It broke; the worker may come back.
+    Broken,
+    /// The worker came back on another one.
+    HandedOver(Handover),
+    /// The worker said goodbye.
+    Goodbye,
+    /// The driver ended the session; nothing when it was cut off.
+    Ended(Option<EndReason>),
+    /// The worker said what cannot be.
+    Violation(Status),
+    /// The coordinator stops.
+    Stopping,
+}
+
+impl Connection {
+    pub(super) fn new(
+        sessions: &Sessions,
+        link: Link,
+        backlog: Backlog,
+        outgoing: mpsc::Sender<Result<v1::CoordinatorFrame, Status>>,
+    ) -> Connection {
+        Connection {
+            handovers: sessions.table.connect(link.session),
+            link,
+            outgoing,
+            backlog: backlog.into(),
+            heartbeat: None,
+            unacknowledged: 0,
+        }
+    }
+
+    /// Passes frames both ways until the connection or the session ends.
+    pub(super) async fn converse(mut self, sessions: &Sessions, mut incoming: Streaming<v1::WorkerFrame>) {
+        let end = loop {
+            match self.step(sessions, &mut incoming).await {
+                Ok(()) => {}
+                Err(end) => break end,
+            }
+        };
+        self.finish(sessions, end).await;
+    }
+
+    /// Keeps the session for its worker to come back to.
+    pub(super) async fn park(self, sessions: &Sessions) {
+        let session = self.link.session;
+        sessions.table.park(self.link);
+        tell(sessions, FromSession::Disconnected(session)).await;
+    }
+
+    async fn step(&mut self, sessions: &Sessions, incoming: &mut Streaming<v1::WorkerFrame>) -> Result<(), End> {
+        let has_to_write =
+            !self.backlog.is_empty() || self.heartbeat.is_some() || self.unacknowledged >= ACKNOWLEDGE_EVERY;
+        let outgoing = self.outgoing.clone();
+        tokio::select! {
+            () = sessions.shutdown.requested() => Err(End::Stopping),
+            Some(handover) = self.handovers.recv() => Err(End::HandedOver(handover)),
+            room = outgoing.reserve(), if has_to_write => {
+                let room = room.map_err(|_| End::Broken)?;
+                let (number, messages) = self.backlog.pop_front().unwrap_or_default();
+                self.unacknowledged = 0;
+                room.send(Ok(v1::CoordinatorFrame {
+                    number,
+                    acknowledged: self.link.inbox.received(),
+                    heartbeat_reply: self.heartbeat.take().map(|mut reply| {
+                        reply.replied_at_nanos = sessions.clock.now().0;
+                        reply
+                    }),
+                    messages,
+                    ..v1::CoordinatorFrame::default()
+                }));
+                Ok(())
+            }
+            messages = self.link.from_driver.recv(), if self.backlog.is_empty() => match messages {
+                Some(messages) => self.queue(messages),
+                None => Err(End::Ended((&mut self.link.ended).await.ok())),
+            },
+            frame = incoming.message() => match frame {
+                Ok(Some(frame)) => self.take(sessions, frame).await,
+                Ok(None) | Err(_) => Err(End::Broken),
+            },
+        }
+    }
+
+    /// Makes numbered frames of a round of messages.
+    fn queue(&mut self, messages: Vec<ToWorker>) -> Result<(), End> {
+        let mut frame = Vec::new();
+        let mut bytes = 0;
+        for message in &messages {
+            let wire = v1::ToWorker::from(message);
+            let size = wire.encoded_len();
+            if bytes + size > FRAME_BYTES && !frame.is_empty() {
+                self.push(std::mem::take(&mut frame))?;
+                bytes = 0;
+            }
+            bytes += size;
+            frame.push(wire);
+        }
+        self.push(frame)
+    }
+
+    fn push(&mut self, frame: Vec<v1::ToWorker>) -> Result<(), End> {
+        match self.link.outbox.push(frame.clone()) {
+            Ok(number) => {
+                self.backlog.push_back((number, frame));
+                Ok(())
+            }
+            Err(full) => Err(End::Violation(status::silent_peer(&full))),
+        }
+    }
+
+    async fn take(&mut self, sessions: &Sessions, frame: v1::WorkerFrame) -> Result<(), End> {
+        let session = self.link.session;
+        self.link
+            .outbox
+            .acknowledge(frame.acknowledged)
+            .map_err(|error| End::Violation(status::invalid_field("acknowledged", error)))?;
+        if frame.number != 0 {
+            match self.link.inbox.arrive(frame.number) {
+                Arrival::Next => self.report(sessions, frame.reports).await?,
+                Arrival::Repeat => {}
+                Arrival::Gap => return Err(End::Broken),
+            }
+            self.unacknowledged += 1;
+        }
+        if let Some(heartbeat) = frame.heartbeat {
+            self.heartbeat = Some(v1::HeartbeatReply {
+                sent_at_nanos: heartbeat.sent_at_nanos,
+                received_at_nanos: sessions.clock.now().0,
+                replied_at_nanos: 0,
+            });
+            sessions
+                .driver
+                .session(FromSession::Heard(session))
+                .await
+                .map_err(|Stopped| End::Stopping)?;
+        }
+        match frame.goodbye {
+            Some(_) => Err(End::Goodbye),
+            None => Ok(()),
+        }
+    }
+
+    async fn report(&mut self, sessions: &Sessions, reports: Vec<v1::Report>) -> Result<(), End> {
+        let reports: Vec<Report> = reports
+            .into_iter()
+            .map(Report::try_from)
+            .collect::<Result<_, InvalidMessage>>()
+            .map_err(|invalid| End::Violation(status::invalid_message(&invalid)))?;
+        let message = FromSession::Reported(self.link.session, reports);
+        sessions.driver.session(message).await.map_err(|Stopped| End::Stopping)
+    }
+
+    /// Says how it ended, to the worker and to the driver. Errors of sending say that the worker has gone.
+    async fn finish(self, sessions: &Sessions, end: End) {
+        let session = self.link.session;
+        match end {
+            End::Broken => self.park(sessions).await,
+            End::HandedOver(handover) => {
+                // An error says that the new connection is gone already; the lease time ends the session.
+                let _ = handover.send(self.link);
+            }
+            End::Goodbye => {
+                sessions.table.forget(session);
+                tell(sessions, FromSession::Closed(session)).await;
+            }
+            End::Ended(Some(reason)) => {
+                sessions.table.forget(session);
+                for (number, messages) in self.backlog {
+                    let frame = v1::CoordinatorFrame {
+                        number,
+                        messages,
+                        ..v1::CoordinatorFrame::default()
+                    };
+                    let _ = self.outgoing.send(Ok(frame)).await;
+                }
+                let _ = self.outgoing.send(Ok(ended_frame(reason))).await;
+            }
+            End::Ended(None) => {
+                sessions.table.forget(session);
+                let _ = self.outgoing.send(Err(status::cut_off(session))).await;
+            }
+            End::Violation(status) => {
+                tracing::warn!(%session, %status, "a worker broke the protocol");
+                sessions.table.forget(session);
+                tell(sessions, FromSession::Disconnected(session)).await;
+                let _ = self.outgoing.send(Err(status)).await;
+            }
+            End::Stopping => {
+                let _ = self.outgoing.send(Err(Stopped.to_status())).await;
+            }
+        }
+    }
+}
+
+/// Tells the driver; that it has stopped changes nothing any more.
+async fn tell(sessions: &Sessions, message: FromSession) {
+    if sessions.driver.session(message).await.is_err() {
+        tracing::debug!("a session ended after the driver did");
+    }
+}
+
+fn ended_frame(reason: EndReason) -> v1::CoordinatorFrame {
+    let (reason, message) = match reason {
+        EndReason::Replaced => (Reason::Replaced, "another process of this name has connected"),
+        EndReason::Expired => (Reason::Expired, "the worker was not heard in time"),
+        EndReason::Drained => (Reason::Drained, "the worker is drained and holds nothing any more"),
+        EndReason::Protocol => (Reason::Protocol, "the worker said what cannot be"),
+    };
+    v1::CoordinatorFrame {
+        ended: Some(v1::SessionEnded {
+            reason: reason.into(),
+            message: message.to_owned(),
+        }),
+        ..v1::CoordinatorFrame::default()
+    }
+}

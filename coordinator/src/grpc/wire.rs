@@ -1,0 +1,138 @@
+//! The answers of [`crate::service`] as messages of JobService, and its requests back.
+
+use common::job::{FieldProblem, InvalidJob, Job};
+use common::timeline::TimelineEntry;
+use proto::convert::summary::{op_names, run_to_wire};
+use proto::convert::time::time_to_wire;
+use proto::convert::timeline::entry_to_wire;
+use proto::v1;
+use proto::v1::watch_run_response;
+use scheduler::{BatchView, WorkerState, WorkerView};
+use tonic::Status;
+
+use super::status;
+use crate::service::{CommittedParts, RunView, Update};
+use crate::submit::{Accepted, Intent, JobRequest};
+
+/// Reads a submission.
+pub(super) fn job_request(request: v1::SubmitJobRequest) -> Result<JobRequest, Status> {
+    let missing = || InvalidJob::from(FieldProblem::new("job", "is missing; give the job to run"));
+    let spec = request.job.ok_or_else(missing);
+    let job = spec
+        .and_then(Job::try_from)
+        .map_err(|invalid| status::invalid_job(&invalid))?;
+    Ok(JobRequest {
+        job,
+        request_id: Some(request.request_id).filter(|name| !name.is_empty()),
+        intent: if request.validate_only {
+            Intent::Validate
+        } else {
+            Intent::Run
+        },
+    })
+}
+
+/// Says that a job was accepted.
+pub(super) fn accepted(accepted: &Accepted) -> v1::SubmitJobResponse {
+    let plan = &accepted.plan;
+    let schedule = &plan.job.schedule;
+    let cap = schedule.max_concurrent.map(|cap| u64::from(cap.get()));
+    v1::SubmitJobResponse {
+        run_id: accepted.run.map(|run| run.to_string()).unwrap_or_default(),
+        plan: Some(v1::Plan {
+            job: Some(v1::JobSpec::from(&*plan.job)),
+            files: plan.source.files.iter().map(v1::SourceFile::from).collect(),
+            source_bytes: plan.source.total_bytes(),
+            source_columns: plan.source.columns.clone(),
+            output_columns: plan.output_columns.clone(),
+            ops: op_names(&plan.job),
+            max_in_flight: cap.and_then(|cap| schedule.in_flight_bound(cap)),
+            max_in_flight_bytes: schedule.in_flight_bytes_bound(),
+        }),
+    }
+}
+
+/// Shows a run.
+pub(super) fn run(view: &RunView) -> v1::Run {
+    run_to_wire(&view.summary, &op_names(&view.job), view.now)
+}
+
+/// Tells a watcher.
+pub(super) fn update(update: Update) -> v1::WatchRunResponse {
+    let update = match update {
+        Update::Snapshot(view) => watch_run_response::Update::Snapshot(run(&view)),
+        Update::Progress(view) => watch_run_response::Update::Progress(run(&view)),
+        Update::Ended(view) => watch_run_response::Update::Ended(run(&view)),
+        Update::Tasks(events) => {
+            let ops = op_names(&events.job);
+            let entries = events.entries.iter();
+            watch_run_response::Update::TaskEvents(v1::TaskEvents {
+                entries: entries
+                    .map(|entry| entry_to_wire(entry, &ops, events.accepted))
+                    .collect(),
+            })
+        }
+    };
+    v1::WatchRunResponse { update: Some(update) }
+}
+
+/// Shows a page of a timeline.
+pub(super) fn timeline(view: &RunView, entries: &[TimelineEntry]) -> v1::GetTimelineResponse {
+    let ops = op_names(&view.job);
+    let accepted = view.summary.accepted;
+    v1::GetTimelineResponse {
+        entries: entries
+            .iter()
+            .map(|entry| entry_to_wire(entry, &ops, accepted))
+            .collect(),
+    }
+}
+
+/// Shows a batch.
+pub(super) fn batch(batch: &BatchView, view: &RunView) -> v1::Batch {
+    let op = batch.op.and_then(|op| view.job.ops.get(op.index()));
+    v1::Batch {
+        id: batch.id.to_string(),
+        state: v1::BatchState::from(batch.state).into(),
+        op: op.map(|op| op.name.clone()).unwrap_or_default(),
+        attempt: batch.attempt.0,
+        worker: batch
+            .worker
+            .as_ref()
+            .map(|worker| worker.as_str().to_owned())
+            .unwrap_or_default(),
+        slice: batch.slice.as_ref().map(v1::BatchSlice::from),
+        failure: batch.failure.as_ref().map(v1::Failure::from),
+    }
+}
+
+/// Shows a worker's session.
+pub(super) fn worker(worker: &WorkerView) -> v1::Worker {
+    let state = match worker.state {
+        WorkerState::Live => v1::WorkerState::Live,
+        WorkerState::Disconnected => v1::WorkerState::Disconnected,
+        WorkerState::Draining => v1::WorkerState::Draining,
+        WorkerState::Fenced => v1::WorkerState::Fenced,
+    };
+    v1::Worker {
+        name: worker.worker.as_str().to_owned(),
+        session_id: worker.session.to_string(),
+        state: state.into(),
+        slots: worker.slots,
+        busy: worker.busy,
+        ops: worker.ops.iter().cloned().collect(),
+        last_heard_time: Some(time_to_wire(worker.last_heard)),
+    }
+}
+
+/// Shows a page of committed parts.
+pub(super) fn committed_parts(page: &CommittedParts) -> v1::ListCommittedPartsResponse {
+    let parts = page.parts.iter().map(|(batch, part)| v1::CommittedPart {
+        batch: Some((*batch).into()),
+        part: Some(part.into()),
+    });
+    v1::ListCommittedPartsResponse {
+        state: v1::RunState::from(page.state).into(),
+        parts: parts.collect(),
+    }
+}

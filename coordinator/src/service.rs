@@ -1,0 +1,370 @@
+//! What people can ask of the coordinator, in domain types: the same answers behind gRPC and the web.
+//!
+//! Owns the questions, their pages and the watching of a run; owns no state: each question is a quick look at the
+//! driver's world. A page token is the id of the page's last element, so pages stay right while lists change.
+//!
+//! Known weakness: a watcher asks 4 times a second; thousands of watchers would keep the driver busy with answers.
+
+mod watch;
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use common::ids::{Attempt, BatchId, OpId, RunId, WorkerName};
+use common::job::{FieldProblem, Job};
+use common::part::Part;
+use common::state::{BatchState, RunState};
+use common::summary::RunSummary;
+use common::time::Time;
+use common::timeline::TimelineEntry;
+use scheduler::{BatchView, WorkerState, WorkerView};
+
+use crate::driver::{DriverHandle, NoSuchRun, NoSuchWorker, Stopped, World};
+use crate::submit::{Accepted, Folders, JobRequest, SubmitError, submit};
+
+pub use watch::{Detail, TaskEvents, Update, WatchEnd};
+
+/// The most elements of a page, and how many one has whose client names no size.
+const LARGEST_PAGE: usize = 1_000;
+const DEFAULT_PAGE: usize = 100;
+
+/// Answers what people ask. Cloned freely.
+#[derive(Clone)]
+pub struct Service {
+    driver: DriverHandle,
+    folders: Arc<Folders>,
+}
+
+/// A run as people see it.
+#[derive(Clone, Debug)]
+pub struct RunView {
+    /// The numbers.
+    pub summary: Arc<RunSummary>,
+    /// The job.
+    pub job: Arc<Job>,
+    /// When it was looked at.
+    pub now: Time,
+}
+
+/// Which part of a list is wanted.
+#[derive(Clone, Debug, Default)]
+pub struct PageRequest {
+    /// How many elements at most.
+    pub size: Option<u32>,
+    /// The former page's token; empty for the first page.
+    pub token: String,
+}
+
+/// A part of a list.
+#[derive(Clone, Debug)]
+pub struct Page<T> {
+    /// The elements.
+    pub items: Vec<T>,
+    /// What to ask for the next page with; empty on the last one.
+    pub next_token: String,
+}
+
+/// A page of committed parts.
+#[derive(Clone, Debug)]
+pub struct CommittedParts {
+    /// How the run is about to end.
+    pub state: RunState,
+    /// The parts of one op, with their batches.
+    pub parts: Vec<(BatchId, Part)>,
+    /// The last batch looked at; `None` when there was none left.
+    pub last: Option<BatchId>,
+}
+
+/// Why a question has no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum LookupError {
+    /// There is no such run.
+    #[error(transparent)]
+    NoSuchRun(#[from] NoSuchRun),
+    /// There is no such worker.
+    #[error(transparent)]
+    NoSuchWorker(#[from] NoSuchWorker),
+    /// There is no such batch.
+    #[error("{run} has no batch {batch} that was begun")]
+    NoSuchBatch {
+        /// The run.
+        run: RunId,
+        /// The batch that was asked for.
+        batch: BatchId,
+    },
+    /// The run's batches are not all decided.
+    #[error("{run} is not about to end; its committed parts are not final")]
+    NotFinishing {
+        /// The run.
+        run: RunId,
+    },
+    /// A field of the question is wrong.
+    #[error("{}: {}", .0.path, .0.problem)]
+    InvalidField(FieldProblem),
+    /// Nobody is there to answer.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+impl Service {
+    /// Makes a service on a driver.
+    pub fn new(driver: DriverHandle, folders: Folders) -> Service {
+        Service {
+            driver,
+            folders: Arc::new(folders),
+        }
+    }
+
+    /// Checks a job and has it run.
+    ///
+    /// # Errors
+    /// [`SubmitError`] names every field that is wrong.
+    pub async fn submit(&self, request: JobRequest) -> Result<Accepted, SubmitError> {
+        submit(&self.driver, &self.folders, request).await
+    }
+
+    /// Shows a run.
+    ///
+    /// # Errors
+    /// [`LookupError::NoSuchRun`].
+    pub async fn run(&self, run: RunId) -> Result<RunView, LookupError> {
+        Ok(self.driver.read(move |world| world.view(run)).await??)
+    }
+
+    /// Lists runs, newest first.
+    ///
+    /// # Errors
+    /// [`LookupError::InvalidField`] for a page that cannot be.
+    pub async fn runs(&self, page: PageRequest) -> Result<Page<RunView>, LookupError> {
+        let (size, before) = page.parse("run")?;
+        let found = self.driver.read(move |world| {
+            let runs = world.registry.runs_before(before).map(|(run, _)| run);
+            let views = runs.filter_map(|run| world.view(run).ok());
+            views.take(size + 1).collect()
+        });
+        Ok(Page::cut(found.await?, size, |view: &RunView| {
+            view.summary.run.to_string()
+        }))
+    }
+
+    /// Cancels a run, and shows it as it is then.
+    ///
+    /// # Errors
+    /// [`LookupError::NoSuchRun`].
+    pub async fn cancel(&self, run: RunId) -> Result<RunView, LookupError> {
+        self.driver.cancel(run).await??;
+        self.run(run).await
+    }
+
+    /// Lists a run's batches that are in flight, committing or failed, in the order of the source.
+    ///
+    /// # Errors
+    /// [`LookupError::NoSuchRun`], or [`LookupError::InvalidField`] for a page that cannot be.
+    pub async fn batches(&self, run: RunId, page: PageRequest) -> Result<(RunView, Page<BatchView>), LookupError> {
+        let (size, after): (usize, Option<BatchId>) = page.parse("batch")?;
+        let found = self.driver.read(move |world| {
+            let view = world.view(run)?;
+            let batches = world.batches(run).into_iter();
+            let rest = batches.filter(|batch| after.is_none_or(|after| batch.id > after));
+            Ok::<_, NoSuchRun>((view, rest.take(size + 1).collect()))
+        });
+        let (view, batches) = found.await??;
+        Ok((view, Page::cut(batches, size, |batch: &BatchView| batch.id.to_string())))
+    }
+
+    /// Shows one batch.
+    ///
+    /// # Errors
+    /// [`LookupError::NoSuchRun`] or [`LookupError::NoSuchBatch`].
+    pub async fn batch(&self, run: RunId, batch: BatchId) -> Result<(RunView, BatchView), LookupError> {
+        let found = self.driver.read(move |world| {
+            let view = world.view(run)?;
+            let known = world.batches(run).into_iter().find(|known| known.id == batch);
+            let committed = || world.is_committed(run, batch).then(|| committed_view(batch));
+            Ok::<_, NoSuchRun>((view, known.or_else(committed)))
+        });
+        let (view, known) = found.await??;
+        let found = known.ok_or(LookupError::NoSuchBatch { run, batch })?;
+        Ok((view, found))
+    }
+
+    /// Lists the workers' sessions by name.
+    ///
+    /// # Errors
+    /// [`LookupError::InvalidField`] for a page that cannot be.
+    pub async fn workers(&self, page: PageRequest) -> Result<Page<WorkerView>, LookupError> {
+        let size = page.size()?;
+        let found = self.driver.read(move |world| {
+            let mut workers: Vec<WorkerView> = world.scheduler.workers().collect();
+            workers.sort_by_key(worker_token);
+            workers.retain(|worker| page.token.is_empty() || worker_token(worker) > page.token);
+            workers.truncate(size + 1);
+            workers
+        });
+        Ok(Page::cut(found.await?, size, worker_token))
+    }
+
+    /// Drains a worker, and shows it as it is then.
+    ///
+    /// # Errors
+    /// [`LookupError::NoSuchWorker`].
+    pub async fn drain(&self, worker: WorkerName) -> Result<WorkerView, LookupError> {
+        self.driver.drain(worker.clone()).await??;
+        let name = worker.clone();
+        let found = self.driver.read(move |world| {
+            let mut sessions: Vec<WorkerView> = world.scheduler.workers().collect();
+            sessions.retain(|session| session.worker == name && session.state != WorkerState::Fenced);
+            sessions.pop()
+        });
+        Ok(found.await?.ok_or(NoSuchWorker { worker })?)
+    }
+
+    /// Reads a run's timeline from a row on, at most a page of it.
+    ///
+    /// # Errors
+    /// [`LookupError::NoSuchRun`].
+    pub async fn timeline(&self, run: RunId, first: usize) -> Result<(RunView, Vec<TimelineEntry>), LookupError> {
+        let found = self.driver.read(move |world| {
+            let view = world.view(run)?;
+            let timeline = world.registry.run(run).map(|entry| &entry.timeline);
+            let rows = timeline.into_iter().flat_map(|timeline| timeline.entries_from(first));
+            Ok::<_, NoSuchRun>((view, rows.take(LARGEST_PAGE).collect()))
+        });
+        Ok(found.await??)
+    }
+
+    /// Lists what the batches of a run that is about to end committed for one op, in the order of the source, from a
+    /// batch on, at most a page of it.
+    ///
+    /// # Errors
+    /// [`LookupError::NoSuchRun`], or [`LookupError::NotFinishing`] while batches may still be committed.
+    pub async fn committed_parts(
+        &self,
+        run: RunId,
+        op: OpId,
+        after: Option<BatchId>,
+    ) -> Result<CommittedParts, LookupError> {
+        let found = self.driver.read(move |world| {
+            let entry = world.registry.run(run).ok_or(NoSuchRun { run })?;
+            let outcome = world.scheduler.outcome(run);
+            let state = outcome.ok_or(LookupError::NotFinishing { run })?;
+            let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+            let mut page = CommittedParts {
+                state,
+                parts: Vec::new(),
+                last: None,
+            };
+            for (batch, parts) in entry.committed.range((start, Bound::Unbounded)) {
+                page.last = Some(*batch);
+                let of_op = parts.iter().filter(|part| part.op == op);
+                page.parts.extend(of_op.map(|part| (*batch, part.clone())));
+                if page.parts.len() >= LARGEST_PAGE {
+                    break;
+                }
+            }
+            Ok(page)
+        });
+        found.await?
+    }
+
+    /// Tells whether the driver answers.
+    pub async fn is_ready(&self) -> bool {
+        self.driver.read(|_| ()).await.is_ok()
+    }
+}
+
+impl World {
+    /// Shows a run: a live one by the scheduler's numbers, an ended one by its last summary.
+    fn view(&self, run: RunId) -> Result<RunView, NoSuchRun> {
+        let entry = self.registry.run(run).ok_or(NoSuchRun { run })?;
+        let live = || self.scheduler.summary(run).map(Arc::new);
+        Ok(RunView {
+            summary: entry.ended.clone().or_else(live).ok_or(NoSuchRun { run })?,
+            job: entry.job.clone(),
+            now: self.now,
+        })
+    }
+
+    /// Returns the batches that are more than a number: of an ended run, those that failed.
+    fn batches(&self, run: RunId) -> Vec<BatchView> {
+        let Some(entry) = self.registry.run(run) else {
+            return Vec::new();
+        };
+        if entry.ended.is_none() {
+            return self.scheduler.batches(run).collect();
+        }
+        let failed = entry.failed.iter().map(|(batch, failed)| BatchView {
+            id: *batch,
+            state: BatchState::Failed,
+            op: Some(failed.op),
+            attempt: Attempt::FIRST,
+            slice: None,
+            worker: None,
+            failure: Some(failed.failure.clone()),
+        });
+        failed.collect()
+    }
+
+    fn is_committed(&self, run: RunId, batch: BatchId) -> bool {
+        let has_parts = |entry: &crate::registry::RunEntry| entry.committed.contains_key(&batch);
+        self.scheduler.is_committed(run, batch) || self.registry.run(run).is_some_and(has_parts)
+    }
+}
+
+impl PageRequest {
+    fn size(&self) -> Result<usize, LookupError> {
+        match self.size {
+            None => Ok(DEFAULT_PAGE),
+            Some(0) => Err(LookupError::InvalidField(FieldProblem::new(
+                "page_size",
+                format!("must be 1 to {LARGEST_PAGE}, or absent"),
+            ))),
+            Some(size) => Ok(LARGEST_PAGE.min(size as usize)),
+        }
+    }
+
+    fn parse<T: std::str::FromStr>(&self, what: &str) -> Result<(usize, Option<T>), LookupError> {
+        let size = self.size()?;
+        if self.token.is_empty() {
+            return Ok((size, None));
+        }
+        let last = self.token.parse().map_err(|_| {
+            let problem = format!("names no {what}; pass on next_page_token as it came");
+            LookupError::InvalidField(FieldProblem::new("page_token", problem))
+        })?;
+        Ok((size, Some(last)))
+    }
+}
+
+impl<T> Page<T> {
+    /// Makes a page of up to `size + 1` elements: the last one only says that there are more.
+    fn cut(mut items: Vec<T>, size: usize, token: impl Fn(&T) -> String) -> Page<T> {
+        let more = items.len() > size;
+        items.truncate(size);
+        let next_token = items.last().filter(|_| more).map(token).unwrap_or_default();
+        Page { items, next_token }
+    }
+}
+
+/// Sessions of one worker stand in the order in which they were opened.
+fn worker_token(worker: &WorkerView) -> String {
+    let session = worker.session;
+    format!(
+        "{} {:020}.{:020}",
+        worker.worker.as_str(),
+        session.generation.0,
+        session.sequence
+    )
+}
+
+fn committed_view(batch: BatchId) -> BatchView {
+    BatchView {
+        id: batch,
+        state: BatchState::Committed,
+        op: None,
+        attempt: Attempt::FIRST,
+        slice: None,
+        worker: None,
+        failure: None,
+    }
+}
