@@ -10,6 +10,8 @@
 
 mod publishing;
 mod shutdown;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::net::SocketAddr;
