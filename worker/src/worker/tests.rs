@@ -83,11 +83,7 @@ async fn reports_that_a_broken_connection_swallowed_are_sent_again() {
     first.reports().await;
     drop(first);
     let mut second = coordinator.connection().await;
-    let resume = second
-        .hello
-        .resume
-        .clone()
-        .expect("the worker goes on with its session");
+    let resume = second.hello.resume.expect("the worker goes on with its session");
     assert_eq!(resume.last_received, 1);
     assert_eq!(until(&mut second, "prepared").await, WHOLE_CHAIN);
     worker.leave(&mut second).await;
