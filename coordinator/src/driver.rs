@@ -330,6 +330,8 @@ impl Driver {
             | Record::SessionOpened { .. }
             | Record::SessionClosed { .. }
             | Record::BatchCommitted { .. }
+            | Record::AttemptFailed { .. }
+            | Record::WorkerCrashed { .. }
             | Record::BatchFailed { .. }
             | Record::RunOpCommitted { .. } => return,
         };
@@ -362,6 +364,7 @@ impl Driver {
         let event = Event::SessionOpened(Box::new(NewSession {
             session,
             worker: opening.worker.clone(),
+            instance: opening.instance.clone(),
             slots: opening.slots,
             ops: opening.ops.clone(),
             exchange_address: opening.exchange_address.clone(),

@@ -191,7 +191,10 @@ impl Registry {
                 }
             }
             Record::RunEnded { summary } => self.finish(summary),
-            Record::SessionOpened { .. } | Record::SessionClosed { .. } => {}
+            Record::SessionOpened { .. }
+            | Record::SessionClosed { .. }
+            | Record::AttemptFailed { .. }
+            | Record::WorkerCrashed { .. } => {}
         }
     }
 

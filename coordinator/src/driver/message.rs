@@ -75,6 +75,8 @@ pub(crate) enum FromSession {
 /// A session to be opened, and where its messages go.
 pub(crate) struct Opening {
     pub(crate) worker: WorkerName,
+    /// What tells this process of the worker from another one of the same name.
+    pub(crate) instance: String,
     pub(crate) slots: NonZeroU32,
     pub(crate) ops: BTreeSet<String>,
     pub(crate) exchange_address: String,

@@ -64,6 +64,7 @@ impl PlayedWorker {
         let (accept, accepted) = oneshot::channel();
         let opening = Opening {
             worker: WorkerName::new(name).expect("a name"),
+            instance: String::new(),
             slots: NonZeroU32::new(2).expect("two"),
             ops: OpKind::NAMES
                 .iter()

@@ -167,6 +167,8 @@ impl Sessions {
         let exchange_key = [Uuid::new_v4().into_bytes(), Uuid::new_v4().into_bytes()].concat();
         let opening = Opening {
             worker: worker.clone(),
+            // Containers of one machine share the boot and often the pid, so the address is part of it.
+            instance: format!("{}/{}/{}", hello.boot_id, hello.pid, hello.exchange_address),
             slots,
             ops: hello.ops.into_iter().collect(),
             exchange_address: hello.exchange_address,

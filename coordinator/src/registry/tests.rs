@@ -73,6 +73,7 @@ fn committed_parts_are_listed_in_the_order_of_the_source() {
                 generation: Generation(1),
                 sequence: batch,
             },
+            at: Time(1),
             rows: RowCounts::default(),
             parts: vec![Part {
                 op: OpId(1),
