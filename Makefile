@@ -1,0 +1,116 @@
+# Everything that is done with this repository, by name. `make help` lists it.
+#
+# `make run` and `make test` need a Rust toolchain, a C linker and make. What also wants python3, grpcurl or docker is
+# SKIPPED with the reason where those cannot be had; in CI (CI=true) a skip is a failure.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+# Words handed to the demo, as in: make run ARGS="--workers 4 --web 127.0.0.1:0"
+ARGS ?=
+
+
+section = @printf '\n== %s\n' "$(1)"
+
+##@ Using it
+.PHONY: run
+run: ## Builds, runs the three sample jobs on a local cluster, and stays up
+	@$(CARGO) run --quiet --release --locked -p plumb -- demo $(ARGS)
+
+.PHONY: image
+image: ## Builds the container image
+	docker build -t plumbline .
+
+##@ Checking it
+.PHONY: test
+test: ## Everything that must pass: format, lints, docs, tests, dependencies
+test: format lint docs tests deny-if-there
+
+.PHONY: format
+format: ## Checks the format of the code
+	$(call section,format)
+	$(CARGO) fmt --all --check
+
+.PHONY: lint
+lint: ## Runs clippy over all targets; a warning is an error
+	$(call section,lints)
+	$(CARGO) clippy --workspace --all-targets --locked --quiet -- -D warnings
+
+.PHONY: docs
+docs: ## Builds the documentation of the code; a broken link is an error
+	$(call section,docs)
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --locked --quiet
+
+# One profile, all targets: the binary that the suites drive is built here, and nothing is compiled twice.
+.PHONY: build
+build: ## Builds everything that the tests use
+	$(call section,build)
+	$(CARGO) build --workspace --all-targets --locked --quiet
+
+.PHONY: tests
+tests: build tools ## Runs all tests: units, properties, and suites on real processes
+	$(call section,tests)
+	@mkdir -p target && rm -f $(skips)
+	export SKIPS=$(skips); \
+	if $(CARGO) nextest --version >/dev/null 2>&1; then \
+	  $(CARGO) nextest run --workspace --locked; \
+	else \
+	  $(CARGO) test --workspace --locked --quiet -- --test-threads=2; \
+	fi
+	@if [ -s $(skips) ]; then printf '\n'; sort -u $(skips); fi
+
+.PHONY: tools
+tools: ## Looks for the tools that some suites want, and says which are missing
+	$(call section,tools)
+	@tests/tools/grpcurl.sh || { [ "$${CI:-}" != true ]; }
+
+.PHONY: deny
+deny: ## Checks licences, sources and advisories with cargo-deny (installing it takes minutes)
+	$(call section,dependencies)
+	@command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
+	$(CARGO) deny --locked check bans licenses sources
+
+# The suites check licences, sources and the never rules on their own; cargo-deny knows more.
+.PHONY: deny-if-there
+deny-if-there:
+	@if command -v cargo-deny >/dev/null; then $(MAKE) --no-print-directory deny; fi
+
+.PHONY: test-data
+test-data: ## Compiles the sample data again from its sources and compares (needs python3 and the network)
+	$(call section,data)
+	python3 data/compile.py --check
+
+.PHONY: test-compose
+test-compose: ## Runs the sample on containers (needs docker)
+	$(call section,containers)
+	tests/compose/run.sh
+
+.PHONY: simulate
+simulate: ## Searches long for histories that break the scheduler or the worker's agent (CASES=20000)
+	$(call section,simulation)
+	PROPTEST_CASES=$(or $(CASES),20000) $(CARGO) test --locked -p scheduler -p agent -- --nocapture
+
+##@ Measuring it
+.PHONY: bench
+bench: ## Measures the release build; the table is for BENCHMARKS.md
+	$(call section,benchmarks)
+	@$(CARGO) build --quiet --release --locked -p plumb
+	@$(CARGO) run --quiet --release --locked -p tests --bin bench
+
+##@ Keeping it tidy
+.PHONY: fix
+fix: ## Formats the code and applies what clippy can repair
+	$(CARGO) fmt --all
+	$(CARGO) clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+
+.PHONY: clean
+clean: ## Removes everything that was built
+	$(CARGO) clean
+
+.PHONY: help
+help: ## Shows this
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -1,0 +1,212 @@
+//! A cluster of real processes: one coordinator on free ports, and workers that come and go.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::job::Job;
+use crate::plumb::{Ended, Plumb};
+use crate::process::Process;
+use crate::report::{Attempt, RunReport};
+use crate::scratch::Scratch;
+use crate::wait::until;
+
+/// A coordinator and its workers.
+#[derive(Debug)]
+pub struct Cluster {
+    coordinator: Process,
+    workers: BTreeMap<String, Process>,
+    addresses: BTreeMap<String, String>,
+    scratch: Scratch,
+}
+
+impl Cluster {
+    /// Starts a coordinator and so many workers, `w1`, `w2` and so on, with so many slots each.
+    pub fn start(workers: u32, slots: u32) -> Cluster {
+        let mut cluster = Cluster::coordinator_with::<&str>([]);
+        for number in 1..=workers {
+            cluster.add_worker(&format!("w{number}"), slots);
+        }
+        cluster.wait_for_workers(workers as usize);
+        cluster
+    }
+
+    /// Starts a coordinator with further flags and no workers.
+    ///
+    /// # Panics
+    /// If its ready line does not name its addresses.
+    pub fn coordinator_with<W: AsRef<std::ffi::OsStr>>(flags: impl IntoIterator<Item = W>) -> Cluster {
+        let scratch = Scratch::new();
+        let any = "127.0.0.1:0";
+        let mut coordinator = Plumb::new(
+            &scratch,
+            ["coordinator", "--grpc", any, "--worker-grpc", any, "--web", any],
+        )
+        .arg("--state")
+        .arg(scratch.path("state"))
+        .args(flags)
+        .start_as("coordinator");
+        let line = coordinator.first_line();
+        let words = line.split_whitespace().filter_map(|word| word.split_once('='));
+        let addresses: BTreeMap<String, String> = words
+            .map(|(name, address)| (name.to_owned(), address.to_owned()))
+            .collect();
+        for name in ["grpc", "worker-grpc", "web"] {
+            assert!(addresses.contains_key(name), "the ready line names {name}: {line}");
+        }
+        Cluster {
+            coordinator,
+            workers: BTreeMap::new(),
+            addresses,
+            scratch,
+        }
+    }
+
+    /// Starts a worker; it is connected when it is ready.
+    pub fn add_worker(&mut self, name: &str, slots: u32) {
+        let url = format!("http://{}", self.addresses["worker-grpc"]);
+        let worker = Plumb::new(&self.scratch, ["worker", "--coordinator", &url, "--name", name])
+            .args(["--slots", &slots.to_string()])
+            .start_as(name);
+        self.workers.insert(name.to_owned(), worker);
+    }
+
+    /// Waits until the coordinator sees so many live workers.
+    pub fn wait_for_workers(&self, count: usize) {
+        until(&format!("{count} workers are live"), || {
+            let live = self.workers().iter().filter(|worker| worker["state"] == "live").count();
+            (live == count).then_some(())
+        });
+    }
+
+    /// Returns the workers that the coordinator knows, as `plumb workers --json` prints them.
+    ///
+    /// # Panics
+    /// If they are not printed as JSON.
+    pub fn workers(&self) -> Vec<Value> {
+        let printed = self.plumb(["workers", "--json"]).call().expect_code(0).stdout;
+        printed
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("a worker as JSON"))
+            .collect()
+    }
+
+    /// Begins a command that talks to this coordinator.
+    pub fn plumb<W: AsRef<std::ffi::OsStr>>(&self, words: impl IntoIterator<Item = W>) -> Plumb {
+        Plumb::new(&self.scratch, words).arg("--coordinator").arg(self.url())
+    }
+
+    /// Submits a job and returns the run's id.
+    ///
+    /// # Panics
+    /// If it is refused.
+    pub fn submit(&self, job: &Job) -> String {
+        let submitted = self.try_submit(job).expect_code(0);
+        let line = submitted.stdout.lines().next().expect("submit prints the run");
+        let answer: Value = serde_json::from_str(line).expect("the run is JSON");
+        answer["run"].as_str().expect("the run has an id").to_owned()
+    }
+
+    /// Submits a job, which may be refused.
+    pub fn try_submit(&self, job: &Job) -> Ended {
+        self.plumb(["submit"]).arg(job.write(&self.scratch)).call()
+    }
+
+    /// Returns a run's summary as it is now.
+    pub fn show(&self, run: &str) -> RunReport {
+        self.plumb(["show", run, "--json"]).call().expect_code(0).report()
+    }
+
+    /// Waits until a run's summary is as wanted.
+    pub fn wait_until(&self, run: &str, what: &str, wanted: impl Fn(&RunReport) -> bool) -> RunReport {
+        until(what, || {
+            let report = self.show(run);
+            assert!(
+                wanted(&report) || !report.ended(),
+                "the run ended before {what}: {report:#?}"
+            );
+            wanted(&report).then_some(report)
+        })
+    }
+
+    /// Waits for a run's end.
+    pub fn wait_for_end(&self, run: &str) -> RunReport {
+        self.wait_until(run, "the run ends", RunReport::ended)
+    }
+
+    /// Submits a job and waits for its success.
+    pub fn run(&self, job: &Job) -> RunReport {
+        self.wait_for_end(&self.submit(job)).expect_success()
+    }
+
+    /// Returns the attempts of a run.
+    pub fn timeline(&self, run: &str) -> Vec<Attempt> {
+        Attempt::read_all(&self.plumb(["timeline", run, "--json"]).call().expect_code(0).stdout)
+    }
+
+    /// Returns the URL of the JobService.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.addresses["grpc"])
+    }
+
+    /// Returns one of the addresses of the ready line: `grpc`, `worker-grpc` or `web`.
+    pub fn address(&self, name: &str) -> &str {
+        &self.addresses[name]
+    }
+
+    /// Returns the test's folder.
+    pub fn scratch(&self) -> &Scratch {
+        &self.scratch
+    }
+
+    /// Returns the coordinator's process.
+    pub fn coordinator(&mut self) -> &mut Process {
+        &mut self.coordinator
+    }
+
+    /// Returns a worker's process.
+    ///
+    /// # Panics
+    /// If there is none of that name.
+    pub fn worker(&mut self, name: &str) -> &mut Process {
+        self.workers.get_mut(name).unwrap_or_else(|| panic!("no worker {name}"))
+    }
+
+    /// Checks that every process is up that was not ended on purpose.
+    ///
+    /// # Panics
+    /// If one has ended.
+    pub fn expect_up(&mut self) {
+        for process in std::iter::once(&mut self.coordinator).chain(self.workers.values_mut()) {
+            let ended = process.ended();
+            assert!(
+                ended.is_none(),
+                "{} ended ({ended:?}):\n{}",
+                process.name(),
+                process.log()
+            );
+        }
+    }
+
+    /// Ends everything in order and checks that all of it leaves well: exit code 0, no error in a log, no process and
+    /// no temporary file left. Processes that have ended already are not judged.
+    ///
+    /// # Panics
+    /// If something does not.
+    pub fn finish(mut self) {
+        for process in self.workers.values_mut().chain(std::iter::once(&mut self.coordinator)) {
+            if process.ended().is_none() {
+                let status = process.terminate();
+                assert!(
+                    status.success(),
+                    "{} left with {status}:\n{}",
+                    process.name(),
+                    process.log()
+                );
+                process.expect_no_error_in_log();
+            }
+        }
+        self.scratch.expect_no_process();
+        self.scratch.expect_no_temporary_file();
+    }
+}

@@ -1,0 +1,183 @@
+//! What the program reports of a run, read strictly: a missing, renamed or new field is an error.
+
+use serde::Deserialize;
+
+/// A run's summary, as the command line's contract has it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunReport {
+    /// The run's id.
+    pub run: String,
+    /// Its job's name.
+    pub job: String,
+    /// Where it is in its life.
+    pub state: String,
+    /// From acceptance to the end, or to now.
+    pub wall_seconds: f64,
+    /// From acceptance to the first loaded batch.
+    pub first_batch_loaded_seconds: Option<f64>,
+    /// The most batches in flight at once.
+    pub peak_batches_in_flight: u64,
+    /// The most batches that waited for their commit at once.
+    pub peak_committing: u64,
+    /// The most bytes in flight at once.
+    pub peak_bytes_in_flight: u64,
+    /// The most tasks running at once.
+    pub peak_tasks_running: u64,
+    /// Batches, by how they ended.
+    pub batches: Batches,
+    /// Attempts, by how they ended.
+    pub tasks: Tasks,
+    /// Where rows went.
+    pub rows: Rows,
+    /// Why it failed.
+    pub failure: Option<Failure>,
+}
+
+/// How many batches there are, and how they ended.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Batches {
+    /// Batches found.
+    pub total: u64,
+    /// Batches whose result is durable.
+    pub committed: u64,
+    /// Batches that failed for good.
+    pub failed: u64,
+}
+
+/// How many attempts ended, and how.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Tasks {
+    /// Attempts that ended well.
+    pub succeeded: u64,
+    /// Attempts that failed.
+    pub failed: u64,
+    /// Attempts that were not the first of their task.
+    pub retried: u64,
+}
+
+/// Where rows went.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Rows {
+    /// Rows found in the source.
+    pub read: u64,
+    /// Rows that came through the whole chain.
+    pub loaded: u64,
+    /// Rows that an op dropped because it was asked to.
+    pub filtered: u64,
+    /// Rows that could not be used.
+    pub rejected: u64,
+    /// Rows of batches that failed or were cancelled.
+    pub failed: u64,
+}
+
+/// Why a run failed.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Failure {
+    /// What kind of thing went wrong.
+    pub kind: String,
+    /// What went wrong.
+    pub message: String,
+    /// In which op.
+    pub op: Option<String>,
+    /// With which batch.
+    pub batch: Option<String>,
+}
+
+/// One attempt of the timeline.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attempt {
+    /// The op's name.
+    pub op: String,
+    /// The batch; none for a task over the whole run.
+    pub batch: Option<String>,
+    /// Which execution of the task, from 1.
+    pub attempt: u32,
+    /// The worker that ran it.
+    pub worker: String,
+    /// The slot it ran in.
+    pub slot: u32,
+    /// How it ended.
+    pub state: String,
+    /// When it could have run, in seconds since the run's start.
+    pub queued: f64,
+    /// When it started.
+    pub started: Option<f64>,
+    /// When it ended.
+    pub finished: Option<f64>,
+}
+
+impl RunReport {
+    /// Reads a summary.
+    ///
+    /// # Panics
+    /// If it is not one.
+    pub fn read(line: &str) -> RunReport {
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("not a summary: {error}\n{line}"))
+    }
+
+    /// Tells whether the run has ended.
+    pub fn ended(&self) -> bool {
+        ["succeeded", "completed_with_failures", "failed", "cancelled"].contains(&self.state.as_str())
+    }
+
+    /// Checks that the run succeeded, and that its rows add up.
+    ///
+    /// # Panics
+    /// If not.
+    #[must_use]
+    pub fn expect_success(self) -> RunReport {
+        assert_eq!(self.state, "succeeded", "{self:#?}");
+        self.expect_balance();
+        assert_eq!(self.batches.committed, self.batches.total, "{self:#?}");
+        self
+    }
+
+    /// Checks that every row that was read went somewhere.
+    ///
+    /// # Panics
+    /// If not.
+    pub fn expect_balance(&self) {
+        let rows = self.rows;
+        assert_eq!(
+            rows.read,
+            rows.loaded + rows.filtered + rows.rejected + rows.failed,
+            "{self:#?}"
+        );
+    }
+}
+
+impl Attempt {
+    /// Reads a timeline, one attempt per line.
+    ///
+    /// # Panics
+    /// If a line is not one.
+    pub fn read_all(lines: &str) -> Vec<Attempt> {
+        let read = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("not an attempt: {error}\n{line}"));
+        lines.lines().map(read).collect()
+    }
+
+    /// Returns its start and end, if it has ended.
+    pub fn interval(&self) -> Option<(f64, f64)> {
+        Some((self.started?, self.finished?))
+    }
+
+    /// Tells whether it ended well.
+    pub fn succeeded(&self) -> bool {
+        self.state == "succeeded"
+    }
+
+    /// Returns the number of its batch.
+    ///
+    /// # Panics
+    /// If it has none, or one that was halved.
+    pub fn batch_number(&self) -> u64 {
+        let batch = self.batch.as_deref().expect("a task of a batch");
+        batch.parse().expect("a batch that was not halved")
+    }
+}

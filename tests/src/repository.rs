@@ -1,0 +1,40 @@
+//! Where things are: the repository's files, the sample data, the binary.
+
+use std::path::{Path, PathBuf};
+
+/// Returns the root of the repository.
+pub fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent()
+        .expect("the crate is a folder of the repository")
+        .to_owned()
+}
+
+/// Returns one of the repository's files.
+pub fn file(path: &str) -> PathBuf {
+    root().join(path)
+}
+
+/// Returns the text of one of the repository's files.
+///
+/// # Panics
+/// If it cannot be read.
+pub fn text(path: &str) -> String {
+    let path = file(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Returns a file of the folder that may lie beside the repository, if it is there.
+pub fn shared(path: &str) -> Option<PathBuf> {
+    let path = root().parent()?.join("shared").join(path);
+    path.is_file().then_some(path)
+}
+
+/// Returns the folder of the build that this test is part of, such as `target/debug`.
+pub fn build() -> PathBuf {
+    let test = std::env::current_exe().expect("a test is a program");
+    let deps = test.parent().expect("a program is in a folder");
+    deps.parent()
+        .expect("test programs are in the folder deps of a build")
+        .to_owned()
+}

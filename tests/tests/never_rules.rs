@@ -1,0 +1,159 @@
+//! The never rules of ARCHITECTURE.md that Cargo and the sources can answer for: what depends on what, and where the
+//! wire's types are named.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tests::repository;
+
+/// Returns the names of everything that a crate is built from.
+fn tree(package: &str) -> Vec<String> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let output = Command::new(cargo)
+        .args([
+            "tree",
+            "--offline",
+            "--locked",
+            "-e",
+            "normal",
+            "--prefix",
+            "none",
+            "-p",
+            package,
+        ])
+        .current_dir(repository::root())
+        .output()
+        .expect("cargo can be called");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("cargo speaks UTF-8");
+    text.lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .map(str::to_owned)
+        .collect()
+}
+
+fn expect_without(package: &str, forbidden: &[&str]) {
+    let tree = tree(package);
+    assert!(
+        tree.iter().any(|name| name == package),
+        "cargo tree answers for {package}"
+    );
+    let found: Vec<_> = tree.iter().filter(|name| forbidden.contains(&name.as_str())).collect();
+    assert!(found.is_empty(), "{package} must never depend on {found:?}");
+}
+
+/// Returns all Rust files of the repository, as paths from its root.
+fn rust_files() -> Vec<PathBuf> {
+    let root = repository::root();
+    let mut found = Vec::new();
+    let mut open = vec![root.clone()];
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(&folder)
+            .expect("a folder can be listed")
+            .filter_map(Result::ok)
+        {
+            let path = entry.path();
+            let name = entry.file_name();
+            if path.is_dir() && name != "target" && !name.to_string_lossy().starts_with('.') {
+                open.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path.strip_prefix(&root).expect("it was found below").to_owned());
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+const EFFECTS: [&str; 8] = ["tokio", "tonic", "prost", "axum", "rand", "getrandom", "proto", "mio"];
+
+#[test]
+fn the_scheduler_depends_on_no_io_no_wire_and_no_chance() {
+    expect_without("scheduler", &EFFECTS);
+}
+
+#[test]
+fn the_agent_depends_on_no_io_no_wire_and_no_chance() {
+    expect_without("agent", &EFFECTS);
+}
+
+#[test]
+fn the_vocabulary_depends_on_no_io_no_wire_and_no_chance() {
+    expect_without("common", &EFFECTS);
+}
+
+#[test]
+fn the_worker_knows_neither_the_coordinator_nor_the_scheduler() {
+    expect_without("worker", &["coordinator", "scheduler", "plumb"]);
+}
+
+#[test]
+fn the_coordinator_knows_neither_the_worker_nor_the_agent() {
+    expect_without("coordinator", &["worker", "agent", "plumb"]);
+}
+
+/// Where the wire's types may be named: the conversions, and the edges.
+const EDGES: [&str; 10] = [
+    "proto/",
+    "coordinator/src/grpc",
+    "worker/src/session",
+    "worker/src/exchange",
+    "cli/src/client",
+    "cli/src/spec",
+    "coordinator/tests/",
+    "worker/tests/",
+    "cli/tests/",
+    "tests/",
+];
+
+#[test]
+fn generated_types_are_named_at_the_edges_only() {
+    let named = |path: &&PathBuf| {
+        let text = std::fs::read_to_string(repository::root().join(path)).expect("a source file can be read");
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        code.into_iter()
+            .any(|line| line.contains("proto::v1") || line.contains("plumbline::v1"))
+    };
+    let at_an_edge = |path: &Path| EDGES.iter().any(|edge| path.to_string_lossy().starts_with(edge));
+    let files = rust_files();
+    let elsewhere: Vec<_> = files.iter().filter(named).filter(|path| !at_an_edge(path)).collect();
+    assert!(
+        elsewhere.is_empty(),
+        "generated types are named beyond the edges: {elsewhere:?}"
+    );
+    assert!(
+        files.iter().any(|path| named(&path)),
+        "the edges name them: this test looks for the right words"
+    );
+}
+
+#[test]
+fn only_one_file_of_the_coordinator_chooses_status_codes() {
+    let root = repository::root();
+    let chooses = |path: &&PathBuf| {
+        path.starts_with("coordinator/src") && {
+            let text = std::fs::read_to_string(root.join(path)).expect("a source file can be read");
+            text.lines()
+                .any(|line| !line.trim_start().starts_with("//") && line.contains("Code::"))
+        }
+    };
+    let files = rust_files();
+    let found: Vec<_> = files
+        .iter()
+        .filter(chooses)
+        .filter(|path| !path.ends_with("grpc/status.rs"))
+        .collect();
+    assert!(found.is_empty(), "status codes are chosen in {found:?} too");
+}
+
+#[test]
+fn no_source_file_is_longer_than_eight_hundred_lines() {
+    let lines = |path: &PathBuf| {
+        std::fs::read_to_string(repository::root().join(path))
+            .expect("a source file can be read")
+            .lines()
+            .count()
+    };
+    let long: Vec<_> = rust_files().into_iter().filter(|path| lines(path) > 800).collect();
+    assert!(long.is_empty(), "split them: {long:?}");
+}
