@@ -17,6 +17,7 @@ use common::limits::MAX_MESSAGE_BYTES;
 use proto::v1::job_service_server::JobServiceServer;
 use proto::v1::worker_service_server::WorkerServiceServer;
 use tokio::net::TcpListener;
+use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic_health::server::health_reporter;
@@ -64,7 +65,8 @@ pub async fn serve_jobs(listener: TcpListener, service: Service, shutdown: Shutd
     let (health, health_service) = health_reporter();
     health.set_serving::<JobServiceServer<Jobs>>().await;
     let routes = Routes::new(jobs).add_service(health_service);
-    serve(listener, with_reflection(routes)?, shutdown).await
+    let routes = with_reflection::<JobServiceServer<Jobs>>(routes)?;
+    serve(listener, routes, shutdown).await
 }
 
 /// Serves WorkerService until it is told to stop.
@@ -86,21 +88,25 @@ pub async fn serve_workers(
     let (health, health_service) = health_reporter();
     health.set_serving::<WorkerServiceServer<Workers>>().await;
     let routes = Routes::new(workers).add_service(health_service);
-    serve(listener, with_reflection(routes)?, shutdown).await
+    let routes = with_reflection::<WorkerServiceServer<Workers>>(routes)?;
+    serve(listener, routes, shutdown).await
 }
 
 /// Adds reflection in both versions: newer tools ask for v1, grpcurl for v1alpha. The error details are registered too,
-/// so that tools can print them.
-fn with_reflection(routes: Routes) -> Result<Routes, ServeError> {
-    let builder = || {
+/// so that tools can print them. The descriptors hold all services: only those of this port are listed.
+fn with_reflection<S: NamedService>(routes: Routes) -> Result<Routes, ServeError> {
+    let builder = |reflection: &str| {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .with_service_name(S::NAME)
+            .with_service_name(tonic_health::pb::health_server::SERVICE_NAME)
+            .with_service_name(reflection)
     };
-    Ok(routes
-        .add_service(builder().build_v1()?)
-        .add_service(builder().build_v1alpha()?))
+    let v1 = builder(tonic_reflection::pb::v1::server_reflection_server::SERVICE_NAME).build_v1()?;
+    let v1alpha = builder(tonic_reflection::pb::v1alpha::server_reflection_server::SERVICE_NAME).build_v1alpha()?;
+    Ok(routes.add_service(v1).add_service(v1alpha))
 }
 
 async fn serve(listener: TcpListener, routes: Routes, shutdown: Shutdown) -> Result<(), ServeError> {

@@ -1,6 +1,8 @@
 //! A cluster of real processes: one coordinator on free ports, and workers that come and go.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -8,6 +10,7 @@ use crate::job::Job;
 use crate::plumb::{Ended, Plumb};
 use crate::process::Process;
 use crate::report::{Attempt, RunReport};
+use crate::repository;
 use crate::scratch::Scratch;
 use crate::wait::until;
 
@@ -32,11 +35,18 @@ impl Cluster {
     }
 
     /// Starts a coordinator with further flags and no workers.
-    ///
-    /// # Panics
-    /// If its ready line does not name its addresses.
-    pub fn coordinator_with<W: AsRef<std::ffi::OsStr>>(flags: impl IntoIterator<Item = W>) -> Cluster {
+    pub fn coordinator_with<W: AsRef<OsStr>>(flags: impl IntoIterator<Item = W>) -> Cluster {
         let scratch = Scratch::new();
+        let folder = scratch.folder().to_owned();
+        Cluster::coordinator_in(scratch, &folder, flags)
+    }
+
+    /// Starts a coordinator in the repository's folder, where the README's relative paths start, and no workers.
+    pub fn coordinator_in_the_repository() -> Cluster {
+        Cluster::coordinator_in::<&str>(Scratch::new(), &repository::root(), [])
+    }
+
+    fn coordinator_in<W: AsRef<OsStr>>(scratch: Scratch, folder: &Path, flags: impl IntoIterator<Item = W>) -> Cluster {
         let any = "127.0.0.1:0";
         let mut coordinator = Plumb::new(
             &scratch,
@@ -45,6 +55,7 @@ impl Cluster {
         .arg("--state")
         .arg(scratch.path("state"))
         .args(flags)
+        .in_folder(folder)
         .start_as("coordinator");
         let line = coordinator.first_line();
         let words = line.split_whitespace().filter_map(|word| word.split_once('='));
@@ -92,7 +103,7 @@ impl Cluster {
     }
 
     /// Begins a command that talks to this coordinator.
-    pub fn plumb<W: AsRef<std::ffi::OsStr>>(&self, words: impl IntoIterator<Item = W>) -> Plumb {
+    pub fn plumb<W: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = W>) -> Plumb {
         Plumb::new(&self.scratch, words).arg("--coordinator").arg(self.url())
     }
 

@@ -54,13 +54,18 @@ pub fn expect_cap(attempts: &[Attempt], cap: usize) {
     }
 }
 
+/// Leaves out the tasks over the whole run, such as the join of one file.
+fn of_batches(attempts: &[Attempt]) -> impl Iterator<Item = &Attempt> {
+    attempts.iter().filter(|attempt| attempt.batch.is_some())
+}
+
 /// Checks that an op never starts on a batch before an attempt of the op before it has succeeded there.
 ///
 /// # Panics
 /// If one did.
 pub fn expect_order(attempts: &[Attempt], ops: &[&str]) {
     for pair in ops.windows(2) {
-        for attempt in attempts.iter().filter(|attempt| attempt.op == pair[1]) {
+        for attempt in of_batches(attempts).filter(|attempt| attempt.op == pair[1]) {
             let started = attempt.started.expect("an attempt that is reported has started");
             let earliest = attempts
                 .iter()
@@ -84,8 +89,7 @@ pub fn expect_order(attempts: &[Attempt], ops: &[&str]) {
 /// If not.
 pub fn expect_each_task_once(attempts: &[Attempt], ops: &[&str], batches: u64) {
     for op in ops {
-        let mut done: Vec<u64> = attempts
-            .iter()
+        let mut done: Vec<u64> = of_batches(attempts)
             .filter(|attempt| attempt.op == *op && attempt.succeeded())
             .map(Attempt::batch_number)
             .collect();
@@ -118,7 +122,7 @@ pub fn most_batches_in_flight(attempts: &[Attempt]) -> usize {
 /// If it never did.
 pub fn finished(attempts: &[Attempt], op: &str, batch: u64) -> f64 {
     let of = |attempt: &&Attempt| attempt.op == op && attempt.succeeded() && attempt.batch_number() == batch;
-    let found = attempts.iter().find(of).and_then(|attempt| attempt.finished);
+    let found = of_batches(attempts).find(of).and_then(|attempt| attempt.finished);
     found.unwrap_or_else(|| panic!("{op}[{batch}] never ended well:\n{}", print(attempts)))
 }
 
@@ -128,8 +132,7 @@ pub fn finished(attempts: &[Attempt], op: &str, batch: u64) -> f64 {
 /// If it never did.
 pub fn started(attempts: &[Attempt], op: &str, batch: u64) -> f64 {
     let of = |attempt: &&Attempt| attempt.op == op && attempt.batch_number() == batch;
-    let found = attempts
-        .iter()
+    let found = of_batches(attempts)
         .filter(of)
         .filter_map(|attempt| attempt.started)
         .reduce(f64::min);

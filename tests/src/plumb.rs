@@ -84,6 +84,13 @@ impl Plumb {
         self
     }
 
+    /// Calls it in another folder: relative paths of a spec start there.
+    #[must_use]
+    pub fn in_folder(mut self, folder: impl AsRef<std::path::Path>) -> Plumb {
+        self.command.current_dir(folder);
+        self
+    }
+
     /// Sets a variable of the environment.
     #[must_use]
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Plumb {
@@ -120,7 +127,6 @@ impl Ended {
     ///
     /// # Panics
     /// If it is another one.
-    #[must_use]
     pub fn expect_code(self, code: i32) -> Ended {
         assert_eq!(self.code, code, "\nstdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         self

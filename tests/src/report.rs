@@ -130,7 +130,6 @@ impl RunReport {
     ///
     /// # Panics
     /// If not.
-    #[must_use]
     pub fn expect_success(self) -> RunReport {
         assert_eq!(self.state, "succeeded", "{self:#?}");
         self.expect_balance();
