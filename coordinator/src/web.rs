@@ -33,8 +33,7 @@ pub async fn serve_web(listener: TcpListener, service: Service, shutdown: Shutdo
         .route("/style.css", get(style))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
-        .route("/api/runs", get(api::runs))
-        .route("/api/runs/{run}", get(api::run))
+        .nest("/api", api::router())
         .with_state(service);
     axum::serve(listener, router)
         .with_graceful_shutdown(async move { shutdown.requested().await })

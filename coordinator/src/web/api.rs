@@ -1,9 +1,13 @@
-//! The JSON API: the same summaries as everywhere else.
+//! The HTTP API: the service's answers as JSON, tiles and event streams.
+//!
+//! Owns routes, shapes and headers, and no state. The contract is below; the pages are built on it and on nothing else.
+#![doc = include_str!("API.md")]
 
-use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
 use common::ids::RunId;
 use common::summary::RunSummary;
 use serde::{Deserialize, Serialize};
@@ -11,9 +15,14 @@ use serde::{Deserialize, Serialize};
 use super::SECURITY_HEADERS;
 use crate::service::{LookupError, PageRequest, RunView, Service};
 
+/// Returns every route below `/api`.
+pub(super) fn router() -> Router<Service> {
+    Router::new().route("/runs", get(runs)).route("/runs/{run}", get(run))
+}
+
 /// Which runs to list.
 #[derive(Debug, Deserialize)]
-pub(super) struct RunsQuery {
+struct RunsQuery {
     page_size: Option<u32>,
     #[serde(default)]
     page_token: String,
@@ -43,7 +52,7 @@ struct ErrorAnswer {
 }
 
 /// Lists runs, newest first.
-pub(super) async fn runs(State(service): State<Service>, Query(query): Query<RunsQuery>) -> Response {
+async fn runs(State(service): State<Service>, Query(query): Query<RunsQuery>) -> Response {
     let page = PageRequest {
         size: query.page_size,
         token: query.page_token,
@@ -55,7 +64,7 @@ pub(super) async fn runs(State(service): State<Service>, Query(query): Query<Run
 }
 
 /// Shows a run.
-pub(super) async fn run(State(service): State<Service>, Path(run): Path<String>) -> Response {
+async fn run(State(service): State<Service>, Path(run): Path<String>) -> Response {
     match run.parse::<RunId>() {
         Ok(run) => answer(
             service
