@@ -38,10 +38,11 @@ lint: ## Runs clippy over all targets; a warning is an error
 	$(call section,lints)
 	$(CARGO) clippy --workspace --all-targets --locked --quiet -- -D warnings
 
+# Private items are documented too, since people read the code to learn; so modules may link to them.
 .PHONY: docs
 docs: ## Builds the documentation of the code; a broken link is an error
 	$(call section,docs)
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --locked --quiet
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" $(CARGO) doc --workspace --no-deps --document-private-items --locked --quiet
 
 # One profile, all targets: the binary that the suites drive is built here, and nothing is compiled twice.
 .PHONY: build

@@ -121,6 +121,10 @@ impl Worker {
         let exchange = tokio::spawn(exchange.serve(stop));
 
         let coordinator = Coordinator::new();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "only the slots fill it, with a few words per op, and a slot must never wait to say them"
+        )]
         let (slot_inputs, inputs) = mpsc::unbounded_channel();
         let surroundings = Surroundings {
             parking: Arc::clone(&parking),
