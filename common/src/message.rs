@@ -4,8 +4,8 @@
 //! into frames and back, a simulator passes them as they are. Order within one session is kept; nothing is said twice.
 //!
 //! Permits: a lease is granted with the right to start ([`Start::Now`]) or behind the leases of its run that the
-//! worker holds already ([`Start::OnFreedPermit`]): then it starts in the slot of the first one that ends there, and
-//! the report of that end says so. The sum of permits is what the coordinator counts against every cap.
+//! worker holds already ([`Start::OnFreedPermit`]): then it starts in the slot of the first one that ends prepared
+//! there, and the report of that end says so. A lease that ends in any other way returns its permit. The sum of permits is what the coordinator counts against every cap.
 
 use std::sync::Arc;
 
@@ -37,6 +37,11 @@ pub enum ToWorker {
     /// End the lease after the op that runs now, park its output, and say which op was the last. A lease that has not
     /// started ends at once as [`LeaseEnd::Recalled`].
     Truncate {
+        /// The lease.
+        lease: LeaseId,
+    },
+    /// Give a lease back that waits for a permit: it ends as [`LeaseEnd::Recalled`]. One that has started goes on.
+    Recall {
         /// The lease.
         lease: LeaseId,
     },

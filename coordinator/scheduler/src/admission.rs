@@ -21,22 +21,42 @@ pub(crate) enum Refusal {
     Committing,
 }
 
+/// Tells whether another batch of a run may be in flight, whatever its size.
+pub(crate) fn has_room(run: &Run, cap: u64) -> bool {
+    let bound = run.job.schedule.in_flight_bound(cap);
+    bound.is_none_or(|bound| run.gauges.in_flight.now < bound)
+}
+
+/// Decides whether a run's next batch may be queued at a worker, to take the place of one that is in flight.
+pub(crate) fn may_queue(run: &Run) -> bool {
+    let schedule = &run.job.schedule;
+    let Some((_, slice)) = run.slices.front() else {
+        return false;
+    };
+    let bytes = run.gauges.bytes.now + run.queued_bytes + slice.bytes();
+    let commits = run.gauges.committing.now + run.queued.len() as u64 + u64::from(run.units);
+    schedule.in_flight_bytes_bound().is_none_or(|bound| bytes <= bound)
+        && commits < u64::from(schedule.max_committing.get())
+}
+
 /// Decides whether a run may begin its next batch, given the cap in force.
 pub(crate) fn may_begin(run: &Run, cap: u64) -> Result<(), Refusal> {
+    let (_, slice) = run.slices.front().ok_or(Refusal::NoSlice)?;
+    fits(run, cap, slice.bytes())
+}
+
+/// Decides whether a run may begin a batch of a size, given the cap in force.
+pub(crate) fn fits(run: &Run, cap: u64, slice_bytes: u64) -> Result<(), Refusal> {
     if run.phase != RunPhase::Active {
         return Err(Refusal::NotActive);
     }
-    let schedule = &run.job.schedule;
-    let (_, slice) = run.slices.front().ok_or(Refusal::NoSlice)?;
-    if schedule
-        .in_flight_bound(cap)
-        .is_some_and(|bound| run.gauges.in_flight.now >= bound)
-    {
+    if !has_room(run, cap) {
         return Err(Refusal::InFlight);
     }
-    let bytes = run.gauges.bytes.now + slice.bytes();
-    let fits = schedule.in_flight_bytes_bound().is_none_or(|bound| bytes <= bound);
-    if !fits && run.gauges.in_flight.now > 0 {
+    let schedule = &run.job.schedule;
+    let bytes = run.gauges.bytes.now + slice_bytes;
+    let is_within = schedule.in_flight_bytes_bound().is_none_or(|bound| bytes <= bound);
+    if !is_within && run.gauges.in_flight.now > 0 {
         return Err(Refusal::Bytes);
     }
     if run.gauges.committing.now >= u64::from(schedule.max_committing.get()) {

@@ -61,6 +61,8 @@ pub(crate) enum Place {
 pub(crate) enum BatchPhase {
     /// A slot.
     Ready,
+    /// A permit for the lease that is queued at a worker: it is not begun.
+    Queued(LeaseId),
     /// The worker that holds its lease.
     Leased(LeaseId),
     /// The end of a wait after a failure.
@@ -76,7 +78,7 @@ impl BatchPhase {
     pub(crate) fn is_in_flight(self) -> bool {
         match self {
             BatchPhase::Ready | BatchPhase::Leased(_) | BatchPhase::Backoff { .. } => true,
-            BatchPhase::Committing { .. } | BatchPhase::Publishing => false,
+            BatchPhase::Queued(_) | BatchPhase::Committing { .. } | BatchPhase::Publishing => false,
         }
     }
 }

@@ -99,7 +99,7 @@ impl Scheduler {
                 .get(&lease.run)
                 .and_then(|run| run.batches.get(&batch))
                 .map(|batch| batch.phase);
-            let is_the_one = phase == Some(BatchPhase::Leased(lease.id));
+            let is_the_one = phase == Some(BatchPhase::Leased(lease.id)) || phase == Some(BatchPhase::Queued(lease.id));
             let counts = lease.standing == Standing::Valid;
             require(is_the_one == counts, "FENCE", &|| {
                 format!("{} counts: {counts}, its batch is {phase:?}", lease.id)
@@ -148,6 +148,19 @@ impl Scheduler {
                 format!("{id} op {} holds {held} units, above its limit", op.0)
             });
         }
+        let queued = run
+            .batches
+            .values()
+            .filter(|batch| matches!(batch.phase, BatchPhase::Queued(_)));
+        let queued_bytes: u64 = queued.clone().map(|batch| batch.slice.bytes()).sum();
+        let holds = queued.clone().count() == run.queued.len() && queued_bytes == run.queued_bytes;
+        require(holds, "WINDOW", &|| {
+            format!(
+                "{id} has {} batches queued, {} are counted",
+                queued.clone().count(),
+                run.queued.len()
+            )
+        });
         let ready = run.batches.values().filter(|batch| batch.phase == BatchPhase::Ready);
         let queued = ready
             .clone()

@@ -10,13 +10,13 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use common::ids::{BatchId, LeaseId, OpId, RunId, SessionId};
+use common::ids::{Attempt, BatchId, LeaseId, OpId, RunId, SessionId};
 use common::job::Job;
 use common::message::{Grant, Input, RemoteOutput, Start, Step, ToWorker};
 use common::time::Time;
 
 use crate::Command;
-use crate::admission::may_begin;
+use crate::admission::{has_room, may_begin};
 use crate::batch::{Batch, BatchPhase, Place};
 use crate::lease::{Lease, Permit, Standing, Truncation};
 use crate::run::{FinishPhase, Run, RunPhase, Sharding};
@@ -36,6 +36,8 @@ struct Choice {
 enum Work {
     /// Begin the next batch.
     Begin,
+    /// Let a lease start that is queued at the worker.
+    StartQueued(LeaseId),
     /// Go on with a batch.
     Continue(BatchId),
     /// Run an op over the whole run.
@@ -48,6 +50,7 @@ impl Scheduler {
         while let Some(choice) = self.best_choice() {
             self.grant(choice, now);
         }
+        self.look_ahead(now);
         self.make_room_for_higher_priority();
         self.leave_drained_sessions();
     }
@@ -89,8 +92,15 @@ impl Scheduler {
                     return Some(choice(Work::Continue(id), session));
                 }
             }
-            if op == OpId::EXTRACT
-                && may_begin(run, self.cap_in_force(run)).is_ok()
+            if op != OpId::EXTRACT {
+                continue;
+            }
+            if has_room(run, self.cap_in_force(run))
+                && let Some((lease, session)) = self.startable_lease(run)
+            {
+                return Some(choice(Work::StartQueued(lease), session));
+            }
+            if may_begin(run, self.cap_in_force(run)).is_ok()
                 && let Some(session) = self.place(run, op, None)
             {
                 return Some(choice(Work::Begin, session));
@@ -100,7 +110,7 @@ impl Scheduler {
     }
 
     /// Finds a worker for an op: the one that holds the data if it has a free slot, else the one with the most.
-    fn place(&self, run: &Run, op: OpId, batch: Option<&Batch>) -> Option<SessionId> {
+    pub(crate) fn place(&self, run: &Run, op: OpId, batch: Option<&Batch>) -> Option<SessionId> {
         let kind = run.job.op(op).kind.name();
         let can_take = |session: &&Session| session.free_slots() > 0 && session.ops.contains(kind);
         if let Some(Batch {
@@ -125,37 +135,117 @@ impl Scheduler {
     }
 
     fn grant(&mut self, choice: Choice, now: Time) {
-        let batch = match choice.work {
-            Work::Begin => self.begin_batch(choice.run, now),
-            Work::Continue(batch) => Some(batch),
-            Work::Finish(_) => None,
+        let Choice { run, work, session } = choice;
+        match work {
+            Work::Begin => {
+                if let Some(batch) = self.take_batch(run, now) {
+                    self.count_begun(run, batch);
+                    self.grant_batch(run, batch, session, Start::Now);
+                }
+            }
+            Work::StartQueued(lease) => self.permit_queued(lease, now),
+            Work::Continue(batch) => {
+                self.grant_batch(run, batch, session, Start::Now);
+            }
+            Work::Finish(op) => self.grant_finish(run, op, session),
+        }
+    }
+
+    /// Makes a batch of a run's next slice; it is not begun yet.
+    pub(crate) fn take_batch(&mut self, run: RunId, now: Time) -> Option<BatchId> {
+        let run = self.runs.get_mut(&run)?;
+        let (id, slice) = run.slices.pop_front()?;
+        let mut batch = Batch::new(id, slice, run.job.ops.len(), now);
+        if let Some(budgets) = run.budgets.remove(&id) {
+            batch.take_budgets(&budgets);
+        }
+        run.batches.insert(id, batch);
+        let run = run.id;
+        self.ask_for_slices(run);
+        Some(id)
+    }
+
+    /// Counts a batch as begun: from now on it is in flight.
+    pub(crate) fn count_begun(&mut self, run: RunId, batch: BatchId) {
+        let Some(run) = self.runs.get_mut(&run) else { return };
+        let bytes = run.batches.get(&batch).map_or(0, |batch| batch.slice.bytes());
+        run.begun += 1;
+        run.gauges.in_flight.add(1);
+        run.gauges.bytes.add(bytes);
+    }
+
+    /// Leases a batch to a worker, to its end or to where the chain is cut.
+    pub(crate) fn grant_batch(&mut self, run: RunId, batch: BatchId, session: SessionId, start: Start) -> LeaseId {
+        let id = self.next_lease();
+        let (steps, input, queued) = self.lease_batch(run, batch, session, id);
+        self.add_lease(
+            Grant {
+                lease: id,
+                run,
+                batch: Some(batch),
+                steps,
+                input,
+                start,
+            },
+            session,
+            queued,
+        );
+        id
+    }
+
+    /// Leases an op over the whole run to a worker.
+    fn grant_finish(&mut self, run_id: RunId, op: OpId, session: SessionId) {
+        let id = self.next_lease();
+        let Some(finish) = self.runs.get_mut(&run_id).and_then(|run| run.finish_op(op)) else {
+            return;
         };
+        finish.phase = FinishPhase::Leased(id);
+        let (attempt, queued) = (Attempt(finish.attempts + 1), finish.ready_since);
+        let steps = vec![Step { op, attempt }];
+        let (input, start) = (Input::Committed, Start::Now);
+        self.add_lease(
+            Grant {
+                lease: id,
+                run: run_id,
+                batch: None,
+                steps,
+                input,
+                start,
+            },
+            session,
+            queued,
+        );
+    }
+
+    fn next_lease(&mut self) -> LeaseId {
         self.last_lease += 1;
-        let id = LeaseId {
+        LeaseId {
             generation: self.config.generation,
             sequence: self.last_lease,
-        };
-        let (steps, input, queued) = match (choice.work, batch) {
-            (Work::Finish(op), _) => self.lease_finish_op(choice.run, op, id),
-            (Work::Begin | Work::Continue(_), Some(batch)) => self.lease_batch(choice, batch, id),
-            (Work::Begin | Work::Continue(_), None) => return,
-        };
-        let first = steps[0].op;
-        let Some(run) = self.runs.get_mut(&choice.run) else {
+        }
+    }
+
+    /// Enters a lease in the books and sends it.
+    fn add_lease(&mut self, grant: Grant, session: SessionId, queued: Time) {
+        let first = grant.steps[0].op;
+        let Some(run) = self.runs.get_mut(&grant.run) else {
             return;
         };
         let limited_op = run.job.op(first).has_own_limit().then_some(first);
         if limited_op.is_some() {
             run.op_units[first.index()] += 1;
         }
-        self.open_run_at(choice.run, choice.session);
+        self.open_run_at(grant.run, session);
         let lease = Lease {
-            id,
-            run: choice.run,
-            batch,
-            steps: steps.clone(),
-            session: choice.session,
-            permit: Permit::Held,
+            id: grant.lease,
+            run: grant.run,
+            batch: grant.batch,
+            steps: grant.steps.clone(),
+            session,
+            permit: match grant.start {
+                Start::Now => Permit::Held,
+                Start::OnFreedPermit => Permit::Waiting,
+            },
             standing: Standing::Valid,
             started: 0,
             running: None,
@@ -164,48 +254,23 @@ impl Scheduler {
             queued,
             failure: None,
         };
-        self.leases.insert(id, lease);
-        if let Some(session) = self.sessions.get_mut(&choice.session) {
-            session.leases.insert(id);
+        if let Some(session) = self.sessions.get_mut(&session) {
+            session.leases.insert(grant.lease);
         }
-        self.take_permit(choice.run, choice.session);
-        let grant = Grant {
-            lease: id,
-            run: choice.run,
-            batch,
-            steps,
-            input,
-            start: Start::Now,
-        };
-        self.send(choice.session, ToWorker::Grant(grant));
-    }
-
-    /// Admits the next slice of a run as a batch.
-    fn begin_batch(&mut self, run: RunId, now: Time) -> Option<BatchId> {
-        let run = self.runs.get_mut(&run)?;
-        let (id, slice) = run.slices.pop_front()?;
-        run.begun += 1;
-        run.gauges.in_flight.add(1);
-        run.gauges.bytes.add(slice.bytes());
-        let mut batch = Batch::new(id, slice, run.job.ops.len(), now);
-        if let Some(budgets) = run.budgets.remove(&id) {
-            batch.take_budgets(&budgets);
+        let permit = lease.permit;
+        self.leases.insert(grant.lease, lease);
+        match permit {
+            Permit::Held => self.take_permit(grant.run, session),
+            Permit::Waiting => self.reindex_session(session),
         }
-        run.batches.insert(id, batch);
-        run.ready.insert(OpId::EXTRACT, id);
-        let run = run.id;
-        self.ask_for_slices(run);
-        Some(id)
+        self.send(session, ToWorker::Grant(grant));
     }
 
     /// Marks a batch as leased, and returns the lease's steps, its input, and since when it could go on.
-    fn lease_batch(&mut self, choice: Choice, id: BatchId, lease: LeaseId) -> (Vec<Step>, Input, Time) {
-        let session = &self.sessions[&choice.session];
+    fn lease_batch(&mut self, run: RunId, id: BatchId, session: SessionId, lease: LeaseId) -> (Vec<Step>, Input, Time) {
+        let worker = &self.sessions[&session];
         let addresses = |holder: &SessionId| self.sessions[holder].exchange_address.clone();
-        let run = self
-            .runs
-            .get_mut(&choice.run)
-            .expect("a choice names a run that exists");
+        let run = self.runs.get_mut(&run).expect("a choice names a run that exists");
         let batch = run.batches.get_mut(&id).expect("a choice names a batch that exists");
         let first = batch.next_op();
         run.ready.remove(first, id);
@@ -215,7 +280,7 @@ impl Scheduler {
             Place::Parked {
                 session: holder,
                 output,
-            } if *holder == choice.session => Input::Local(*output),
+            } if *holder == session => Input::Local(*output),
             Place::Parked {
                 session: holder,
                 output,
@@ -226,21 +291,13 @@ impl Scheduler {
                 ticket: Vec::new(),
             }),
         };
-        let steps = chain(&run.job, first, session)
+        let steps = chain(&run.job, first, worker)
             .map(|op| Step {
                 op,
                 attempt: batch.next_attempt(op),
             })
             .collect();
         (steps, input, batch.ready_since)
-    }
-
-    fn lease_finish_op(&mut self, run: RunId, op: OpId, lease: LeaseId) -> (Vec<Step>, Input, Time) {
-        let run = self.runs.get_mut(&run).expect("a choice names a run that exists");
-        let finish = run.finish_op(op).expect("a choice names an op that exists");
-        finish.phase = FinishPhase::Leased(lease);
-        let attempt = common::ids::Attempt(finish.attempts + 1);
-        (vec![Step { op, attempt }], Input::Committed, finish.ready_since)
     }
 
     /// Tells a worker of a run before it gets anything of it.
@@ -258,7 +315,10 @@ impl Scheduler {
 
     /// Asks for more slices when few are left, one request at a time.
     pub(crate) fn ask_for_slices(&mut self, run: RunId) {
-        let ahead = self.config.slices_ahead;
+        let ahead = self
+            .config
+            .slices_ahead
+            .max(u32::try_from(self.live_slots * 8).unwrap_or(u32::MAX).min(4_096));
         let Some(run) = self.runs.get_mut(&run) else { return };
         let few = run.slices.len() < ahead.div_ceil(2) as usize;
         if run.phase == RunPhase::Active && run.sharding == Sharding::Idle && few {
@@ -328,7 +388,7 @@ impl Scheduler {
 
 /// Returns the ops that a lease beginning with `first` may run back to back: the chain is cut before an op with a
 /// limit of its own, before one of lower priority, and before one that the worker cannot do.
-fn chain(job: &Job, first: OpId, session: &Session) -> impl Iterator<Item = OpId> {
+pub(crate) fn chain(job: &Job, first: OpId, session: &Session) -> impl Iterator<Item = OpId> {
     std::iter::successors(Some(first), |&op| {
         let next = job.successor(op)?;
         let flows_on = job.priority(next) >= job.priority(op);

@@ -23,6 +23,7 @@ mod lease;
 mod ledger;
 mod limits;
 mod publication;
+mod queue_ahead;
 mod ready_queue;
 mod record;
 mod restore;

@@ -120,8 +120,19 @@ impl Scheduler {
                 self.idle.insert((free, Reverse(id)));
             }
         }
+        let queued = session.queued();
+        let is_hungry = session.live_slots() > 0 && free == 0 && queued * 2 < session.queue_bound();
+        let is_startable = free > 0 && queued > 0;
         let live = session.live_slots();
         let was_live = std::mem::replace(&mut session.indexed_live, live);
+        for (set, belongs) in [(&mut self.hungry, is_hungry), (&mut self.startable, is_startable)] {
+            if belongs {
+                set.insert(id);
+            } else {
+                set.remove(&id);
+            }
+        }
         self.live_slots = self.live_slots + u64::from(live) - u64::from(was_live);
+        self.live_sessions = self.live_sessions + usize::from(live > 0) - usize::from(was_live > 0);
     }
 }

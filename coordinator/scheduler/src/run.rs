@@ -1,6 +1,6 @@
 //! A run: its source, its batches in flight, its counts, and where it is in its life.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use common::counts::{BatchCounts, RowCounts, TaskCounts};
@@ -36,7 +36,14 @@ pub(crate) struct Run {
     pub(crate) found: u64,
     /// How many batches were begun.
     pub(crate) begun: u64,
-    /// Batches begun and not done.
+    /// Whether a lease that begins a batch reaches to the end of the chain.
+    pub(crate) flow: Flow,
+    /// Leases that wait at workers for a permit, and the bytes of their slices.
+    pub(crate) queued: BTreeSet<LeaseId>,
+    pub(crate) queued_bytes: u64,
+    /// Those of them that were asked back.
+    pub(crate) recalled: BTreeSet<LeaseId>,
+    /// Batches begun and not done, and those that are queued.
     pub(crate) batches: BTreeMap<BatchId, Batch>,
     pub(crate) ready: ReadyQueue,
     /// Batches that failed for good.
@@ -94,6 +101,32 @@ pub(crate) enum Ending {
     Complete,
     Failed,
     Cancelled,
+}
+
+/// Whether a chain is run in one lease or in several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flow {
+    /// In one, from its first op to its last, on a worker that can do them all.
+    ToTheEnd,
+    /// In several: it is cut before some op.
+    Cut,
+}
+
+impl Flow {
+    fn of(job: &Job) -> Flow {
+        let is_cut = |op: OpId| {
+            let limited = job.op(op).has_own_limit();
+            limited
+                || job
+                    .predecessors(op)
+                    .any(|before| job.priority(op) < job.priority(before))
+        };
+        if job.op_ids().any(is_cut) {
+            Flow::Cut
+        } else {
+            Flow::ToTheEnd
+        }
+    }
 }
 
 /// How far the sharding of a run's source is.
@@ -155,6 +188,10 @@ impl Run {
         Run {
             id: run,
             ready: ReadyQueue::new(&job),
+            flow: Flow::of(&job),
+            queued: BTreeSet::new(),
+            queued_bytes: 0,
+            recalled: BTreeSet::new(),
             op_units: vec![0; job.ops.len()],
             job,
             source,
@@ -228,6 +265,18 @@ impl Run {
             self.gauges.bytes.subtract(batch.charged);
             self.gauges.bytes.add(charge);
             batch.charged = charge;
+        }
+    }
+
+    /// Takes a batch back that was queued and not begun; its slice is begun later, if the run goes on.
+    pub(crate) fn unqueue(&mut self, id: BatchId, lease: LeaseId) {
+        self.queued.remove(&lease);
+        self.recalled.remove(&lease);
+        let Some(batch) = self.batches.remove(&id) else { return };
+        self.queued_bytes -= batch.slice.bytes();
+        if self.phase == RunPhase::Active {
+            let place = self.slices.partition_point(|(other, _)| *other < id);
+            self.slices.insert(place, (id, batch.slice));
         }
     }
 

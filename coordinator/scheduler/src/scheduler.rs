@@ -33,6 +33,14 @@ pub struct Scheduler {
     pub(crate) turns: BTreeSet<(Reverse<i32>, u32, RunId)>,
     /// Sessions with free slots, by how many; the earliest session last among equals.
     pub(crate) idle: BTreeSet<(u32, Reverse<SessionId>)>,
+    /// Sessions whose slots are all in use and that have few leases queued behind them.
+    pub(crate) hungry: BTreeSet<SessionId>,
+    /// Sessions with free slots and leases queued behind none.
+    pub(crate) startable: BTreeSet<SessionId>,
+    /// How many leases are fenced and not over.
+    pub(crate) fenced: usize,
+    /// How many sessions are live.
+    pub(crate) live_sessions: usize,
     /// The slots of all live sessions together.
     pub(crate) live_slots: u64,
     /// Committed parts that are not in place yet, by the lease they were committed under.
@@ -56,6 +64,10 @@ impl Scheduler {
             units: 0,
             turns: BTreeSet::new(),
             idle: BTreeSet::new(),
+            hungry: BTreeSet::new(),
+            startable: BTreeSet::new(),
+            fenced: 0,
+            live_sessions: 0,
             live_slots: 0,
             publications: BTreeMap::new(),
             former: FormerSessions::default(),

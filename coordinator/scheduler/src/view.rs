@@ -81,7 +81,7 @@ pub(crate) fn batches<'a>(run: &'a Run, scheduler: &'a Scheduler) -> impl Iterat
 
 fn open_batch(batch: &Batch, scheduler: &Scheduler) -> BatchView {
     let (state, step, session) = match batch.phase {
-        BatchPhase::Ready => (BatchState::Waiting, None, parked_at(batch)),
+        BatchPhase::Ready | BatchPhase::Queued(_) => (BatchState::Waiting, None, parked_at(batch)),
         BatchPhase::Backoff { .. } => (BatchState::Backoff, None, parked_at(batch)),
         BatchPhase::Committing { session, .. } => (BatchState::Committing, None, Some(session)),
         BatchPhase::Publishing => (BatchState::Committing, None, None),

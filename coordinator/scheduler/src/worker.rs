@@ -10,6 +10,11 @@ use crate::config::Config;
 use crate::event::NewSession;
 use crate::view::{WorkerState, WorkerView};
 
+/// How many leases wait for a permit behind each slot, to hide the way to the coordinator and back.
+const QUEUED_PER_SLOT: usize = 4;
+/// How many leases wait for a permit at a worker at the most.
+const MAX_QUEUED: usize = 256;
+
 /// One connected incarnation of a worker.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -88,6 +93,16 @@ impl Session {
             | SessionPhase::Disconnected { .. }
             | SessionPhase::Fenced => 0,
         }
+    }
+
+    /// Returns how many of its leases wait for a permit.
+    pub(crate) fn queued(&self) -> usize {
+        self.leases.len().saturating_sub(self.busy as usize)
+    }
+
+    /// Returns how many leases may wait for a permit at it.
+    pub(crate) fn queue_bound(&self) -> usize {
+        (self.slots.get() as usize * QUEUED_PER_SLOT).min(MAX_QUEUED)
     }
 
     /// Returns how many slots it adds to the cluster: all of them while it takes leases.

@@ -23,6 +23,9 @@ impl From<&ToWorker> for v1::ToWorker {
             ToWorker::Truncate { lease } => Message::Truncate(v1::Truncate {
                 lease: Some((*lease).into()),
             }),
+            ToWorker::Recall { lease } => Message::Recall(v1::Recall {
+                lease: Some((*lease).into()),
+            }),
             ToWorker::Revoke { lease } => Message::Revoke(v1::Revoke {
                 lease: Some((*lease).into()),
             }),
@@ -53,6 +56,9 @@ impl TryFrom<v1::ToWorker> for ToWorker {
             },
             Message::Truncate(truncate) => ToWorker::Truncate {
                 lease: required("truncate.lease", truncate.lease)?,
+            },
+            Message::Recall(recall) => ToWorker::Recall {
+                lease: required("recall.lease", recall.lease)?,
             },
             Message::Revoke(revoke) => ToWorker::Revoke {
                 lease: required("revoke.lease", revoke.lease)?,

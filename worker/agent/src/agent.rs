@@ -157,20 +157,28 @@ impl Agent {
         }
     }
 
-    /// Takes a lease out of the book and reports its end; its permit goes to the next of its run, if there is one.
+    /// Takes a lease out of the book and reports its end; if it is prepared, its permit goes to the next of its run.
     fn end_lease(&mut self, id: LeaseId, end: LeaseEnd) -> Option<Lease> {
         let lease = self.book.remove(id)?;
-        let permit = self.hand_on_permit(&lease);
+        let permit = match end {
+            LeaseEnd::Prepared => self.hand_on_permit(&lease),
+            LeaseEnd::Parked { .. }
+            | LeaseEnd::Failed { .. }
+            | LeaseEnd::InputLost { .. }
+            | LeaseEnd::Stopped
+            | LeaseEnd::Recalled => lease.returned_permit(),
+        };
         self.report(Report::LeaseEnded { lease: id, end, permit });
         Some(lease)
     }
 
     fn hand_on_permit(&mut self, ended: &Lease) -> PermitFate {
-        if !ended.holds_permit() {
-            return PermitFate::None;
-        }
-        let Some(next) = self.book.first_waiting(ended.grant.run) else {
-            return PermitFate::Returned;
+        let next = self
+            .book
+            .first_waiting(ended.grant.run)
+            .filter(|_| ended.holds_permit());
+        let Some(next) = next else {
+            return ended.returned_permit();
         };
         self.book.permit(next);
         PermitFate::PassedTo(next)

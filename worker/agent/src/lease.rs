@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use common::ids::OutputId;
-use common::message::{Grant, Input};
+use common::message::{Grant, Input, PermitFate};
 use common::slice::RunContext;
 
 use crate::action::Chain;
@@ -64,6 +64,15 @@ impl Lease {
         match &self.grant.input {
             Input::Local(output) => Some(*output),
             Input::Slice(_) | Input::Remote(_) | Input::Committed => None,
+        }
+    }
+
+    /// Returns what becomes of the lease's permit when it is not handed on.
+    pub(crate) fn returned_permit(&self) -> PermitFate {
+        if self.holds_permit() {
+            PermitFate::Returned
+        } else {
+            PermitFate::None
         }
     }
 

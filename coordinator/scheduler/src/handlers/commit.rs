@@ -196,6 +196,11 @@ impl Scheduler {
     /// Lets a batch whose lease ended wait for another one, or gives it up if its run was stopped.
     pub(crate) fn return_batch(&mut self, run_id: RunId, id: BatchId, now: Time) {
         let Some(run) = self.runs.get_mut(&run_id) else { return };
+        if let Some(BatchPhase::Queued(lease)) = run.batches.get(&id).map(|batch| batch.phase) {
+            run.unqueue(id, lease);
+            self.advance(run_id, now);
+            return;
+        }
         match run.phase {
             RunPhase::Stopping(_) => self.give_up_batch(run_id, id),
             RunPhase::Accepting

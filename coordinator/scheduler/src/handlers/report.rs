@@ -194,12 +194,12 @@ impl Scheduler {
             return Err(Impossible);
         }
         let (run, standing) = (lease.run, lease.standing);
-        if let PermitFate::PassedTo(next) = permit {
-            self.pass_permit(id, next)?;
-        }
         match standing {
             Standing::Valid => self.settle_lease(id, end, now)?,
             Standing::Fenced => self.send(session, ToWorker::Revoke { lease: id }),
+        }
+        if let PermitFate::PassedTo(next) = permit {
+            self.pass_permit(id, next, now)?;
         }
         self.drop_lease(id, now);
         self.advance(run, now);
@@ -266,7 +266,7 @@ impl Scheduler {
     }
 
     /// Moves a permit from a lease that ended to one of the same run that waited behind it.
-    fn pass_permit(&mut self, from: LeaseId, to: LeaseId) -> Result<(), Impossible> {
+    fn pass_permit(&mut self, from: LeaseId, to: LeaseId, now: Time) -> Result<(), Impossible> {
         let (run, session) = self
             .leases
             .get(&from)
@@ -280,6 +280,7 @@ impl Scheduler {
         if let Some(ended) = self.leases.get_mut(&from) {
             ended.permit = Permit::Waiting;
         }
+        self.begin_queued(to, now);
         Ok(())
     }
 
@@ -287,9 +288,13 @@ impl Scheduler {
     pub(crate) fn drop_lease(&mut self, id: LeaseId, now: Time) {
         self.release_permit(id);
         let Some(lease) = self.leases.remove(&id) else { return };
+        if lease.standing == Standing::Fenced {
+            self.fenced -= 1;
+        }
         if let Some(session) = self.sessions.get_mut(&lease.session) {
             session.leases.remove(&id);
         }
+        self.reindex_session(lease.session);
         self.advance(lease.run, now);
     }
 
@@ -300,9 +305,9 @@ impl Scheduler {
             return;
         }
         lease.standing = Standing::Fenced;
+        self.fenced += 1;
         let (run_id, batch) = (lease.run, lease.batch);
         let unused = lease.steps[lease.started..].to_vec();
-        let waits = lease.permit == Permit::Waiting;
         let first = lease.steps[0].op;
         match batch {
             Some(batch) => {
@@ -315,9 +320,6 @@ impl Scheduler {
                 self.return_batch(run_id, batch, now);
             }
             None => self.requeue_finish_op(run_id, first, now),
-        }
-        if waits {
-            self.drop_lease(id, now);
         }
     }
 

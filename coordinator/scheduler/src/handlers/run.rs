@@ -161,7 +161,7 @@ impl Scheduler {
 
 fn lease_of(phase: BatchPhase) -> Option<LeaseId> {
     match phase {
-        BatchPhase::Leased(lease) => Some(lease),
+        BatchPhase::Leased(lease) | BatchPhase::Queued(lease) => Some(lease),
         BatchPhase::Ready | BatchPhase::Backoff { .. } | BatchPhase::Committing { .. } | BatchPhase::Publishing => None,
     }
 }

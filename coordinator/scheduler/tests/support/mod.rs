@@ -10,7 +10,7 @@
     reason = "each test file uses its own part of the world"
 )]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use std::time::Duration;
 use common::failure::Failure;
 use common::ids::{BatchId, Generation, LeaseId, OpId, OutputId, RunId, SessionId, WorkerName};
 use common::job::{Batching, CsvDialect, FailurePolicy, Job, Op, OpKind, Order, Schedule, Sink, Source};
-use common::message::{Grant, Input, LeaseEnd, OpDone, OpOutcome, PermitFate, Report, ToWorker};
+use common::message::{Grant, Input, LeaseEnd, OpDone, OpOutcome, PermitFate, Report, Start, ToWorker};
 use common::slice::{ByteSlice, FileId, FrozenSource, Slice, SourceFile};
 use common::summary::RunSummary;
 use common::time::Time;
@@ -77,6 +77,8 @@ struct SimWorker {
     connected: bool,
     leases: BTreeMap<LeaseId, SimLease>,
     free: BTreeSet<u32>,
+    /// Leases that wait for a permit.
+    waiting: VecDeque<Grant>,
 }
 
 struct SimLease {
@@ -133,6 +135,7 @@ impl World {
             connected: true,
             leases: BTreeMap::new(),
             free: (0..slots).collect(),
+            waiting: VecDeque::new(),
         };
         self.workers.insert(session, worker);
         self.tell(Event::SessionOpened(Box::new(NewSession {
@@ -192,6 +195,7 @@ impl World {
             worker.alive = false;
             worker.connected = false;
             worker.leases.clear();
+            worker.waiting.clear();
             self.tell(Event::SessionDisconnected { session });
         }
     }
@@ -202,6 +206,9 @@ impl World {
             worker.connected = false;
             let held = std::mem::take(&mut worker.leases);
             worker.free = (0..worker.slots).collect();
+            let waiting = std::mem::take(&mut worker.waiting);
+            self.stopped
+                .extend(waiting.into_iter().map(|grant| (session, grant.lease, None)));
             for lease in held.into_keys() {
                 let op = self.running_step(lease).and_then(|place| self.step_of(lease, place));
                 self.stopped.push((session, lease, op));
@@ -275,6 +282,14 @@ impl World {
         }
     }
 
+    /// Returns the leases that wait at workers for a permit.
+    pub fn queued(&self) -> Vec<LeaseId> {
+        self.workers
+            .values()
+            .flat_map(|worker| worker.waiting.iter().map(|grant| grant.lease))
+            .collect()
+    }
+
     /// Returns the sessions of workers that still run.
     pub fn alive(&self) -> Vec<SessionId> {
         self.workers
@@ -339,7 +354,7 @@ impl World {
         true
     }
 
-    /// Returns the names of the tasks that were granted first to last: the first step of each lease.
+    /// Returns the leases that were started, first to last, by the ops that they may run.
     pub fn granted(&self) -> Vec<String> {
         self.grants.iter().map(|(name, _)| name.clone()).collect()
     }

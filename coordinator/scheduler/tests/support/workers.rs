@@ -9,23 +9,23 @@ impl World {
             return;
         };
         match message {
-            ToWorker::Grant(grant) => {
-                let slot = worker.free.pop_first().expect("a permit comes with a slot");
-                let name = task_name(&grant);
-                let lease = grant.lease;
-                self.grants.push((name, grant.clone()));
-                worker.leases.insert(
-                    lease,
-                    SimLease {
-                        grant,
-                        slot,
-                        truncated: false,
-                    },
-                );
-                self.schedule(now, Happening::Step(session, lease, 0));
+            ToWorker::Grant(grant) => match grant.start {
+                Start::Now => self.start_lease(session, grant),
+                Start::OnFreedPermit => worker.waiting.push_back(grant),
+            },
+            ToWorker::Permit { lease } => {
+                let place = worker.waiting.iter().position(|grant| grant.lease == lease);
+                if let Some(grant) = place.and_then(|place| worker.waiting.remove(place)) {
+                    self.start_lease(session, grant);
+                }
             }
+            ToWorker::Recall { lease } => self.end_waiting(session, lease, LeaseEnd::Recalled),
             ToWorker::Truncate { lease } => self.truncate(session, lease),
             ToWorker::Revoke { lease } => {
+                self.end_waiting(session, lease, LeaseEnd::Stopped);
+                let Some(worker) = self.workers.get_mut(&session) else {
+                    return;
+                };
                 if let Some(held) = worker.leases.remove(&lease) {
                     worker.free.insert(held.slot);
                     let running = self.running_step(lease);
@@ -58,11 +58,7 @@ impl World {
                 let report = Report::Published { lease: publish.lease };
                 self.schedule(now, Happening::Tell(Event::Reported { session, report }));
             }
-            ToWorker::OpenRun(_)
-            | ToWorker::CloseRun { .. }
-            | ToWorker::Permit { .. }
-            | ToWorker::Discard { .. }
-            | ToWorker::Drain => {}
+            ToWorker::OpenRun(_) | ToWorker::CloseRun { .. } | ToWorker::Discard { .. } | ToWorker::Drain => {}
         }
     }
 
@@ -169,20 +165,64 @@ impl World {
         }
     }
 
+    /// Starts a lease that has a permit, in a free slot.
+    fn start_lease(&mut self, session: SessionId, grant: Grant) {
+        let now = self.now;
+        let Some(worker) = self.workers.get_mut(&session) else {
+            return;
+        };
+        let slot = worker.free.pop_first().expect("a permit comes with a slot");
+        let lease = grant.lease;
+        self.grants.push((task_name(&grant), grant.clone()));
+        worker.leases.insert(
+            lease,
+            SimLease {
+                grant,
+                slot,
+                truncated: false,
+            },
+        );
+        self.schedule(now, Happening::Step(session, lease, 0));
+    }
+
+    /// Gives a lease back that waits for a permit.
+    fn end_waiting(&mut self, session: SessionId, lease: LeaseId, end: LeaseEnd) {
+        let Some(worker) = self.workers.get_mut(&session) else {
+            return;
+        };
+        let place = worker.waiting.iter().position(|grant| grant.lease == lease);
+        if place.and_then(|place| worker.waiting.remove(place)).is_some() {
+            let report = Report::LeaseEnded {
+                lease,
+                end,
+                permit: PermitFate::None,
+            };
+            self.schedule(self.now, Happening::Tell(Event::Reported { session, report }));
+        }
+    }
+
     fn end_lease(&mut self, session: SessionId, lease: LeaseId, end: LeaseEnd) {
+        let mut permit = PermitFate::Returned;
+        let mut next = None;
         if let Some(worker) = self.workers.get_mut(&session)
             && let Some(held) = worker.leases.remove(&lease)
         {
             worker.free.insert(held.slot);
+            let of_run = |grant: &Grant| grant.run == held.grant.run;
+            let place = worker
+                .waiting
+                .iter()
+                .position(of_run)
+                .filter(|_| end == LeaseEnd::Prepared);
+            next = place.and_then(|place| worker.waiting.remove(place));
         }
-        self.report(
-            session,
-            Report::LeaseEnded {
-                lease,
-                end,
-                permit: PermitFate::Returned,
-            },
-        );
+        if let Some(grant) = &next {
+            permit = PermitFate::PassedTo(grant.lease);
+        }
+        if let Some(grant) = next {
+            self.start_lease(session, grant);
+        }
+        self.report(session, Report::LeaseEnded { lease, end, permit });
     }
 }
 

@@ -20,6 +20,7 @@ impl Agent {
             ToWorker::Grant(grant) => self.on_grant(grant, now),
             ToWorker::Permit { lease } => self.on_permit(lease),
             ToWorker::Truncate { lease } => self.on_truncate(lease),
+            ToWorker::Recall { lease } => self.on_recall(lease),
             ToWorker::Revoke { lease } => self.on_revoke(lease),
             ToWorker::Publish(publish) => self.on_publish(publish),
             ToWorker::Discard { run, output } => self.on_discard(run, output),
@@ -105,6 +106,17 @@ impl Agent {
                 self.end_lease(lease, LeaseEnd::Recalled);
                 self.fill_slots();
             }
+        }
+    }
+
+    fn on_recall(&mut self, lease: LeaseId) {
+        let waits = self
+            .book
+            .leases
+            .get(&lease)
+            .is_some_and(|held| held.state == LeaseState::Waiting);
+        if waits {
+            self.end_lease(lease, LeaseEnd::Recalled);
         }
     }
 

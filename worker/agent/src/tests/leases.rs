@@ -126,10 +126,20 @@ fn a_revoked_chain_keeps_its_slot_and_permit_until_it_has_stopped() {
     t.receive(grant(2, Start::OnFreedPermit)).nothing_else();
     t.receive(ToWorker::Revoke { lease: id(1) }).expect([stop(1)]);
     t.receive(ToWorker::Revoke { lease: id(1) }).nothing_else();
-    t.chain_ends(1, ChainEnd::Stopped).expect([
-        ended(1, LeaseEnd::Stopped, PermitFate::PassedTo(id(2))),
-        starts_waiting(2, 0),
-    ]);
+    t.chain_ends(1, ChainEnd::Stopped)
+        .expect([ended(1, LeaseEnd::Stopped, PermitFate::Returned)]);
+    t.receive(ToWorker::Recall { lease: id(2) })
+        .expect([ended(2, LeaseEnd::Recalled, PermitFate::None)]);
+    t.receive(ToWorker::Recall { lease: id(2) }).nothing_else();
+}
+
+#[test]
+fn a_recall_leaves_alone_what_has_started() {
+    let mut t = Scenario::new(1);
+    t.receive(grant(1, Start::Now)).expect([start(1, 0)]);
+    t.receive(ToWorker::Recall { lease: id(1) }).nothing_else();
+    t.finishes(1)
+        .expect([ended(1, LeaseEnd::Prepared, PermitFate::Returned)]);
 }
 
 #[test]
