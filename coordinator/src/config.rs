@@ -75,6 +75,10 @@ pub struct CoordinatorConfig {
     #[arg(long, env = "PLUMB_HEARTBEAT_INTERVAL", value_name = "DURATION", default_value = "1s", value_parser = parse_duration)]
     pub heartbeat_interval: Duration,
 
+    /// A folder that the pages' styles and scripts are read from instead of those in the program, for work on them.
+    #[arg(long, env = "PLUMB_UI_DIR", value_name = "DIR", hide = true)]
+    pub ui_dir: Option<PathBuf>,
+
     /// Listen on addresses that other machines can reach, although nothing is encrypted and nobody is asked who they are.
     #[arg(long, env = "PLUMB_INSECURE")]
     pub insecure: bool,
@@ -156,6 +160,7 @@ impl Default for CoordinatorConfig {
             output_root: PathBuf::from("."),
             lease_time: Duration::from_secs(5),
             heartbeat_interval: Duration::from_secs(1),
+            ui_dir: None,
             insecure: false,
         }
     }

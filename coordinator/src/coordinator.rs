@@ -22,7 +22,7 @@ use crate::shutdown::{Shutdown, shutdown_channel};
 use crate::source::SourceError;
 use crate::store::{JournalError, MemoryJournal, StateDir, StateDirError};
 use crate::submit::Folders;
-use crate::web::serve_web;
+use crate::web::{PageOptions, serve_web};
 
 /// How long connections may take to end when the coordinator stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(3);
@@ -180,7 +180,11 @@ impl Coordinator {
             let _ = core_ended.send(core.run());
         })?;
         let jobs = serve_jobs(self.jobs, service.clone(), shutdown.clone());
-        let web = serve_web(self.web, service, shutdown.clone());
+        let options = PageOptions {
+            ui_dir: self.config.ui_dir,
+            grpc: self.addresses.grpc,
+        };
+        let web = serve_web(self.web, service, options, shutdown.clone());
         tracing::info!(generation = generation.0, grpc = %self.addresses.grpc, "coordinator serves");
 
         let people = async {

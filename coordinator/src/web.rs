@@ -1,11 +1,14 @@
-//! The web port: health for machines, a status page and a small JSON API for people.
+//! The web port: health for machines, pages and an API for people.
 //!
 //! Owns no state: everything comes from [`crate::service`]. Pages are made on the server, every text in them is
-//! escaped, and the content security policy allows no script at all.
+//! escaped, and the content security policy allows nothing inline and nothing from elsewhere.
 
 mod api;
-mod page;
+mod assets;
+mod pages;
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::Router;
@@ -21,20 +24,33 @@ use crate::shutdown::Shutdown;
 /// How long the driver may take to say that it is there.
 const READY_PATIENCE: Duration = Duration::from_secs(1);
 
-const STYLE: &str = include_str!("web/style.css");
+/// What the pages are made with beside the service.
+#[derive(Clone, Debug)]
+pub struct PageOptions {
+    /// The folder that assets are read from anew for every request; `None` is what is embedded.
+    pub ui_dir: Option<PathBuf>,
+    /// Where JobService listens, for the command lines that pages show.
+    pub grpc: SocketAddr,
+}
 
 /// Serves the web port until it is told to stop.
 ///
 /// # Errors
 /// When the listener fails.
-pub async fn serve_web(listener: TcpListener, service: Service, shutdown: Shutdown) -> std::io::Result<()> {
+pub async fn serve_web(
+    listener: TcpListener,
+    service: Service,
+    options: PageOptions,
+    shutdown: Shutdown,
+) -> std::io::Result<()> {
+    let assets = assets::Assets::new(options.ui_dir);
+    let pages = pages::routes(service.clone(), assets, options.grpc.to_string());
     let router = Router::new()
-        .route("/", get(page::status_page))
-        .route("/style.css", get(style))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .nest("/api", api::router())
-        .with_state(service);
+        .with_state(service)
+        .merge(pages);
     axum::serve(listener, router)
         .with_graceful_shutdown(async move { shutdown.requested().await })
         .await
@@ -53,15 +69,12 @@ async fn readyz(State(service): State<Service>) -> impl IntoResponse {
     }
 }
 
-async fn style() -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE)
-}
-
-/// What every page says to the browser: no script, nothing from elsewhere, in no frame.
+/// What every page says to the browser: nothing inline, nothing from elsewhere, in no frame.
 const SECURITY_HEADERS: [(HeaderName, &str); 3] = [
     (
         header::CONTENT_SECURITY_POLICY,
-        "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; \
+         base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     ),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "no-referrer"),

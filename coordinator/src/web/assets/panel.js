@@ -1,0 +1,194 @@
+// A chart with what belongs to it: arrangements, zoom, legend, strips, minimap, the tip under the pointer.
+
+import { get } from "./api.js";
+import { Chart, GUTTER, swatch } from "./chart.js";
+import { count, duration } from "./format.js";
+import { make, onTheme } from "./shell.js";
+import { CURVES, Minimap, Series, Strip } from "./strips.js";
+
+/** @typedef {{whole: boolean, scale?: {max: Record<string, number>}}} Options whether it has its own tools, as on a run's page */
+
+export class Panel {
+  /** @param {HTMLElement} root @param {import("./view.js").View} view @param {Options} options */
+  constructor(root, view, options) {
+    this.root = root;
+    this.view = view;
+    this.run = root.dataset.run ?? "";
+    /** @type {any} */
+    this.summary = null;
+    this.failures = 0;
+    const canvas = make("canvas", { role: "img", tabindex: "0", "aria-label": "Chart, being loaded" });
+    this.tip = make("div", { class: "tip", hidden: true });
+    this.legend = make("ul", { class: "legend", "aria-label": "Legend" });
+    this.scaleLine = make("p", { class: "scale" });
+    this.plot = make("div", { class: "plot" }, canvas, this.tip);
+    root.replaceChildren();
+    if (options.whole) root.append(this.#tools());
+    root.append(this.plot);
+    this.chart = new Chart(this.run, canvas, view);
+    const width = () => this.chart.plotWidth;
+    this.series = new Series(this.run, view, width, false);
+    const scale = options.scale ?? { max: {} };
+    this.strips = CURVES.map((curve) => {
+      const strip = make("canvas", { role: "img", "aria-label": curve.long });
+      this.plot.append(strip);
+      return new Strip(strip, curve, this.series, scale);
+    });
+    this.minimap = null;
+    if (options.whole) {
+      this.overview = new Series(this.run, view, width, true);
+      const map = make("canvas", { role: "img", "aria-label": "The whole run; the frame is what the chart shows" });
+      this.plot.append(map);
+      this.minimap = new Minimap(map, this.overview);
+    }
+    root.append(this.legend, this.scaleLine);
+    this.chart.addEventListener("hover", (event) => this.#hover(/** @type {any} */ (event).detail));
+    this.chart.addEventListener("loaded", () => this.say());
+    view.addEventListener("change", () => this.#sayTools());
+    onTheme(() => this.#drawLegend());
+  }
+
+  #tools() {
+    const button = (label, title, onclick, extra = {}) => make("button", { type: "button", title, onclick, ...extra }, label);
+    const { view } = this;
+    this.byBatch = button("By batch", "b", () => this.arrange("batch"), { "aria-pressed": "true" });
+    this.bySlot = button("By slot", "s", () => this.arrange("slot"), { "aria-pressed": "false" });
+    this.fitButton = button("Fit", "0", () => this.fit(), { "aria-pressed": "true" });
+    this.followButton = button("Follow", "f", () => view.follow(), { "aria-pressed": "false" });
+    const group = (label, ...buttons) => make("span", { class: "group", role: "group", "aria-label": label }, ...buttons);
+    return make("div", { class: "row between" },
+      make("div", { class: "row" },
+        group("Arrangement", this.byBatch, this.bySlot),
+        group("Zoom", button("−", "-", () => view.zoom(1.6), { "aria-label": "Zoom out" }),
+          button("+", "+", () => view.zoom(0.625), { "aria-label": "Zoom in" }), this.fitButton, this.followButton)),
+      make("div", { class: "row" },
+        button("PNG", "The chart as a picture", () => this.#savePicture(), { "aria-label": "Save the chart as PNG" }),
+        make("a", { class: "button", href: `/api/runs/${this.run}/tasks.csv`, download: `${this.run}.csv` }, "CSV"),
+        make("a", { class: "button", href: `/api/runs/${this.run}/trace.json`, download: `${this.run}.trace.json`,
+          title: "Opens in Perfetto" }, "Trace")));
+  }
+
+  fit() {
+    this.chart.allRows = true;
+    this.chart.showRows(0, this.chart.rows);
+    this.view.fit();
+  }
+
+  /** @param {"batch"|"slot"} by */
+  arrange(by) {
+    if (this.chart.by === by) return;
+    this.chart.arrange(by);
+    this.byBatch?.setAttribute("aria-pressed", String(by === "batch"));
+    this.bySlot?.setAttribute("aria-pressed", String(by === "slot"));
+  }
+
+  #sayTools() {
+    this.fitButton?.setAttribute("aria-pressed", String(this.view.mode === "fit"));
+    this.followButton?.setAttribute("aria-pressed", String(this.view.mode === "follow"));
+  }
+
+  /** Loads the axes, and draws. @param {any} [summary] the run, if it is known already */
+  async load(summary) {
+    const [info, run] = await Promise.all([get(`/api/runs/${this.run}/chart`), summary ?? get(`/api/runs/${this.run}`)]);
+    this.update(info, run);
+  }
+
+  /** Takes what a tick says; asks for the axes again only when they changed. @param {any} tick */
+  async tick(tick) {
+    const before = this.chart.info;
+    const { chart, run } = tick;
+    const grew = !before || before.batch_rows !== chart.batch_rows || before.lanes.length !== chart.lanes;
+    const live = run.ended_ms === null;
+    const info = grew || live !== before.live ? await get(`/api/runs/${this.run}/chart`) : { ...before };
+    const changed = !before || before.version !== chart.version || live !== before.live;
+    Object.assign(info, { epoch: chart.epoch, end_us: chart.end_us, sealed_us: chart.sealed_us, tasks: chart.tasks,
+      version: chart.version, max_in_flight: run.batches.max_in_flight, cap: run.cap });
+    this.update(info, run, changed);
+  }
+
+  update(info, run, changed = true) {
+    const first = !this.chart.info;
+    this.summary = run;
+    const now = info.live ? Math.max(run.now_us ?? 0, info.end_us) : info.end_us;
+    const end = Math.max(now, 1000);
+    this.chart.update(info, now);
+    this.grow(end);
+    for (const strip of this.strips) strip.update(info, end);
+    if (changed) {
+      this.series.update();
+      this.overview?.update();
+    }
+    if (first) this.#drawLegend();
+    this.say();
+  }
+
+  /** @param {number} end */
+  grow(end) {
+    this.view.setEnd(end);
+  }
+
+  #drawLegend() {
+    const { info } = this.chart;
+    if (!info) return;
+    const entries = info.ops.map((op, place) => ["op", op.name, place]);
+    entries.push(["waiting", "waiting", 0], ["running", "running", 1], ["failed", "failed", 1], ["retried", "retried", 1],
+      ["cancelled", "cancelled", 1], ["lost", "lost worker", 1]);
+    this.legend.replaceChildren();
+    for (const [kind, name, op] of entries) {
+      const canvas = make("canvas", { "aria-hidden": "true" });
+      this.legend.append(make("li", {}, canvas, name));
+      swatch(canvas, kind, op);
+    }
+  }
+
+  /** Says in words what is drawn, honestly: exact, or in which columns. */
+  say() {
+    const { data, info } = this.chart;
+    if (!info || !data) return;
+    const tasks = `${count(data.tasks)} ${data.tasks === 1 ? "task" : "tasks"}`;
+    const cells = data.rows_per_cell > 1 ? ` of ${count(data.rows_per_cell)} ${data.by === "batch" ? "batches" : "slots"}` : "";
+    const shown = data.exact ? `${tasks}, exact` : `${tasks}, shown as ${duration(data.column_us)} columns${cells}`;
+    const dropped = info.dropped ? ` ${count(info.dropped)} later tasks were not kept and are not shown.` : "";
+    this.scaleLine.textContent = `${shown}.${dropped}`;
+    const failed = this.summary?.tasks.failed ?? 0;
+    const rows = data.by === "batch" ? `${count(info.batch_rows)} batches` : `${count(info.lanes.length)} slots`;
+    const label = `Chart of run ${this.run} by ${data.by}: ${rows}, ${info.ops.map((op) => op.name).join(", then ")}; ${shown}; ` +
+      `${failed === 0 ? "no failed attempts" : `${count(failed)} failed attempts`}; ` +
+      `from ${duration(Math.max(0, this.view.from))} to ${duration(Math.min(this.view.to, info.end_us))}.`;
+    this.chart.canvas.setAttribute("aria-label", label);
+  }
+
+  #hover({ x, y, at }) {
+    const { tip } = this;
+    this.chart.canvas.style.cursor = at >= 0 ? "pointer" : "default";
+    tip.hidden = at < 0;
+    if (at < 0) return;
+    tip.textContent = this.chart.describe(at);
+    const room = this.plot.clientWidth;
+    tip.style.left = `${Math.max(4, Math.min(x + 14, room - tip.offsetWidth - 4))}px`;
+    tip.style.top = `${y + 16}px`;
+  }
+
+  #savePicture() {
+    const parts = [...this.plot.querySelectorAll("canvas")];
+    const picture = document.createElement("canvas");
+    picture.width = Math.max(...parts.map((part) => part.width));
+    picture.height = parts.reduce((sum, part) => sum + part.height, 0);
+    const ctx = /** @type {CanvasRenderingContext2D} */ (picture.getContext("2d"));
+    ctx.fillStyle = getComputedStyle(document.body).backgroundColor;
+    ctx.fillRect(0, 0, picture.width, picture.height);
+    let y = 0;
+    for (const part of parts) {
+      ctx.drawImage(part, 0, y);
+      y += part.height;
+    }
+    picture.toBlob((blob) => {
+      if (!blob) return;
+      const url = URL.createObjectURL(blob);
+      make("a", { href: url, download: `${this.run}.png` }).click();
+      setTimeout(() => URL.revokeObjectURL(url), 10000);
+    });
+  }
+}
+
+export { GUTTER };

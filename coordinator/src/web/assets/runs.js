@@ -1,0 +1,123 @@
+// The list of runs: refreshed while it is looked at, with a strip per run; picks two or three to compare.
+
+import { follow, get, post } from "./api.js";
+import { palette, prepare } from "./palette.js";
+import { byId, onTheme, refresh } from "./shell.js";
+
+/** @type {Map<string, any>} */
+const sparks = new Map();
+const PAUSE = 1000;
+let last = 0;
+let later = 0;
+
+/** Draws batches in flight over the run's time. @param {HTMLCanvasElement} canvas */
+function draw(canvas) {
+  const run = sparks.get(canvas.dataset.strip ?? "");
+  const { ctx, width, height } = prepare(canvas, 24);
+  const colours = palette();
+  ctx.fillStyle = colours.line.css;
+  ctx.fillRect(0, height - 1, width, 1);
+  if (!run?.spark?.length) return;
+  const bound = run.batches.max_in_flight;
+  const peak = Math.max(1, ...run.spark);
+  const top = Math.max(peak, bound && bound <= peak * 2 ? bound : 0) * 1.1;
+  const wide = width / run.spark.length;
+  ctx.fillStyle = colours.focus.css;
+  run.spark.forEach((value, at) => {
+    const high = (value / top) * (height - 2);
+    ctx.fillRect(at * wide, height - 1 - high, Math.max(wide, 0.75), high);
+  });
+  if (bound && bound <= top) {
+    const y = Math.round(height - 1 - (bound / top) * (height - 2)) + 0.5;
+    ctx.strokeStyle = colours.text.css;
+    ctx.setLineDash([3, 3]);
+    ctx.beginPath();
+    ctx.moveTo(0, y);
+    ctx.lineTo(width, y);
+    ctx.stroke();
+    ctx.setLineDash([]);
+  }
+  const at = bound ? `bound ${bound}` : "no bound";
+  canvas.setAttribute("aria-label", `Batches in flight over time: peak ${run.batches.in_flight_peak}, ${at}`);
+}
+
+const drawAll = () => document.querySelectorAll("canvas[data-strip]").forEach((canvas) => draw(/** @type {any} */ (canvas)));
+
+async function strips() {
+  try {
+    const token = new URLSearchParams(location.search).get("page_token") ?? "";
+    const found = await get("/api/runs", { page_size: 50, page_token: token });
+    for (const run of found.runs) sparks.set(run.id, run);
+    drawAll();
+  } catch {
+    // The next tick asks again.
+  }
+}
+
+async function renew() {
+  last = performance.now();
+  await refresh();
+  wire();
+  await strips();
+}
+
+function soon() {
+  const wait = Math.max(0, PAUSE - (performance.now() - last));
+  later ||= setTimeout(() => {
+    later = 0;
+    renew();
+  }, wait);
+}
+
+function picked() {
+  return [...document.querySelectorAll("input[name=runs]:checked")].map((box) => /** @type {any} */ (box).value);
+}
+
+function sayPicked() {
+  const button = byId("compare-button");
+  if (!button) return;
+  const runs = picked();
+  button.disabled = runs.length < 2 || runs.length > 3;
+  const words = ["Pick two or three runs.", "Pick one or two more."];
+  byId("compare-said").textContent = words[runs.length] ?? (runs.length > 3 ? "Three at most." : `${runs.length} runs picked.`);
+}
+
+async function startSamples(button) {
+  const card = button.closest("section, details");
+  const said = card.querySelector("[data-samples-said]");
+  button.disabled = true;
+  said.textContent = "Starting…";
+  try {
+    for (const sample of card.querySelectorAll("[data-sample]")) {
+      await post("/api/runs", { job: JSON.parse(sample.dataset.job) });
+    }
+    said.textContent = "Started.";
+    await renew();
+  } catch (error) {
+    const first = error.problems?.[0];
+    said.textContent = first ? `${first.path}: ${first.problem}` : error.message;
+  } finally {
+    button.disabled = false;
+  }
+}
+
+function wire() {
+  sayPicked();
+}
+
+document.addEventListener("change", (event) => {
+  if (/** @type {any} */ (event.target).name === "runs") sayPicked();
+});
+document.addEventListener("click", (event) => {
+  const button = /** @type {Element} */ (event.target).closest?.("[data-samples]");
+  if (button) startSamples(button);
+});
+document.addEventListener("submit", (event) => {
+  if (/** @type {any} */ (event.target).id !== "compare") return;
+  event.preventDefault();
+  location.assign(`/compare?runs=${picked().reverse().join(",")}`);
+});
+onTheme(drawAll);
+wire();
+strips();
+follow("/api/events", soon);

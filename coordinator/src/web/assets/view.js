@@ -1,0 +1,89 @@
+// Which part of the time axis is seen: shared by a chart, its strips and its minimap, and between compared charts.
+
+/** The shortest span that can be seen, in microseconds. */
+const SHORTEST = 20;
+
+export class View extends EventTarget {
+  /** @type {"fit"|"follow"|"free"} */
+  mode = "fit";
+  from = 0;
+  to = 1e6;
+  /** The end of what there is. */
+  end = 1e6;
+  /** The time under the pointer. @type {number|null} */
+  cursor = null;
+
+  get span() {
+    return this.to - this.from;
+  }
+
+  /** Says that there is more, or less, to see. @param {number} end */
+  setEnd(end) {
+    const next = Math.max(1000, end);
+    if (next === this.end && this.mode !== "fit") return;
+    this.end = next;
+    if (this.mode === "fit") this.#set(0, this.end * 1.01);
+    else if (this.mode === "follow") this.#set(this.end * 1.01 - this.span, this.end * 1.01);
+    else this.#changed();
+  }
+
+  fit() {
+    this.mode = "fit";
+    this.#set(0, this.end * 1.01);
+  }
+
+  follow() {
+    this.mode = "follow";
+    const span = Math.min(this.span, this.end * 1.01);
+    this.#set(this.end * 1.01 - span, this.end * 1.01);
+  }
+
+  /** @param {number} from @param {number} to */
+  show(from, to) {
+    this.mode = "free";
+    this.#set(from, to);
+  }
+
+  /** Moves by a share of what is seen. @param {number} share */
+  pan(share) {
+    this.show(this.from + this.span * share, this.to + this.span * share);
+  }
+
+  /** @param {number} factor below one shows less @param {number} [at] the time that stays where it is */
+  zoom(factor, at = (this.from + this.to) / 2) {
+    const span = Math.min(Math.max(this.span * factor, SHORTEST), this.end * 1.2);
+    const share = (at - this.from) / this.span;
+    this.show(at - span * share, at + span * (1 - share));
+  }
+
+  /** Points at a time. @param {number|null} us */
+  point(us) {
+    this.cursor = us;
+    this.dispatchEvent(new Event("cursor"));
+  }
+
+  #set(from, to) {
+    const span = Math.max(to - from, SHORTEST);
+    const least = -span * 0.1;
+    const most = Math.max(this.end * 1.01 - span * 0.5, 0);
+    this.from = Math.min(Math.max(from, least), most);
+    if (this.mode !== "free") this.from = Math.max(0, from);
+    this.to = this.from + span;
+    this.#changed();
+  }
+
+  #changed() {
+    this.dispatchEvent(new Event("change"));
+  }
+}
+
+/** Runs a callback at most once a frame. @param {() => void} callback */
+export function eachFrame(callback) {
+  let asked = 0;
+  return () => {
+    asked ||= requestAnimationFrame(() => {
+      asked = 0;
+      callback();
+    });
+  };
+}
