@@ -86,7 +86,7 @@ test-data: ## Compiles the sample data again from its sources and compares (need
 .PHONY: test-compose
 test-compose: ## Runs the sample on containers (needs docker)
 	$(call section,containers)
-	tests/compose/run.sh
+	python3 tests/compose/run.py
 
 .PHONY: simulate
 simulate: ## Searches long for histories that break the scheduler or the worker's agent (CASES=20000)
@@ -98,7 +98,10 @@ simulate: ## Searches long for histories that break the scheduler or the worker'
 bench: ## Measures the release build; the table is for BENCHMARKS.md
 	$(call section,benchmarks)
 	@$(CARGO) build --quiet --release --locked -p plumb
-	@$(CARGO) run --quiet --release --locked -p tests --bin bench
+	@tests/tools/bench.sh "$${CARGO_TARGET_DIR:-target}/release/plumb"
+	@if [ -f coordinator/examples/shard_speed.rs ]; then \
+	  $(CARGO) run --quiet --release --locked -p coordinator --example shard_speed; \
+	fi
 
 ##@ Keeping it tidy
 .PHONY: fix

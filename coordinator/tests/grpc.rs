@@ -287,7 +287,11 @@ async fn what_is_not_there_is_not_found_and_a_bad_id_is_a_bad_field() {
 #[tokio::test]
 async fn reflection_lists_the_services_and_knows_the_error_details() {
     let serving = serve();
-    for address in [serving.addresses.grpc, serving.addresses.worker_grpc] {
+    let ports = [
+        (serving.addresses.grpc, "plumbline.v1.JobService"),
+        (serving.addresses.worker_grpc, "plumbline.v1.WorkerService"),
+    ];
+    for (address, service) in ports {
         let mut client = ServerReflectionClient::new(connect(address).await);
         let ask = |message| ServerReflectionRequest {
             host: String::new(),
@@ -311,8 +315,10 @@ async fn reflection_lists_the_services_and_knows_the_error_details() {
             panic!("the answer is {listed:?}");
         };
         let names: Vec<&str> = services.service.iter().map(|service| service.name.as_str()).collect();
-        assert!(names.contains(&"plumbline.v1.JobService"), "{names:?}");
+        assert!(names.contains(&service), "{names:?}");
         assert!(names.contains(&"grpc.health.v1.Health"), "{names:?}");
+        let ours = names.iter().filter(|name| name.starts_with("plumbline.")).count();
+        assert_eq!(ours, 1, "a port lists what it serves: {names:?}");
         let found = answers
             .message()
             .await

@@ -222,6 +222,8 @@ fn ctrl_c_detaches_a_watcher_and_the_run_goes_on() {
     assert_eq!(watcher.wait(PATIENCE).code(), Some(130), "{}", watcher.log());
     assert!(watcher.log().contains("detached"), "{}", watcher.log());
     assert!(!cluster.show(&run).ended());
+    cluster.plumb(["cancel", &run]).call().expect_code(0);
+    cluster.wait_for_end(&run);
     cluster.finish();
 }
 
