@@ -26,6 +26,10 @@ pub struct CoordinatorConfig {
     )]
     pub worker_grpc: SocketAddr,
 
+    /// A file with the secret that workers have to show; asked for when they come from other machines.
+    #[arg(long, env = "PLUMB_WORKER_TOKEN_FILE", value_name = "FILE")]
+    pub worker_token_file: Option<PathBuf>,
+
     /// Where the web page and its API listen.
     #[arg(long, env = "PLUMB_WEB", value_name = "ADDR", default_value = "127.0.0.1:3000")]
     pub web: SocketAddr,
@@ -98,6 +102,15 @@ pub enum ConfigError {
         /// The address.
         address: SocketAddr,
     },
+    /// WorkerService on an address that others can reach, without a secret.
+    #[error(
+        "--worker-grpc {address} can be reached by other machines, and nobody is asked for a token; \
+         name one with --worker-token-file, listen on 127.0.0.1, or say --insecure where the network is trusted"
+    )]
+    WithoutToken {
+        /// The address.
+        address: SocketAddr,
+    },
     /// Leases would end between two heartbeats.
     #[error("--lease-time {lease:?} must be at least 3 times --heartbeat-interval {heartbeat:?}, and at least 200ms")]
     LeaseTooShort {
@@ -117,12 +130,11 @@ impl CoordinatorConfig {
     /// # Errors
     /// [`ConfigError`] says which flags to change.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let addresses = [
-            ("--grpc", self.grpc),
-            ("--worker-grpc", self.worker_grpc),
-            ("--web", self.web),
-        ];
-        for (flag, address) in addresses {
+        let address = self.worker_grpc;
+        if !self.insecure && !address.ip().is_loopback() && self.worker_token_file.is_none() {
+            return Err(ConfigError::WithoutToken { address });
+        }
+        for (flag, address) in [("--grpc", self.grpc), ("--web", self.web)] {
             if !self.insecure && !address.ip().is_loopback() {
                 return Err(ConfigError::Exposed { flag, address });
             }
@@ -152,6 +164,7 @@ impl Default for CoordinatorConfig {
         CoordinatorConfig {
             grpc: local(50_051),
             worker_grpc: local(50_052),
+            worker_token_file: None,
             web: local(3_000),
             state: None,
             max_concurrent: None,
@@ -181,6 +194,18 @@ mod tests {
             Err(ConfigError::Exposed { flag: "--web", .. })
         ));
         config.insecure = true;
+        assert_eq!(config.check(), Ok(()));
+    }
+
+    #[test]
+    fn workers_of_other_machines_have_to_show_a_token() {
+        let address = SocketAddr::from(([0, 0, 0, 0], 50_052));
+        let mut config = CoordinatorConfig {
+            worker_grpc: address,
+            ..CoordinatorConfig::default()
+        };
+        assert_eq!(config.check(), Err(ConfigError::WithoutToken { address }));
+        config.worker_token_file = Some(PathBuf::from("token"));
         assert_eq!(config.check(), Ok(()));
     }
 

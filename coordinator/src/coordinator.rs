@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use common::ids::Generation;
+use proto::token::{TokenError, WorkerToken};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -33,6 +34,7 @@ pub struct Coordinator {
     /// Held for its lock.
     state: Option<StateDir>,
     folders: Folders,
+    worker_token: Option<WorkerToken>,
     jobs: TcpListener,
     workers: std::net::TcpListener,
     web: TcpListener,
@@ -62,6 +64,9 @@ pub enum BindError {
     /// A root does not exist.
     #[error("failed to open the folders of --allow-root and --data-root: {0}")]
     Root(#[from] SourceError),
+    /// The workers' token cannot be read.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// A port is taken.
     #[error("{address} is in use by another program; stop it, or choose another address with {flag}")]
     InUse {
@@ -110,6 +115,7 @@ impl Coordinator {
     pub fn bind(config: CoordinatorConfig) -> Result<Coordinator, BindError> {
         config.check()?;
         let folders = Folders::new(&config.data_root, &config.output_root, &config.allow_root)?;
+        let worker_token = config.worker_token_file.as_deref().map(WorkerToken::read).transpose()?;
         let jobs = listen("--grpc", config.grpc)?;
         let workers = listen("--worker-grpc", config.worker_grpc)?;
         let web = listen("--web", config.web)?;
@@ -127,6 +133,7 @@ impl Coordinator {
         Ok(Coordinator {
             state,
             folders,
+            worker_token,
             jobs: TcpListener::from_std(jobs).map_err(|source| listen_error("--grpc", config.grpc, source))?,
             workers,
             web: TcpListener::from_std(web).map_err(|source| listen_error("--web", config.web, source))?,
@@ -166,6 +173,7 @@ impl Coordinator {
             service: service.clone(),
             workers: self.workers,
             clock,
+            worker_token: self.worker_token,
             terms: SessionTerms {
                 heartbeat_interval: self.config.heartbeat_interval,
                 lease_time: self.config.lease_time,
@@ -220,6 +228,7 @@ struct Core {
     service: Service,
     workers: std::net::TcpListener,
     clock: Clock,
+    worker_token: Option<WorkerToken>,
     terms: SessionTerms,
     shutdown: Shutdown,
 }
@@ -234,11 +243,12 @@ impl Core {
                 handle,
                 service,
                 clock,
+                worker_token,
                 terms,
                 shutdown,
                 ..
             } = self;
-            let workers = serve_workers(listener, handle, service, clock, terms, shutdown.clone());
+            let workers = serve_workers(listener, handle, service, clock, terms, worker_token, shutdown.clone());
             let driver = driver.run(shutdown);
             tokio::pin!(workers, driver);
             tokio::select! {

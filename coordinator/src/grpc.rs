@@ -8,17 +8,19 @@ mod job_service;
 mod layers;
 mod session;
 mod status;
+mod token;
 mod wire;
 mod worker_service;
 
 use std::time::Duration;
 
 use common::limits::MAX_MESSAGE_BYTES;
+use proto::token::WorkerToken;
 use proto::v1::job_service_server::JobServiceServer;
 use proto::v1::worker_service_server::WorkerServiceServer;
 use tokio::net::TcpListener;
 use tonic::server::NamedService;
-use tonic::service::Routes;
+use tonic::service::{InterceptorLayer, LayerExt as _, Routes};
 use tonic::transport::Server;
 use tonic_health::server::health_reporter;
 
@@ -30,6 +32,7 @@ use incoming::connections;
 use job_service::Jobs;
 use layers::GuardLayer;
 use session::Sessions;
+use token::TokenGuard;
 use worker_service::Workers;
 
 pub use session::{PROTOCOL_VERSION, SessionTerms};
@@ -79,12 +82,14 @@ pub async fn serve_workers(
     service: Service,
     clock: Clock,
     terms: SessionTerms,
+    token: Option<WorkerToken>,
     shutdown: Shutdown,
 ) -> Result<(), ServeError> {
     let workers = Workers::new(Sessions::new(driver, clock, terms, shutdown.clone()), service);
     let workers = WorkerServiceServer::new(workers)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let workers = InterceptorLayer::new(TokenGuard { token }).named_layer(workers);
     let (health, health_service) = health_reporter();
     health.set_serving::<WorkerServiceServer<Workers>>().await;
     let routes = Routes::new(workers).add_service(health_service);

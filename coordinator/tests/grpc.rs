@@ -35,13 +35,18 @@ fn any_port() -> SocketAddr {
 }
 
 fn serve() -> Serving {
+    serve_with(|_| {})
+}
+
+/// Serves with a configuration that the test changes first.
+fn serve_with(change: impl FnOnce(&mut CoordinatorConfig)) -> Serving {
     let folder = tempfile::tempdir().expect("a temporary folder");
     std::fs::write(
         folder.path().join("in.csv"),
         "name,type\nbulbasaur,grass\ncharmander,fire\n",
     )
     .expect("writes");
-    let config = CoordinatorConfig {
+    let mut config = CoordinatorConfig {
         grpc: any_port(),
         worker_grpc: any_port(),
         web: any_port(),
@@ -50,6 +55,7 @@ fn serve() -> Serving {
         output_root: folder.path().to_owned(),
         ..CoordinatorConfig::default()
     };
+    change(&mut config);
     let coordinator = Coordinator::bind(config).expect("binds");
     let addresses = coordinator.addresses();
     let (stop, stopped) = oneshot::channel();
@@ -361,6 +367,30 @@ async fn a_worker_of_another_protocol_is_refused_clearly() {
     let status = session.next().await.expect_err("is refused");
     assert_eq!(status.code(), Code::FailedPrecondition);
     assert!(status.message().contains("version 2"), "{status}");
+    serving.stop().await;
+}
+
+#[tokio::test]
+async fn only_who_shows_the_worker_token_gets_a_session() {
+    let secrets = tempfile::tempdir().expect("a temporary folder");
+    let file = secrets.path().join("token");
+    std::fs::write(&file, "0123456789abcdef\n").expect("writes");
+    let serving = serve_with(|config| config.worker_token_file = Some(file));
+    for (shown, outcome) in [
+        (None, Err(Code::Unauthenticated)),
+        (Some("0123456789abcdeg"), Err(Code::Unauthenticated)),
+        (Some("0123456789abcdef"), Ok(())),
+    ] {
+        let (frames, outgoing) = mpsc::channel(16);
+        frames.send(hello("w1", 1, None)).await.expect("has room");
+        let mut request = tonic::Request::new(ReceiverStream::new(outgoing));
+        if let Some(token) = shown.and_then(proto::token::WorkerToken::new) {
+            token.authorize(request.metadata_mut());
+        }
+        let mut client = WorkerServiceClient::new(connect(serving.addresses.worker_grpc).await);
+        let answered = client.session(request).await;
+        assert_eq!(answered.map(drop).map_err(|status| status.code()), outcome, "{shown:?}");
+    }
     serving.stop().await;
 }
 

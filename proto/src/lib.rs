@@ -8,6 +8,7 @@
 pub mod convert;
 pub mod json;
 pub mod ticket;
+pub mod token;
 
 /// The generated types of `plumbline.v1`: messages, clients and servers.
 #[allow(

@@ -8,19 +8,23 @@ use std::time::Duration;
 
 use common::ids::WorkerName;
 use common::units::ByteSize;
+use proto::token::WorkerToken;
 
 /// A worker's configuration, typed and checked; the program that runs the worker reads it from flags and environment.
 #[derive(Clone, Debug)]
 pub struct WorkerConfig {
     /// The coordinator's WorkerService, as URLs that are tried in turn; never empty.
     pub coordinators: Vec<String>,
+    /// What is shown to the coordinator, if it asks for a token.
+    pub token: Option<WorkerToken>,
     /// The name under which the worker is known; a later process of the same name takes its place.
     pub name: WorkerName,
     /// How many tasks it runs at once.
     pub slots: NonZeroU32,
     /// Where the exchange listens; port 0 takes a free one.
     pub exchange: SocketAddr,
-    /// How other workers reach the exchange, as an URL; `None` is the address it listens on.
+    /// How other workers reach the exchange, as an URL; `None` is the address it listens on, or where that is every
+    /// address of the machine, the one from which the coordinator is reached.
     pub advertise: Option<String>,
     /// How many bytes of parked outputs stay in memory; what comes above that is spilled.
     pub parking_memory: ByteSize,
@@ -39,6 +43,7 @@ impl WorkerConfig {
     pub fn new(coordinators: Vec<String>, name: WorkerName, slots: NonZeroU32) -> WorkerConfig {
         WorkerConfig {
             coordinators,
+            token: None,
             name,
             slots,
             exchange: SocketAddr::from(([127, 0, 0, 1], 0)),

@@ -11,8 +11,10 @@
 //! Known weakness: an output in memory is encoded as a whole before it is sent.
 
 mod fetch;
+mod health;
 mod serve;
 
 pub use fetch::FetchError;
 pub(crate) use fetch::Fetcher;
+pub(crate) use health::{Health, Link};
 pub(crate) use serve::{ExchangeKey, ExchangeServer};

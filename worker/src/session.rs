@@ -11,6 +11,7 @@
 //! Known weakness: reports that the coordinator has not taken are kept without a bound of their own; they are bounded
 //! by the leases that the worker holds, and a full outbox ends the session.
 
+mod advertised;
 mod committed;
 mod connect;
 mod connection;
@@ -28,6 +29,7 @@ use common::time::Time;
 use proto::v1;
 use tokio::time::Instant;
 
+pub(crate) use advertised::Advertised;
 pub(crate) use committed::{CommittedPages, Coordinator};
 pub(crate) use connect::Introduction;
 pub use connect::SessionError;
@@ -206,8 +208,8 @@ impl Session {
             session: Some(session.into()),
             last_received: self.inbox.received(),
         });
-        let hello = self.introduction.hello(resume);
-        self.state = State::Dialling(Box::pin(connect::connect(url, hello)));
+        let introduction = self.introduction.clone();
+        self.state = State::Dialling(Box::pin(connect::connect(url, introduction, resume)));
     }
 
     fn on_connected(&mut self, connected: Connected) {

@@ -29,11 +29,11 @@ use self::publishing::Publishing;
 use self::shutdown::Stage;
 use crate::clock::monotonic_now;
 use crate::config::WorkerConfig;
-use crate::exchange::{ExchangeKey, ExchangeServer, Fetcher};
+use crate::exchange::{ExchangeKey, ExchangeServer, Fetcher, Health, Link};
 use crate::executor::{Executor, Surroundings};
 use crate::ops::Registry;
 use crate::parking::Parking;
-use crate::session::{Coordinator, Introduction, Session, SessionError, SessionEvent, Vitals};
+use crate::session::{Advertised, Coordinator, Introduction, Session, SessionError, SessionEvent, Vitals};
 
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -117,14 +117,11 @@ impl Worker {
         let exchange = ExchangeServer::bind(address, Arc::clone(&parking), exchange_key.clone()).await;
         let exchange = exchange.map_err(|source| WorkerError::Bind { address, source })?;
         let exchange_address = exchange.address();
+        let health = exchange.health();
         let (stop_exchange, stop) = oneshot::channel();
         let exchange = tokio::spawn(exchange.serve(stop));
 
-        let coordinator = Coordinator::new();
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "only the slots fill it, with a few words per op, and a slot must never wait to say them"
-        )]
+        let coordinator = Coordinator::new(config.token.clone());
         let (slot_inputs, inputs) = mpsc::unbounded_channel();
         let surroundings = Surroundings {
             parking: Arc::clone(&parking),
@@ -136,10 +133,11 @@ impl Worker {
         let executor = Executor::start(slots, self.registry.clone(), &surroundings, slot_inputs);
         let introduction = Introduction {
             coordinators: config.coordinators,
+            token: config.token,
             name: config.name,
             slots: config.slots,
             ops: self.registry.names().map(str::to_owned).collect(),
-            exchange_address: config.advertise.unwrap_or_else(|| format!("http://{exchange_address}")),
+            advertised: Advertised::new(config.advertise, exchange_address),
             labels: config.labels,
         };
         Ok(Running {
@@ -155,6 +153,7 @@ impl Worker {
             parking,
             exchange_key,
             exchange_address,
+            health,
             exchange,
             stop_exchange,
         })
@@ -171,6 +170,7 @@ struct Running {
     parking: Arc<Parking>,
     exchange_key: ExchangeKey,
     exchange_address: SocketAddr,
+    health: Health,
     exchange: JoinHandle<Result<(), tonic::transport::Error>>,
     stop_exchange: oneshot::Sender<()>,
 }
@@ -198,7 +198,7 @@ impl Running {
                 }, monotonic_now()),
                 () = tokio::time::sleep_until(timeout) => self.agent.handle(Input::TimeoutReached, monotonic_now()),
                 _ = self.inputs.recv_many(&mut slot_inputs, INPUTS_AT_ONCE) => self.take_slot_inputs(&mut slot_inputs),
-                event = self.session.next() => self.take_session_event(event?),
+                event = self.session.next() => self.take_session_event(event?).await,
                 input = self.publishing.next() => self.agent.handle(input, monotonic_now()),
                 served = &mut self.exchange => {
                     return Err(WorkerError::Exchange(format!("the exchange ended: {served:?}")));
@@ -226,16 +226,23 @@ impl Running {
         }
     }
 
-    fn take_session_event(&mut self, event: SessionEvent) {
+    async fn take_session_event(&mut self, event: SessionEvent) {
         let input = match event {
             SessionEvent::Welcomed { welcome, exchange_key } => {
                 self.exchange_key.set(exchange_key);
+                self.health.set(Link::Up).await;
                 Input::Welcomed(welcome)
             }
             SessionEvent::Received(message) => Input::Received(message),
             SessionEvent::HeartbeatEchoed { sent_at } => Input::HeartbeatEchoed { sent_at },
-            SessionEvent::Disconnected => Input::Disconnected,
-            SessionEvent::Ended(end) => Input::SessionEnded(end),
+            SessionEvent::Disconnected => {
+                self.health.set(Link::Down).await;
+                Input::Disconnected
+            }
+            SessionEvent::Ended(end) => {
+                self.health.set(Link::Down).await;
+                Input::SessionEnded(end)
+            }
         };
         self.agent.handle(input, monotonic_now());
     }

@@ -30,9 +30,11 @@ pub(super) async fn execute(args: Args) -> Result<Exit, CommandError> {
     let mut signals = Signals::listen().map_err(system("listen for signals"))?;
     let coordinator = Coordinator::bind(args.config).map_err(|error| match error {
         BindError::Config(error) => CommandError::Usage(error.to_string()),
-        BindError::State(_) | BindError::Root(_) | BindError::InUse { .. } | BindError::Listen { .. } => {
-            CommandError::Service(error.to_string())
-        }
+        BindError::State(_)
+        | BindError::Root(_)
+        | BindError::Token(_)
+        | BindError::InUse { .. }
+        | BindError::Listen { .. } => CommandError::Service(error.to_string()),
     })?;
     let addresses = coordinator.addresses();
     output::result(&format!(

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use common::ids::WorkerName;
 use common::units::{ByteSize, parse_duration};
+use proto::token::WorkerToken;
 use tokio::sync::oneshot;
 use worker::{Worker, WorkerConfig};
 
@@ -20,7 +21,7 @@ const EXAMPLES: &str = "\
 Examples:
   plumb worker
   plumb worker --coordinator http://10.0.0.7:50052 --slots 8 --name w1
-  plumb worker --exchange 10.0.0.8:50053 --advertise http://10.0.0.8:50053 --insecure
+  plumb worker --coordinator http://10.0.0.7:50052 --worker-token-file token --exchange 0.0.0.0:50053
 
 When it is ready it prints one line on standard output:
   ready worker=w1 exchange=http://127.0.0.1:40001
@@ -39,6 +40,9 @@ pub(crate) struct Args {
         default_value = "http://127.0.0.1:50052"
     )]
     coordinator: Vec<String>,
+    /// A file with the secret that the coordinator asks its workers for.
+    #[arg(long, env = "PLUMB_WORKER_TOKEN_FILE", value_name = "FILE")]
+    worker_token_file: Option<PathBuf>,
     /// The name under which it is known; a later process of the same name takes its place [default: host and process id].
     #[arg(long, env = "PLUMB_NAME", value_name = "NAME")]
     name: Option<String>,
@@ -48,7 +52,7 @@ pub(crate) struct Args {
     /// Where the exchange listens, from which other workers fetch parked outputs; port 0 takes any free one.
     #[arg(long, env = "PLUMB_EXCHANGE", value_name = "ADDR", default_value = "127.0.0.1:0")]
     exchange: SocketAddr,
-    /// How other workers reach the exchange [default: where it listens].
+    /// How other workers reach the exchange [default: where it listens; on 0.0.0.0, the address that reaches the coordinator].
     #[arg(long, env = "PLUMB_ADVERTISE", value_name = "URL")]
     advertise: Option<String>,
     /// How much of parked outputs stays in memory; what comes above that is spilled.
@@ -63,7 +67,7 @@ pub(crate) struct Args {
     /// Words for people and tools, shown beside the worker.
     #[arg(long = "label", env = "PLUMB_LABELS", value_name = "KEY=VALUE", value_delimiter = ',', value_parser = parse_label)]
     labels: Vec<(String, String)>,
-    /// Listen on an address that other machines can reach, although nothing is encrypted.
+    /// Let the exchange listen on an address that other machines can reach, although nothing is encrypted and there is no worker token.
     #[arg(long, env = "PLUMB_INSECURE")]
     insecure: bool,
     /// Prints no line when it is ready: a local cluster's output is the run's.
@@ -112,10 +116,10 @@ pub(super) async fn execute(args: Args) -> Result<Exit, CommandError> {
 
 /// Turns flags into a configuration, or says which of them cannot be.
 fn configure(args: Args) -> Result<WorkerConfig, CommandError> {
-    if !args.insecure && !args.exchange.ip().is_loopback() {
+    if !args.insecure && args.worker_token_file.is_none() && !args.exchange.ip().is_loopback() {
         return Err(CommandError::Usage(format!(
             "--exchange {} can be reached by other machines, and nothing is encrypted yet; \
-             listen on 127.0.0.1, or say --insecure where the network is trusted",
+             name a --worker-token-file, listen on 127.0.0.1, or say --insecure where the network is trusted",
             args.exchange
         )));
     }
@@ -135,6 +139,8 @@ fn configure(args: Args) -> Result<WorkerConfig, CommandError> {
         )));
     }
     let mut config = WorkerConfig::new(args.coordinator, name, slots);
+    let token = args.worker_token_file.as_deref().map(WorkerToken::read).transpose();
+    config.token = token.map_err(|error| CommandError::Usage(error.to_string()))?;
     config.exchange = args.exchange;
     config.advertise = args.advertise;
     config.parking_memory = args.parking_memory;

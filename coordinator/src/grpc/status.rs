@@ -43,6 +43,15 @@ pub(super) fn too_late() -> Status {
     )
 }
 
+/// Says that a worker did not show the token.
+pub(super) fn no_worker_token() -> Status {
+    status(
+        Code::Unauthenticated,
+        "NO_WORKER_TOKEN",
+        "the worker token is missing or another one; start the worker with the coordinator's --worker-token-file",
+    )
+}
+
 /// Says which fields of a job are wrong.
 pub(super) fn invalid_job(invalid: &InvalidJob) -> Status {
     let mut details = ErrorDetails::with_error_info("INVALID_JOB", DOMAIN, HashMap::new());

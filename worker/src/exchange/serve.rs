@@ -12,9 +12,11 @@ use proto::v1::exchange_service_server::{ExchangeService, ExchangeServiceServer}
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
+use super::health::Health;
 use crate::parking::Parking;
 
 const CHUNK_BYTES: usize = 512 << 10;
@@ -46,7 +48,8 @@ impl ExchangeKey {
 pub(crate) struct ExchangeServer {
     listener: TcpListener,
     address: SocketAddr,
-    service: Exchange,
+    routes: Routes,
+    health: Health,
 }
 
 impl ExchangeServer {
@@ -59,11 +62,18 @@ impl ExchangeServer {
             key,
             sending: Arc::new(Semaphore::new(SENT_AT_ONCE)),
         };
+        let (health, health_service) = Health::new().await;
         Ok(ExchangeServer {
             listener,
             address,
-            service,
+            routes: Routes::new(ExchangeServiceServer::new(service)).add_service(health_service),
+            health,
         })
+    }
+
+    /// Returns what tells health checks about the worker.
+    pub(crate) fn health(&self) -> Health {
+        self.health.clone()
     }
 
     /// Returns the address it is bound to.
@@ -80,7 +90,7 @@ impl ExchangeServer {
         };
         let serving = tonic::transport::Server::builder()
             .max_concurrent_streams(STREAMS_PER_CONNECTION)
-            .add_service(ExchangeServiceServer::new(self.service))
+            .add_routes(self.routes)
             .serve_with_incoming(incoming);
         // Whoever still fetches finds the connection closed and asks elsewhere: the worker is gone anyway.
         tokio::select! {

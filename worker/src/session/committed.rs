@@ -6,11 +6,12 @@ use common::failure::Failure;
 use common::ids::{LeaseId, OpId, RunId};
 use common::state::RunState;
 use proto::convert::InvalidMessage;
+use proto::token::WorkerToken;
 use proto::v1;
 use proto::v1::worker_service_client::WorkerServiceClient;
 use tokio::sync::watch;
 use tonic::transport::Channel;
-use tonic::{Status, Streaming};
+use tonic::{Request, Status, Streaming};
 
 use crate::sink::CommittedPart;
 
@@ -21,12 +22,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub(crate) struct Coordinator {
     channel: watch::Sender<Option<Channel>>,
+    token: Option<WorkerToken>,
 }
 
 impl Coordinator {
-    pub(crate) fn new() -> Coordinator {
+    pub(crate) fn new(token: Option<WorkerToken>) -> Coordinator {
         Coordinator {
             channel: watch::Sender::new(None),
+            token,
         }
     }
 
@@ -46,11 +49,14 @@ impl Coordinator {
         op: OpId,
     ) -> Result<CommittedPages, Failure> {
         let mut client = WorkerServiceClient::new(self.channel().await?);
-        let request = v1::ListCommittedPartsRequest {
+        let mut request = Request::new(v1::ListCommittedPartsRequest {
             run: run.0,
             lease: Some(lease.into()),
             op: op.0.into(),
-        };
+        });
+        if let Some(token) = &self.token {
+            token.authorize(request.metadata_mut());
+        }
         let stream = client
             .list_committed_parts(request)
             .await

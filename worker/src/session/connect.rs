@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use agent::{SessionEnd, SessionKind, Welcome};
 use common::ids::{SessionId, WorkerName};
+use proto::token::WorkerToken;
 use proto::v1;
 use proto::v1::session_ended::Reason;
 use proto::v1::welcome::Resumption;
@@ -14,8 +15,9 @@ use proto::v1::worker_service_client::WorkerServiceClient;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Status, Streaming};
+use tonic::{Code, Request, Status, Streaming};
 
+use super::advertised::Advertised;
 use crate::clock::{boot_id, monotonic_now};
 
 /// The protocol's version that this worker speaks.
@@ -49,21 +51,22 @@ pub enum SessionError {
 #[derive(Clone, Debug)]
 pub(crate) struct Introduction {
     pub(crate) coordinators: Vec<String>,
+    pub(crate) token: Option<WorkerToken>,
     pub(crate) name: WorkerName,
     pub(crate) slots: NonZeroU32,
     pub(crate) ops: Vec<String>,
-    pub(crate) exchange_address: String,
+    pub(crate) advertised: Advertised,
     pub(crate) labels: BTreeMap<String, String>,
 }
 
 impl Introduction {
-    pub(super) fn hello(&self, resume: Option<v1::Resume>) -> v1::Hello {
+    fn hello(&self, exchange_address: String, resume: Option<v1::Resume>) -> v1::Hello {
         v1::Hello {
             protocol_version: PROTOCOL_VERSION,
             worker_name: self.name.as_str().to_owned(),
             slots: self.slots.get(),
             ops: self.ops.clone(),
-            exchange_address: self.exchange_address.clone(),
+            exchange_address,
             program_version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             boot_id: boot_id(),
@@ -106,7 +109,11 @@ pub(super) enum ConnectError {
 }
 
 /// Connects and says hello.
-pub(super) async fn connect(url: String, hello: v1::Hello) -> Result<Connected, ConnectError> {
+pub(super) async fn connect(
+    url: String,
+    introduction: Introduction,
+    resume: Option<v1::Resume>,
+) -> Result<Connected, ConnectError> {
     let unreachable = |message: String| ConnectError::Unreachable {
         url: url.clone(),
         message,
@@ -115,6 +122,7 @@ pub(super) async fn connect(url: String, hello: v1::Hello) -> Result<Connected, 
         let (url, message) = (url.clone(), error.to_string());
         ConnectError::Fatal(SessionError::BadUrl { url, message })
     })?;
+    let uri = endpoint.uri().clone();
     let channel = endpoint
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
@@ -124,14 +132,17 @@ pub(super) async fn connect(url: String, hello: v1::Hello) -> Result<Connected, 
         .connect()
         .await
         .map_err(|error| unreachable(chain_of(&error)))?;
-    match tokio::time::timeout(HELLO_TIMEOUT, greet(channel, hello)).await {
+    let exchange_address = introduction.advertised.url(&uri).await;
+    let exchange_address = exchange_address.map_err(|error| unreachable(error.to_string()))?;
+    let hello = introduction.hello(exchange_address, resume);
+    match tokio::time::timeout(HELLO_TIMEOUT, greet(channel, hello, introduction.token.as_ref())).await {
         Err(_elapsed) => Err(unreachable("it did not answer the hello in time".to_owned())),
         Ok(Err(status)) => Err(refusal(url, &status)),
         Ok(Ok(connected)) => Ok(connected),
     }
 }
 
-async fn greet(channel: Channel, hello: v1::Hello) -> Result<Connected, Status> {
+async fn greet(channel: Channel, hello: v1::Hello, token: Option<&WorkerToken>) -> Result<Connected, Status> {
     let mut client = WorkerServiceClient::new(channel.clone());
     let (outgoing, frames) = mpsc::channel(OUTGOING);
     let hello_sent_at = monotonic_now();
@@ -141,7 +152,11 @@ async fn greet(channel: Channel, hello: v1::Hello) -> Result<Connected, Status> 
     };
     let closed = |_| Status::unavailable("the stream is closed");
     outgoing.send(first).await.map_err(closed)?;
-    let mut incoming = client.session(ReceiverStream::new(frames)).await?.into_inner();
+    let mut request = Request::new(ReceiverStream::new(frames));
+    if let Some(token) = token {
+        token.authorize(request.metadata_mut());
+    }
+    let mut incoming = client.session(request).await?.into_inner();
     let frame = incoming.message().await?;
     let welcome = frame.and_then(|frame| frame.welcome);
     let welcome = welcome.ok_or_else(|| Status::unavailable("the first frame is no welcome"))?;
