@@ -38,11 +38,10 @@ lint: ## Runs clippy over all targets; a warning is an error
 	$(call section,lints)
 	$(CARGO) clippy --workspace --all-targets --locked --quiet -- -D warnings
 
-# Private items are documented too, since people read the code to learn; so modules may link to them.
 .PHONY: docs
 docs: ## Builds the documentation of the code; a broken link is an error
 	$(call section,docs)
-	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" $(CARGO) doc --workspace --no-deps --document-private-items --locked --quiet
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --locked --quiet
 
 # One profile, all targets: the binary that the suites drive is built here, and nothing is compiled twice.
 .PHONY: build
@@ -84,9 +83,14 @@ test-data: ## Compiles the sample data again from its sources and compares (need
 	python3 data/compile.py --check
 
 .PHONY: test-compose
-test-compose: ## Runs the sample on containers (needs docker)
+test-compose: ## Runs the cluster of docker-compose.yml on a real engine and checks what must hold (needs docker)
 	$(call section,containers)
 	python3 tests/compose/run.py
+
+.PHONY: test-image
+test-image: ## Compiles the program in its container image (needs docker, and the crates to be reachable)
+	$(call section,container image)
+	python3 tests/compose/run.py --compile
 
 .PHONY: simulate
 simulate: ## Searches long for histories that break the scheduler or the worker's agent (CASES=20000)
