@@ -45,6 +45,9 @@ fn expect_same(cluster: &Cluster, run: &str, expected: &str) {
     let attempts = cluster.timeline(run);
     oracle::expect_cap(&attempts, 4);
     oracle::expect_order(&attempts, &["extract", "mark", "wait", "load"]);
+}
+
+fn expect_nothing_else(cluster: &Cluster) {
     let left: Vec<String> = cluster
         .scratch()
         .files_in("")
@@ -66,6 +69,7 @@ fn a_killed_worker_changes_nothing_in_the_output() {
     cluster.wait_until(&run, "the run is in its middle", in_the_middle);
     cluster.worker("w1").kill();
     expect_same(&cluster, &run, &expected);
+    expect_nothing_else(&cluster);
     cluster.finish();
 }
 
@@ -79,6 +83,7 @@ fn a_run_outlives_all_its_workers() {
     cluster.worker("w2").kill();
     cluster.add_worker("w3", 4);
     expect_same(&cluster, &run, &expected);
+    expect_nothing_else(&cluster);
     cluster.finish();
 }
 
@@ -91,6 +96,7 @@ fn a_new_process_of_the_same_name_takes_over() {
     cluster.worker("w1").kill();
     cluster.add_worker("w1", 2);
     expect_same(&cluster, &run, &expected);
+    expect_nothing_else(&cluster);
     cluster.finish();
 }
 
@@ -105,7 +111,8 @@ fn a_frozen_worker_loses_its_leases_and_commits_nothing_when_it_thaws() {
     assert_eq!(report.rows.loaded, ROWS as u64);
     cluster.worker("w1").signal(Signal::CONT);
     expect_same(&cluster, &run, &expected);
-    // It stops what it may no longer do, and comes back or leaves; either way the next run succeeds.
+    // It stops what it may no longer do, and leaves: what it wrote in that moment nobody sweeps, and nobody commits.
+    // The next run succeeds with the other worker.
     cluster.run(&job(&cluster, "0s", "again.csv"));
     assert_eq!(output(&cluster, "again.csv"), expected);
 }
