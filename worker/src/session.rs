@@ -279,7 +279,11 @@ impl Session {
             Incoming::Nothing => {}
             Incoming::Frame(frame) => self.take(*frame),
             Incoming::Broken { message } => {
-                tracing::warn!(%message, "the connection to the coordinator broke");
+                if connection.is_over() {
+                    tracing::debug!(%message, "the coordinator closed the connection");
+                } else {
+                    tracing::warn!(%message, "the connection to the coordinator broke");
+                }
                 self.disconnect();
             }
         }

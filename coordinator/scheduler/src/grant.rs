@@ -52,7 +52,7 @@ impl Scheduler {
         }
         self.look_ahead(now);
         self.make_room_for_higher_priority();
-        self.leave_drained_sessions();
+        self.leave_drained_sessions(now);
     }
 
     fn best_choice(&self) -> Option<Choice> {

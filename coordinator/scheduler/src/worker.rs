@@ -129,12 +129,9 @@ impl Session {
         self.last_heard + config.lease_time + config.lease_margin
     }
 
-    /// Tells whether a draining session holds nothing that anybody needs.
-    pub(crate) fn is_drained(&self) -> bool {
-        self.phase == SessionPhase::Draining
-            && self.leases.is_empty()
-            && self.parked.is_empty()
-            && self.publishing.is_empty()
+    /// Tells whether a draining session works on nothing; batches may be parked on it.
+    pub(crate) fn is_idle_and_draining(&self) -> bool {
+        self.phase == SessionPhase::Draining && self.leases.is_empty() && self.publishing.is_empty()
     }
 
     /// Returns the session as lists show it.

@@ -549,3 +549,17 @@ fn a_window_below_the_slots_is_kept_and_nothing_is_recalled_in_vain() {
     world.run_to_end();
     assert_eq!(world.ended[&run].batches_in_flight.peak, 2);
 }
+
+#[test]
+fn the_last_worker_does_not_wait_for_a_fetch_that_nobody_can_make() {
+    let mut world = World::new();
+    let last = world.worker("w1", 1);
+    let run = world.run(1, two_steps(1), 1);
+    world.pass(millis(500));
+    world.drain(last);
+    world.pass(millis(600));
+    assert_eq!(world.session_ends, [(last, EndReason::Drained)]);
+    world.worker("w2", 1);
+    world.run_to_end();
+    assert_eq!(world.ended[&run].rows.loaded, 1);
+}

@@ -57,6 +57,11 @@ impl Connection {
         }
     }
 
+    /// Tells whether the worker has said goodbye, so that the end of the connection is what it waits for.
+    pub(super) fn is_over(&self) -> bool {
+        self.goodbye == Goodbye::Said
+    }
+
     /// Says goodbye when the reports that wait have been sent.
     pub(super) fn goodbye_after_reports(&mut self) {
         if self.goodbye == Goodbye::No {

@@ -170,22 +170,22 @@ impl Scheduler {
         }
     }
 
-    /// Tells sessions that hold nothing any more that they may leave.
-    pub(crate) fn leave_drained_sessions(&mut self) {
-        if self
-            .sessions
-            .values()
-            .all(|session| session.phase != SessionPhase::Draining)
-        {
+    /// Tells sessions that hold nothing that anybody could use that they may leave.
+    pub(crate) fn leave_drained_sessions(&mut self, now: Time) {
+        if self.live_sessions == self.sessions.len() {
             return;
         }
-        let drained: Vec<SessionId> = self
+        let nobody_fetches = self.live_sessions == 0;
+        let may_leave =
+            |session: &&Session| session.is_idle_and_draining() && (session.parked.is_empty() || nobody_fetches);
+        let leaving: Vec<SessionId> = self
             .sessions
             .values()
-            .filter(|session| session.is_drained())
+            .filter(may_leave)
             .map(|session| session.id)
             .collect();
-        for session in drained {
+        for session in leaving {
+            self.relinquish(session, now);
             self.forget_session(session);
             self.command(Command::EndSession {
                 session,
