@@ -8,6 +8,7 @@
 //!
 //! Known weakness: a read of people runs between two rounds, so a slow one would hold everybody up; reads are pages.
 
+mod charting;
 mod execute;
 mod message;
 mod sessions;
@@ -22,6 +23,7 @@ use common::time::Time;
 use scheduler::{Event, NewRun, NewSession, Record, Scheduler};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::chart::Charts;
 use crate::clock::Clock;
 use crate::registry::{CancelState, Registry, RequestIdTaken};
 use crate::shutdown::Shutdown;
@@ -50,6 +52,8 @@ pub struct World {
     pub scheduler: Scheduler,
     /// Every run that is known.
     pub registry: Registry,
+    /// What charts of runs are drawn from.
+    pub charts: Charts,
     /// The time of the read.
     pub now: Time,
 }
@@ -92,6 +96,8 @@ pub struct Driver {
     cancellers: BTreeMap<RunId, Vec<oneshot::Sender<Result<(), NoSuchRun>>>>,
     next_run: RunId,
     next_session: SessionId,
+    /// When the gauges of runs were sampled last.
+    sampled: Time,
 }
 
 /// What was queued when a round began.
@@ -127,6 +133,7 @@ impl Driver {
             world: World {
                 scheduler: Scheduler::new(config),
                 registry,
+                charts: Charts::default(),
                 now: clock.now(),
             },
             clock,
@@ -142,6 +149,7 @@ impl Driver {
             cancellers: BTreeMap::new(),
             next_run,
             next_session,
+            sampled: Time::ZERO,
         };
         let handle = DriverHandle {
             requests: request_sender,
@@ -180,13 +188,15 @@ impl Driver {
             {
                 self.handle(Event::TimeoutReached);
             }
+            self.sample(now);
         }
     }
 
     /// Waits until something is to be done; `None` when the driver is to stop.
     async fn wait(&mut self, shutdown: &Shutdown) -> Option<Round> {
         let mut round = Round::default();
-        let timeout = self.world.scheduler.next_timeout();
+        let timeouts = [self.world.scheduler.next_timeout(), self.next_sample()];
+        let timeout = timeouts.into_iter().flatten().min();
         let nap = timeout.map(|timeout| timeout.since(self.clock.now()));
         tokio::select! {
             biased;
@@ -237,6 +247,7 @@ impl Driver {
         while self.undurable.front().is_some_and(|entry| entry.sequence <= durable) {
             let entry = self.undurable.pop_front().expect("the front was looked at");
             self.world.registry.apply(&entry.record);
+            self.settle_batch(&entry.record);
             self.answer_cancellers(&entry.record);
             last = Some(entry.sequence);
         }
@@ -369,6 +380,7 @@ impl Driver {
             ops: opening.ops.clone(),
             exchange_address: opening.exchange_address.clone(),
         }));
+        self.world.charts.meet(&opening.worker, opening.slots.get());
         self.sessions.open(session, opening);
         self.handle(event);
     }

@@ -5,6 +5,7 @@
 //!
 //! Known weakness: a watcher asks 4 times a second; thousands of watchers would keep the driver busy with answers.
 
+mod charts;
 mod watch;
 
 use std::ops::Bound;
@@ -22,6 +23,9 @@ use scheduler::{BatchView, WorkerState, WorkerView};
 use crate::driver::{DriverHandle, NoSuchRun, NoSuchWorker, Stopped, World};
 use crate::submit::{Accepted, Folders, JobRequest, SubmitError, submit};
 
+use charts::Drawn;
+
+pub use charts::{ClusterView, DrawnTile, SeriesPart};
 pub use watch::{Detail, TaskEvents, Update, WatchEnd};
 
 /// The most elements of a page, and how many one has whose client names no size.
@@ -33,6 +37,7 @@ const DEFAULT_PAGE: usize = 100;
 pub struct Service {
     driver: DriverHandle,
     folders: Arc<Folders>,
+    drawn: Drawn,
 }
 
 /// A run as people see it.
@@ -112,6 +117,7 @@ impl Service {
         Service {
             driver,
             folders: Arc::new(folders),
+            drawn: Drawn::default(),
         }
     }
 

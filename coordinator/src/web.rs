@@ -5,6 +5,7 @@
 
 mod api;
 mod assets;
+mod guard;
 mod pages;
 
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::net::TcpListener;
@@ -45,12 +47,18 @@ pub async fn serve_web(
 ) -> std::io::Result<()> {
     let assets = assets::Assets::new(options.ui_dir);
     let pages = pages::routes(service.clone(), assets, options.grpc.to_string());
+    let reach = if listener.local_addr()?.ip().is_loopback() {
+        guard::Reach::Loopback
+    } else {
+        guard::Reach::Network
+    };
     let router = Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .nest("/api", api::router())
         .with_state(service)
-        .merge(pages);
+        .merge(pages)
+        .layer(from_fn_with_state(reach, guard::guard));
     axum::serve(listener, router)
         .with_graceful_shutdown(async move { shutdown.requested().await })
         .await
@@ -69,8 +77,8 @@ async fn readyz(State(service): State<Service>) -> impl IntoResponse {
     }
 }
 
-/// What every page says to the browser: nothing inline, nothing from elsewhere, in no frame.
-const SECURITY_HEADERS: [(HeaderName, &str); 3] = [
+/// What every answer says to the browser: nothing inline, nothing from elsewhere, in no frame.
+const SECURITY_HEADERS: [(HeaderName, &str); 4] = [
     (
         header::CONTENT_SECURITY_POLICY,
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; \
@@ -78,4 +86,5 @@ const SECURITY_HEADERS: [(HeaderName, &str); 3] = [
     ),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use common::failure::Failure;
 use common::ids::{RunId, SessionId};
 use common::message::ToWorker;
 use common::summary::RunSummary;
@@ -61,6 +62,8 @@ pub enum Command {
         run: RunId,
         /// The row.
         entry: TimelineEntry,
+        /// Why it failed, if it did.
+        failure: Option<Failure>,
     },
     /// A run has ended, durably and with its output in place; the scheduler forgets it with this command.
     RunEnded {

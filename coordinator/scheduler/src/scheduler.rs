@@ -151,6 +151,17 @@ impl Scheduler {
         self.runs.get(&run).into_iter().flat_map(|run| view::batches(run, self))
     }
 
+    /// Returns how many batches of a run wait for each op, in the order of the chain.
+    pub fn queues(&self, run: RunId) -> Vec<u64> {
+        let waiting = |run: &Run| {
+            run.job
+                .op_ids()
+                .map(|op| run.ready.waiting_for(op).len() as u64)
+                .collect()
+        };
+        self.runs.get(&run).map(waiting).unwrap_or_default()
+    }
+
     /// Tells whether a batch of a run is committed.
     pub fn is_committed(&self, run: RunId, batch: BatchId) -> bool {
         self.runs

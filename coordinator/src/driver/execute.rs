@@ -44,10 +44,15 @@ impl Driver {
                 tracing::info!(%session, ?reason, "session ended");
                 self.sessions.end(session, reason);
             }
-            Command::RecordAttempt { run, entry } => self.world.registry.record_attempt(run, entry),
+            Command::RecordAttempt { run, entry, failure } => {
+                self.begin_chart(run);
+                self.world.charts.record(run, &entry, failure.as_ref());
+                self.world.registry.record_attempt(run, entry);
+            }
             Command::RunEnded { summary } => {
                 tracing::info!(run = %summary.run, state = %summary.state, "run ended");
                 self.sources.close(summary.run);
+                self.world.charts.finish(&summary);
                 self.world.registry.finish(&summary);
             }
         }

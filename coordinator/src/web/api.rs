@@ -3,109 +3,78 @@
 //! Owns routes, shapes and headers, and no state. The contract is below; the pages are built on it and on nothing else.
 #![doc = include_str!("API.md")]
 
-use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
-use common::ids::RunId;
-use common::summary::RunSummary;
-use serde::{Deserialize, Serialize};
+mod chart;
+mod commands;
+mod events;
+mod export;
+mod problem;
+mod runs;
+mod shapes;
 
-use super::SECURITY_HEADERS;
-use crate::service::{LookupError, PageRequest, RunView, Service};
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+use common::ids::RunId;
+use serde::Deserialize;
+
+use crate::service::{PageRequest, Service};
+
+pub(super) use problem::Problem;
+
+/// The largest job that is read, in bytes.
+const MAX_BODY: usize = 1 << 20;
 
 /// Returns every route below `/api`.
 pub(super) fn router() -> Router<Service> {
-    Router::new().route("/runs", get(runs)).route("/runs/{run}", get(run))
+    Router::new()
+        .route("/runs", get(runs::list).post(commands::submit))
+        .route("/runs/{run}", get(runs::show))
+        .route("/runs/{run}/batches", get(runs::batches))
+        .route("/runs/{run}/batches/{batch}", get(runs::batch))
+        .route("/runs/{run}/spec", get(runs::spec))
+        .route("/runs/{run}/activity", get(runs::activity))
+        .route("/runs/{run}/cancel", post(commands::cancel))
+        .route("/runs/{run}/chart", get(chart::axes))
+        .route("/runs/{run}/view", get(chart::view))
+        .route("/runs/{run}/bars", get(chart::bars))
+        .route("/runs/{run}/tiles/{by}/{k}/{r}/{i}/{j}", get(chart::tile))
+        .route("/runs/{run}/series", get(chart::series))
+        .route("/runs/{run}/tasks", get(chart::tasks))
+        .route("/runs/{run}/failures", get(chart::failures))
+        .route("/runs/{run}/trace.json", get(export::trace))
+        .route("/runs/{run}/tasks.csv", get(export::csv))
+        .route("/runs/{run}/events", get(events::of_run))
+        .route("/events", get(events::of_all))
+        .route("/workers", get(runs::workers))
+        .route("/workers/{name}/drain", post(commands::drain))
+        .route("/cluster", get(runs::cluster))
+        .fallback(missing)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
 }
 
-/// Which runs to list.
-#[derive(Debug, Deserialize)]
-struct RunsQuery {
+/// Which part of a list is wanted.
+#[derive(Debug, Default, Deserialize)]
+struct PageQuery {
     page_size: Option<u32>,
     #[serde(default)]
     page_token: String,
 }
 
-/// A page of runs.
-#[derive(Debug, Serialize)]
-struct RunsAnswer {
-    runs: Vec<RunAnswer>,
-    next_page_token: String,
-}
-
-/// A run.
-#[derive(Debug, Serialize)]
-struct RunAnswer {
-    id: String,
-    wall_seconds: f64,
-    ops: Vec<String>,
-    #[serde(flatten)]
-    summary: RunSummary,
-}
-
-/// Why there is no answer.
-#[derive(Debug, Serialize)]
-struct ErrorAnswer {
-    error: String,
-}
-
-/// Lists runs, newest first.
-async fn runs(State(service): State<Service>, Query(query): Query<RunsQuery>) -> Response {
-    let page = PageRequest {
-        size: query.page_size,
-        token: query.page_token,
-    };
-    answer(service.runs(page).await.map(|page| RunsAnswer {
-        runs: page.items.iter().map(RunAnswer::from).collect(),
-        next_page_token: page.next_token,
-    }))
-}
-
-/// Shows a run.
-async fn run(State(service): State<Service>, Path(run): Path<String>) -> Response {
-    match run.parse::<RunId>() {
-        Ok(run) => answer(
-            service
-                .run(run)
-                .await
-                .as_ref()
-                .map(RunAnswer::from)
-                .map_err(Clone::clone),
-        ),
-        Err(error) => refuse(StatusCode::BAD_REQUEST, error.to_string()),
-    }
-}
-
-impl From<&RunView> for RunAnswer {
-    fn from(view: &RunView) -> Self {
-        RunAnswer {
-            id: view.summary.run.to_string(),
-            wall_seconds: view.summary.wall_seconds(view.now),
-            ops: view.job.ops.iter().map(|op| op.name.clone()).collect(),
-            summary: RunSummary::clone(&view.summary),
+impl From<PageQuery> for PageRequest {
+    fn from(query: PageQuery) -> Self {
+        PageRequest {
+            size: query.page_size,
+            token: query.page_token,
         }
     }
 }
 
-fn answer(outcome: Result<impl Serialize, LookupError>) -> Response {
-    match outcome {
-        Ok(found) => (SECURITY_HEADERS, Json(found)).into_response(),
-        Err(error) => {
-            let code = match &error {
-                LookupError::NoSuchRun(_) | LookupError::NoSuchWorker(_) | LookupError::NoSuchBatch { .. } => {
-                    StatusCode::NOT_FOUND
-                }
-                LookupError::InvalidField(_) => StatusCode::BAD_REQUEST,
-                LookupError::NotFinishing { .. } => StatusCode::CONFLICT,
-                LookupError::Stopped(_) => StatusCode::SERVICE_UNAVAILABLE,
-            };
-            refuse(code, error.to_string())
-        }
-    }
+fn run_id(text: &str) -> Result<RunId, Problem> {
+    text.parse()
+        .map_err(|error: common::ids::InvalidId| Problem::field("run", error.to_string()))
 }
 
-fn refuse(code: StatusCode, error: String) -> Response {
-    (code, SECURITY_HEADERS, Json(ErrorAnswer { error })).into_response()
+async fn missing() -> Problem {
+    let detail = "there is no such resource; see API.md for those there are";
+    Problem::new(axum::http::StatusCode::NOT_FOUND, "NO_SUCH_RESOURCE", detail)
 }

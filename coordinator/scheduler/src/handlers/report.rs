@@ -75,7 +75,7 @@ impl Scheduler {
         lease.running = Some(running);
         lease.started += 1;
         let (run, batch) = (lease.run, lease.batch);
-        self.record_attempt(id, running, TaskState::Running, None);
+        self.record_attempt(id, running, TaskState::Running, None, None);
         let Some(run) = self.runs.get_mut(&run) else {
             return Ok(());
         };
@@ -112,7 +112,11 @@ impl Scheduler {
             OpOutcome::Failed(failure) if failure.kind == FailureKind::Cancelled => TaskState::Cancelled,
             OpOutcome::Failed(_) => TaskState::Failed,
         };
-        self.record_attempt(id, running, state, Some(at));
+        let failure = match &outcome {
+            OpOutcome::Done(_) => None,
+            OpOutcome::Failed(failure) => Some(failure.clone()),
+        };
+        self.record_attempt(id, running, state, Some(at), failure);
         let Some(lease) = self.leases.get_mut(&id) else {
             return Ok(());
         };
@@ -340,6 +344,7 @@ impl Scheduler {
         running: RunningStep,
         state: TaskState,
         finished: Option<Time>,
+        failure: Option<Failure>,
     ) {
         let Some(lease) = self.leases.get(&id) else { return };
         let Some(session) = self.sessions.get(&lease.session) else {
@@ -356,6 +361,10 @@ impl Scheduler {
             started: running.started,
             finished,
         };
-        self.command(Command::RecordAttempt { run: lease.run, entry });
+        self.command(Command::RecordAttempt {
+            run: lease.run,
+            entry,
+            failure,
+        });
     }
 }

@@ -251,13 +251,21 @@ impl Scheduler {
             Leave::Goodbye => TaskState::Cancelled,
             Leave::Lost => TaskState::Lost,
         };
-        self.record_attempt(id, running, state, Some(now));
+        let failure = match leave {
+            Leave::Goodbye => None,
+            Leave::Lost => Some(lost_worker()),
+        };
+        self.record_attempt(id, running, state, Some(now), failure);
         if let Some(run) = self.runs.get_mut(&run) {
             run.gauges.running.subtract(1);
         }
         if let (Leave::Lost, Some(batch)) = (leave, batch) {
-            let failure = Failure::new(FailureKind::LostWorker, "the worker was lost while it ran the op");
+            let failure = lost_worker();
             self.on_batch_crashed(run, batch, running.step.op, failure, now);
         }
     }
+}
+
+fn lost_worker() -> Failure {
+    Failure::new(FailureKind::LostWorker, "the worker was lost while it ran the op")
 }

@@ -395,7 +395,7 @@ impl World {
                 }
                 Command::Send { session, message } => self.deliver(session, message),
                 Command::FindSlices { run, count } => self.find_slices(run, count),
-                Command::RecordAttempt { run: _, entry } => {
+                Command::RecordAttempt { entry, .. } => {
                     let key = (entry.op, entry.batch, entry.attempt.0, entry.worker.clone());
                     self.timeline.insert(key, entry);
                 }

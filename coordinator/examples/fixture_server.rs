@@ -1,0 +1,61 @@
+//! Serves made-up runs, to look at the pages at scale: `cargo run --release -p coordinator --example fixture_server -- 1000000`.
+//!
+//! Listens on 127.0.0.1:3000, or where the second argument says; a third names the folder that assets are read from.
+//! Runs: r1 depth first, r2 breadth first (both of the
+//! asked size, with failures), then small ones: r3 plain, r4 with a lost worker, r5 cancelled, r6 empty.
+
+use std::path::Path;
+
+use common::ids::{Generation, RunId};
+use coordinator::chart::fixture::{Fixture, Shape, Story};
+use coordinator::clock::Clock;
+use coordinator::driver::Driver;
+use coordinator::service::Service;
+use coordinator::shutdown::shutdown_channel;
+use coordinator::store::MemoryJournal;
+use coordinator::submit::Folders;
+use coordinator::web::{PageOptions, serve_web};
+use tokio::net::TcpListener;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let tasks = arguments.next().map_or(Ok(1_000_000), |text| text.parse())?;
+    let address = arguments.next().unwrap_or_else(|| "127.0.0.1:3000".to_owned());
+    let journal = Box::new(MemoryJournal::new(Generation(1)));
+    let (driver, handle) = Driver::new(scheduler::Config::default(), Clock::start(), journal)?;
+    let (trigger, shutdown) = shutdown_channel();
+    let fixtures = [
+        Fixture::new(RunId(1), tasks, Shape::DepthFirst, Story::Failures),
+        Fixture::new(RunId(2), tasks, Shape::BreadthFirst, Story::Failures),
+        Fixture::new(RunId(3), 2_000, Shape::DepthFirst, Story::Plain),
+        Fixture::new(RunId(4), 20_000, Shape::DepthFirst, Story::LostWorker),
+        Fixture::new(RunId(5), 2_000, Shape::BreadthFirst, Story::Cancelled),
+        Fixture::new(RunId(6), 0, Shape::DepthFirst, Story::Empty),
+    ];
+    let here = Path::new(".");
+    let service = Service::new(handle.clone(), Folders::new(here, here, &[])?);
+    let listener = TcpListener::bind(&address).await?;
+    let install = async {
+        let install = move |world: &mut _| fixtures.iter().for_each(|fixture| fixture.install(world));
+        handle.read(install).await
+    };
+    let driving = driver.run(shutdown.clone());
+    tokio::pin!(driving);
+    tokio::select! {
+        installed = install => installed?,
+        ended = &mut driving => return Ok(ended?),
+    }
+    let options = PageOptions {
+        ui_dir: std::env::args().nth(3).map(Into::into),
+        grpc: ([127, 0, 0, 1], 50_051).into(),
+    };
+    let serving = serve_web(listener, service, options, shutdown);
+    tokio::select! {
+        ended = driving => ended?,
+        served = serving => served?,
+        stopped = tokio::signal::ctrl_c() => stopped?,
+    }
+    trigger.request();
+    Ok(())
+}

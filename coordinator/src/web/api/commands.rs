@@ -1,0 +1,86 @@
+//! Commands: the same checks as in gRPC, because the same service does them.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use common::ids::WorkerName;
+use common::job::Job;
+use proto::v1;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Problem, run_id, shapes};
+use crate::service::Service;
+use crate::submit::{Accepted, Intent, JobRequest};
+
+/// Whether a job is only to be checked.
+#[derive(Debug, Deserialize)]
+pub(super) struct SubmitQuery {
+    #[serde(default)]
+    validate: bool,
+}
+
+/// A submission.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Submission {
+    job: Value,
+    #[serde(default)]
+    request_id: String,
+}
+
+pub(super) async fn submit(
+    State(service): State<Service>,
+    Query(query): Query<SubmitQuery>,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let submission: Submission = serde_json::from_slice(&body)
+        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "INVALID_JSON", error.to_string()))?;
+    let spec: v1::JobSpec = proto::json::job_spec_from_json(&submission.job)?;
+    let intent = if query.validate { Intent::Validate } else { Intent::Run };
+    let request = JobRequest {
+        job: Job::try_from(spec)?,
+        request_id: Some(submission.request_id).filter(|name| !name.is_empty()),
+        intent,
+    };
+    let accepted = service.submit(request).await?;
+    let answer = Json(json!({"run": accepted.run.map(|run| run.to_string()), "plan": plan(&accepted)}));
+    Ok(match accepted.run {
+        None => answer.into_response(),
+        Some(run) => {
+            let place = [(header::LOCATION, format!("/api/runs/{run}"))];
+            (StatusCode::CREATED, place, answer).into_response()
+        }
+    })
+}
+
+pub(super) async fn cancel(State(service): State<Service>, Path(run): Path<String>) -> Result<Response, Problem> {
+    let view = service.cancel(run_id(&run)?).await?;
+    Ok((StatusCode::ACCEPTED, Json(shapes::run(&view))).into_response())
+}
+
+pub(super) async fn drain(State(service): State<Service>, Path(name): Path<String>) -> Result<Response, Problem> {
+    let name = WorkerName::new(&name).map_err(|error| Problem::field("name", error.to_string()))?;
+    let worker = service.drain(name).await?;
+    Ok((StatusCode::ACCEPTED, Json(shapes::worker(&worker))).into_response())
+}
+
+fn plan(accepted: &Accepted) -> Value {
+    let plan = &accepted.plan;
+    let schedule = &plan.job.schedule;
+    let cap = schedule.max_concurrent.map(|cap| u64::from(cap.get()));
+    let files = plan.source.files.iter();
+    json!({
+        "job": proto::json::job_spec_to_json_value(&v1::JobSpec::from(&*plan.job)),
+        "files": files.map(|file| json!({"path": file.path, "bytes": file.bytes})).collect::<Vec<_>>(),
+        "source_bytes": plan.source.total_bytes(),
+        "source_columns": plan.source.columns,
+        "output_columns": plan.output_columns,
+        "ops": plan.job.ops.iter().map(|op| &op.name).collect::<Vec<_>>(),
+        "max_in_flight": cap.and_then(|cap| schedule.in_flight_bound(cap)),
+        "max_in_flight_bytes": schedule.in_flight_bytes_bound(),
+        "estimated_batches": null,
+    })
+}

@@ -1,0 +1,108 @@
+//! Errors as problem+json (RFC 9457): the only file of the web that names error statuses.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use common::job::{FieldProblem, InvalidJob};
+use serde::Serialize;
+
+use crate::driver::Stopped;
+use crate::service::LookupError;
+use crate::submit::SubmitError;
+
+/// Why there is no answer.
+#[derive(Debug, Serialize)]
+pub(in crate::web) struct Problem {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    reason: &'static str,
+    detail: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    problems: Vec<FieldAnswer>,
+}
+
+#[derive(Debug, Serialize)]
+struct FieldAnswer {
+    path: String,
+    problem: String,
+}
+
+impl Problem {
+    pub(in crate::web) fn new(status: StatusCode, reason: &'static str, detail: impl Into<String>) -> Problem {
+        Problem {
+            r#type: "about:blank",
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            reason,
+            detail: detail.into(),
+            problems: Vec::new(),
+        }
+    }
+
+    pub(in crate::web) fn field(path: &str, problem: impl Into<String>) -> Problem {
+        let problem = problem.into();
+        let detail = format!("{path}: {problem}");
+        Problem {
+            problems: vec![FieldAnswer {
+                path: path.to_owned(),
+                problem,
+            }],
+            ..Problem::new(StatusCode::BAD_REQUEST, "INVALID_FIELD", detail)
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(self)).into_response();
+        let kind = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        response
+    }
+}
+
+impl From<InvalidJob> for Problem {
+    fn from(invalid: InvalidJob) -> Self {
+        let detail = invalid.to_string();
+        let problems = invalid.problems.into_iter();
+        let answer = |FieldProblem { path, problem }| FieldAnswer { path, problem };
+        Problem {
+            problems: problems.map(answer).collect(),
+            ..Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "INVALID_JOB", detail)
+        }
+    }
+}
+
+impl From<Stopped> for Problem {
+    fn from(stopped: Stopped) -> Self {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "SHUTTING_DOWN", stopped.to_string())
+    }
+}
+
+impl From<LookupError> for Problem {
+    fn from(error: LookupError) -> Self {
+        let detail = error.to_string();
+        match error {
+            LookupError::NoSuchRun(_) => Problem::new(StatusCode::NOT_FOUND, "NO_SUCH_RUN", detail),
+            LookupError::NoSuchWorker(_) => Problem::new(StatusCode::NOT_FOUND, "NO_SUCH_WORKER", detail),
+            LookupError::NoSuchBatch { .. } => Problem::new(StatusCode::NOT_FOUND, "NO_SUCH_BATCH", detail),
+            LookupError::NotFinishing { .. } => Problem::new(StatusCode::CONFLICT, "RUN_NOT_FINISHING", detail),
+            LookupError::InvalidField(FieldProblem { path, problem }) => Problem::field(&path, problem),
+            LookupError::Stopped(stopped) => stopped.into(),
+        }
+    }
+}
+
+impl From<SubmitError> for Problem {
+    fn from(error: SubmitError) -> Self {
+        let detail = error.to_string();
+        match error {
+            SubmitError::Invalid(invalid) => invalid.into(),
+            SubmitError::RequestIdTaken(_) => Problem::new(StatusCode::CONFLICT, "REQUEST_ID_TAKEN", detail),
+            SubmitError::Stopped(stopped) => stopped.into(),
+            SubmitError::CheckFailed => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", detail),
+        }
+    }
+}

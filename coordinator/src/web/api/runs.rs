@@ -1,0 +1,155 @@
+//! Runs, their batches, specs and activity; workers.
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use common::ids::BatchId;
+use proto::v1;
+use serde_json::{Value, json};
+
+use super::{PageQuery, Problem, run_id, shapes};
+use crate::chart::{Area, Arrangement, TaskFilter};
+use crate::service::{ClusterView, Service};
+
+/// How many values the strip of a run has at most.
+const SPARK: usize = 160;
+
+type Answer = Result<Json<Value>, Problem>;
+
+pub(super) async fn list(State(service): State<Service>, Query(query): Query<PageQuery>) -> Answer {
+    let page = service.runs(query.into()).await?;
+    let ids = page.items.iter().map(|view| view.summary.run).collect();
+    let sparks = service.sparks(ids, SPARK).await?;
+    let runs = page.items.iter().zip(sparks).map(|(view, spark)| {
+        let mut run = shapes::run(view);
+        run["spark"] = spark.into();
+        run
+    });
+    Ok(Json(
+        json!({"runs": runs.collect::<Vec<_>>(), "next_page_token": page.next_token}),
+    ))
+}
+
+pub(super) async fn show(State(service): State<Service>, Path(run): Path<String>) -> Answer {
+    let run = run_id(&run)?;
+    let view = service.run(run).await?;
+    let mut shown = shapes::run(&view);
+    shown["spark"] = service.sparks(vec![run], SPARK).await?.concat().into();
+    Ok(Json(shown))
+}
+
+pub(super) async fn batches(
+    State(service): State<Service>,
+    Path(run): Path<String>,
+    Query(query): Query<PageQuery>,
+) -> Answer {
+    let run = run_id(&run)?;
+    let files = service.source(run).await?;
+    let (_, page) = service.batches(run, query.into()).await?;
+    let batches: Vec<_> = page
+        .items
+        .iter()
+        .map(|batch| shapes::batch(batch, &files.files))
+        .collect();
+    Ok(Json(json!({"batches": batches, "next_page_token": page.next_token})))
+}
+
+pub(super) async fn batch(State(service): State<Service>, Path((run, batch)): Path<(String, String)>) -> Answer {
+    let run = run_id(&run)?;
+    let id: BatchId = batch
+        .parse()
+        .map_err(|error: common::ids::InvalidId| Problem::field("batch", error.to_string()))?;
+    let files = service.source(run).await?;
+    let (_, found) = service.batch(run, id).await?;
+    let (_, chart) = service.chart(run).await?;
+    let filter = TaskFilter {
+        area: Area {
+            first_row: id.index,
+            end_row: id.index + 1,
+            ..Area::all(Arrangement::ByBatch)
+        },
+        outcome: None,
+        op: None,
+        batch: Some(id),
+        worker: None,
+        error: None,
+    };
+    let tasks: Vec<_> = chart
+        .filter(&filter, 0)
+        .map(|found| shapes::task(&chart, &found))
+        .collect();
+    let mut shown = shapes::batch(&found, &files.files);
+    shown["tasks"] = tasks.into();
+    Ok(Json(shown))
+}
+
+pub(super) async fn spec(State(service): State<Service>, Path(run): Path<String>) -> Answer {
+    let view = service.run(run_id(&run)?).await?;
+    let spec = v1::JobSpec::from(&*view.job);
+    let job = proto::json::job_spec_to_json_value(&spec);
+    // JSON is YAML, so the canonical text can be submitted as either.
+    let text = proto::json::job_spec_to_json(&spec);
+    Ok(Json(json!({"job": job, "yaml": text, "json": text})))
+}
+
+/// What is known to have happened, oldest first.
+pub(super) async fn activity(State(service): State<Service>, Path(run): Path<String>) -> Answer {
+    let run = run_id(&run)?;
+    let (view, chart) = service.chart(run).await?;
+    let summary = &view.summary;
+    let at = |micros: u64| shapes::millis(summary.accepted) + micros / 1_000;
+    let mut entries = vec![(at(0), "run_accepted", format!("{} accepted as {run}", summary.job))];
+    if let Some(first) = chart.task(0) {
+        entries.push((
+            at(first.started),
+            "first_task_started",
+            "the first task started".to_owned(),
+        ));
+    }
+    if let Some(loaded) = summary.first_batch_loaded {
+        entries.push((
+            shapes::millis(loaded),
+            "first_batch_loaded",
+            "the first batch was loaded".to_owned(),
+        ));
+    }
+    for group in chart.failures.groups().into_iter().take(100) {
+        let op = view
+            .job
+            .ops
+            .get(usize::from(group.op))
+            .map_or("?", |op| op.name.as_str());
+        let message = format!("{op} failed {} times: {}", group.attempts, group.error);
+        entries.push((at(group.first_us), "first_failure", message));
+    }
+    if let Some(ended) = summary.ended {
+        entries.push((shapes::millis(ended), "run_ended", format!("{run} {}", summary.state)));
+    }
+    entries.sort_by_key(|(at, ..)| *at);
+    let entries = (1_u64..).zip(entries);
+    let shown =
+        entries.map(|(id, (at, kind, message))| json!({"id": id, "at_ms": at, "kind": kind, "message": message}));
+    Ok(Json(
+        json!({"entries": shown.collect::<Vec<_>>(), "next_page_token": ""}),
+    ))
+}
+
+pub(super) async fn workers(State(service): State<Service>, Query(query): Query<PageQuery>) -> Answer {
+    let page = service.workers(query.into()).await?;
+    let workers: Vec<_> = page.items.iter().map(shapes::worker).collect();
+    Ok(Json(json!({"workers": workers, "next_page_token": page.next_token})))
+}
+
+pub(super) async fn cluster(State(service): State<Service>) -> Answer {
+    Ok(Json(cluster_shape(&service.cluster().await?)))
+}
+
+pub(super) fn cluster_shape(cluster: &ClusterView) -> Value {
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "workers": cluster.workers,
+        "slots": cluster.slots,
+        "busy": cluster.busy,
+        "runs_live": cluster.runs_live,
+        "now_ms": shapes::millis(cluster.now),
+    })
+}
