@@ -1,11 +1,24 @@
-//! The README's lines, run as they stand: every command of a `sh` block that calls grpcurl or a plumb client.
+//! The README's lines, run as they stand: every command of a `sh` block that calls grpcurl.
 //!
+//! The section on Docker Compose is left out: its lines are run against a real engine by the container tests.
 //! The addresses in them are those of the defaults, which are replaced by a test cluster's.
 
 use std::path::PathBuf;
 use std::process::Command;
 
 use tests::{Cluster, Scratch, plumb, repository, skip};
+
+/// The section whose lines need a Docker engine.
+const COMPOSE: &str = "## A cluster with Docker Compose";
+
+/// Returns a document without one of its sections.
+fn without_section(text: &str, heading: &str) -> String {
+    let (before, section) = text.split_once(heading).expect("the document has the section");
+    let after = section
+        .split_once("\n## ")
+        .map_or(String::new(), |(_, rest)| format!("\n## {rest}"));
+    format!("{before}{after}")
+}
 
 /// Returns the commands of a document's `sh` blocks, continued lines joined.
 fn commands(text: &str) -> Vec<String> {
@@ -50,7 +63,8 @@ fn has_jq() -> bool {
 #[test]
 fn every_grpcurl_line_of_the_readme_works_in_its_order() {
     let Some(grpcurl) = skip::grpcurl() else { return };
-    let commands: Vec<String> = commands(&repository::text("README.md"))
+    let readme = repository::text("README.md");
+    let commands: Vec<String> = commands(&without_section(&readme, COMPOSE))
         .into_iter()
         .filter(|command| command.contains("grpcurl"))
         .collect();
