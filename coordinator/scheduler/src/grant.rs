@@ -77,6 +77,7 @@ impl Scheduler {
         };
         for finish in &run.finish {
             if finish.phase == FinishPhase::Ready
+                && self.has_op_room(run, finish.op)
                 && let Some(session) = self.place(run, finish.op, None)
             {
                 return Some(choice(Work::Finish(finish.op), session));
@@ -111,8 +112,7 @@ impl Scheduler {
 
     /// Finds a worker for an op: the one that holds the data if it has a free slot, else the one with the most.
     pub(crate) fn place(&self, run: &Run, op: OpId, batch: Option<&Batch>) -> Option<SessionId> {
-        let kind = run.job.op(op).kind.name();
-        let can_take = |session: &&Session| session.free_slots() > 0 && session.ops.contains(kind);
+        let can_take = |session: &&Session| session.free_slots() > 0 && session.can_do(&run.job, op);
         if let Some(Batch {
             place: Place::Parked { session, .. },
             ..

@@ -52,10 +52,9 @@ impl Scheduler {
                     .any(|finish| finish.op == op && finish.phase == FinishPhase::Ready)
         };
         let can_do = |op: OpId| {
-            let kind = run.job.op(op).kind.name();
             self.sessions
                 .values()
-                .any(|session: &Session| session.live_slots() > 0 && session.ops.contains(kind))
+                .any(|session: &Session| session.live_slots() > 0 && session.can_do(&run.job, op))
         };
         run.job
             .op_ids()

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
-use common::ids::{BatchId, LeaseId, RunId, SessionId, WorkerName};
+use common::ids::{BatchId, LeaseId, OpId, RunId, SessionId, WorkerName};
+use common::job::Job;
 use common::time::Time;
 
 use crate::config::Config;
@@ -103,6 +104,14 @@ impl Session {
     /// Returns how many leases may wait for a permit at it.
     pub(crate) fn queue_bound(&self) -> usize {
         (self.slots.get() as usize * QUEUED_PER_SLOT).min(MAX_QUEUED)
+    }
+
+    /// Tells whether it can be given an op of a job. What a worker without an exchange makes cannot go on elsewhere, so
+    /// it has to be able to finish what it begins.
+    pub(crate) fn can_do(&self, job: &Job, op: OpId) -> bool {
+        let knows = |op: OpId| self.ops.contains(job.op(op).kind.name());
+        let cannot_be_fetched_from = self.exchange_address.is_empty();
+        knows(op) && (!cannot_be_fetched_from || job.op_ids().skip(op.index()).all(knows))
     }
 
     /// Returns how many slots it adds to the cluster: all of them while it takes leases.

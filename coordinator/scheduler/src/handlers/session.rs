@@ -194,12 +194,13 @@ impl Scheduler {
         }
     }
 
+    /// Fences a session before its work is handed on, so that nothing of it comes back to the same session.
     fn fence_session(&mut self, id: SessionId, now: Time) {
-        self.relinquish(id, now);
         if let Some(session) = self.sessions.get_mut(&id) {
             session.phase = SessionPhase::Fenced;
         }
         self.reindex_session(id);
+        self.relinquish(id, now);
     }
 
     /// Fences a session's leases and takes its batches back: what it held is counted as lost.
@@ -223,7 +224,7 @@ impl Scheduler {
     }
 
     fn remove_session(&mut self, id: SessionId, leave: Leave, now: Time) {
-        self.relinquish(id, now);
+        self.fence_session(id, now);
         let Some(session) = self.sessions.get(&id) else { return };
         let leases: Vec<LeaseId> = session.leases.iter().copied().collect();
         for lease in leases {
