@@ -1,0 +1,102 @@
+//! The coordinator's disk at the level of the store's trait: a durable prefix of records, and a tail that a crash
+//! may take.
+//!
+//! One sync is under way at a time; what is appended meanwhile forms the next group.
+
+use std::collections::VecDeque;
+
+use scheduler::{Ledger, Record, RecordSequence};
+
+use crate::random::Random;
+
+/// A journal on a disk that loses what was not synced.
+#[derive(Debug, Default)]
+pub(crate) struct Disk {
+    /// What cannot be lost any more.
+    durable: Vec<Record>,
+    /// Written, and perhaps lost in a crash.
+    unsynced: VecDeque<Record>,
+    /// How many of them the sync covers that is under way.
+    syncing: usize,
+    /// What the durable records up to a point in the past add up to.
+    snapshot: Ledger,
+    /// What they add up to now.
+    ledger: Ledger,
+}
+
+/// Whether a sync has to be begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SyncNeeded {
+    /// It has.
+    Yes,
+    /// One is under way, or there is nothing to sync.
+    No,
+}
+
+impl Disk {
+    /// Writes a record; returns the number that it gets.
+    pub(crate) fn append(&mut self, record: Record) -> RecordSequence {
+        self.unsynced.push_back(record);
+        RecordSequence((self.durable.len() + self.unsynced.len()) as u64)
+    }
+
+    /// Begins a sync of everything that is written, unless one is under way.
+    pub(crate) fn begin_sync(&mut self) -> SyncNeeded {
+        if self.syncing > 0 || self.unsynced.is_empty() {
+            return SyncNeeded::No;
+        }
+        self.syncing = self.unsynced.len();
+        SyncNeeded::Yes
+    }
+
+    /// Ends a sync; returns the records that are durable now.
+    pub(crate) fn end_sync(&mut self) -> Vec<Record> {
+        let count = std::mem::take(&mut self.syncing);
+        self.keep(count)
+    }
+
+    /// Loses the tail: of what was not synced a prefix survives, `most` records at most.
+    pub(crate) fn crash(&mut self, random: &mut Random, most: usize) -> Vec<Record> {
+        let survivors = random.between(0, self.unsynced.len().min(most) as u64) as usize;
+        let records = self.keep(survivors);
+        self.unsynced.clear();
+        self.syncing = 0;
+        records
+    }
+
+    /// Returns the number of the last durable record.
+    pub(crate) fn durable_up_to(&self) -> RecordSequence {
+        RecordSequence(self.durable.len() as u64)
+    }
+
+    /// Returns what the durable records add up to.
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Takes a snapshot.
+    pub(crate) fn take_snapshot(&mut self) {
+        self.snapshot = self.ledger.clone();
+    }
+
+    /// Adds the durable records up from the beginning, and from the snapshot.
+    pub(crate) fn replay(&self) -> (Ledger, Ledger) {
+        let add = |mut ledger: Ledger| {
+            let done = ledger.last.0 as usize;
+            for (place, record) in self.durable.iter().enumerate().skip(done) {
+                ledger.apply(RecordSequence(place as u64 + 1), record);
+            }
+            ledger
+        };
+        (add(Ledger::default()), add(self.snapshot.clone()))
+    }
+
+    fn keep(&mut self, count: usize) -> Vec<Record> {
+        let records: Vec<Record> = self.unsynced.drain(..count).collect();
+        for record in &records {
+            self.durable.push(record.clone());
+            self.ledger.apply(RecordSequence(self.durable.len() as u64), record);
+        }
+        records
+    }
+}

@@ -1,0 +1,197 @@
+//! Drawing a plan from a seed: each history enables some kinds of fault, at rates of its own.
+
+use std::time::Duration;
+
+use common::job::{OnFailure, Order};
+
+use crate::plan::{
+    CoordinatorPoint, DrainBy, Exchange, Fault, FaultKind, JobPlan, Notice, OpPlan, Plan, SinkPlan, Terms, Way,
+    Weather, WorkerPlan, WorkerPoint,
+};
+use crate::random::{Draw, Random};
+
+/// How many kinds of fault there are.
+const KINDS: u64 = 14;
+
+impl Plan {
+    /// Draws the plan of a seed.
+    pub fn draw(seed: u64) -> Plan {
+        let mut random = Random::new(seed, 1);
+        let terms = terms(&mut random);
+        let workers: Vec<WorkerPlan> = (0..random.between(1, 4))
+            .map(|place| worker(&mut random, place))
+            .collect();
+        let jobs: Vec<JobPlan> = (0..random.between(1, 3)).map(|_| job(&mut random)).collect();
+        let weather = weather(&mut random);
+        let faults = faults(&mut random, &terms, workers.len(), jobs.len());
+        Plan {
+            seed,
+            terms,
+            workers,
+            jobs,
+            weather,
+            faults,
+        }
+    }
+}
+
+fn millis(random: &mut Random, low: u64, high: u64) -> Duration {
+    Duration::from_millis(random.between(low, high))
+}
+
+fn maybe<T>(random: &mut Random, permille: u64, value: impl FnOnce(&mut Random) -> T) -> Option<T> {
+    match random.happens(permille) {
+        Draw::Yes => Some(value(random)),
+        Draw::No => None,
+    }
+}
+
+fn terms(random: &mut Random) -> Terms {
+    let lease_time = random.one_of(&[1_000, 2_000, 5_000]);
+    Terms {
+        lease_time: Duration::from_millis(lease_time),
+        lease_margin: Duration::from_millis(lease_time / 10),
+        heartbeat: Duration::from_millis(lease_time / 5),
+        patience: Duration::from_millis(lease_time / random.between(2, 10)),
+        global_cap: maybe(random, 400, |random| random.between(1, 6) as u32),
+    }
+}
+
+fn worker(random: &mut Random, place: u64) -> WorkerPlan {
+    let kinds = ["extract", "noop", "write"];
+    let first = place == 0;
+    WorkerPlan {
+        slots: random.between(1, 4) as u32,
+        lacks: if first {
+            None
+        } else {
+            maybe(random, 200, |random| random.one_of(&kinds))
+        },
+        exchange: match random.happens(200) {
+            Draw::Yes => Exchange::None,
+            Draw::No => Exchange::Listens,
+        },
+        clock_rate: random.between(950_000, 1_050_000),
+        joins_at: if first {
+            Duration::ZERO
+        } else {
+            random.up_to(Duration::from_secs(3))
+        },
+    }
+}
+
+fn job(random: &mut Random) -> JobPlan {
+    let batches = random.between(1, 14);
+    let mut ops: Vec<OpPlan> = (0..random.between(1, 3)).map(|_| op(random)).collect();
+    ops.push(op(random));
+    JobPlan {
+        submitted_at: millis(random, 0, 4_000),
+        batches: (0..batches).map(|_| random.between(1, 20)).collect(),
+        ops,
+        sink: random.one_of(&[SinkPlan::Discard, SinkPlan::Parts, SinkPlan::Join]),
+        cap: maybe(random, 500, |random| random.between(1, 4) as u32),
+        max_in_flight: maybe(random, 400, |random| random.between(1, 5) as u32),
+        max_rows_in_flight: maybe(random, 200, |random| random.between(5, 50)),
+        max_committing: maybe(random, 200, |random| random.between(1, 3) as u32).unwrap_or(1_024),
+        priority: random.one_of(&[0, 0, 0, 1, 5]),
+        on_failure: random.one_of(&[OnFailure::Continue, OnFailure::Drain, OnFailure::Cancel]),
+        order: random.one_of(&[Order::DepthFirst, Order::DepthFirst, Order::BreadthFirst]),
+        attempts: random.between(2, 5) as u32,
+    }
+}
+
+fn op(random: &mut Random) -> OpPlan {
+    OpPlan {
+        takes: millis(random, 1, 400),
+        limit: maybe(random, 150, |random| random.between(1, 2) as u32),
+    }
+}
+
+fn weather(random: &mut Random) -> Weather {
+    let mut rate = |chance: u64, most: u64| maybe(random, chance, |random| random.between(1, most)).unwrap_or(0);
+    Weather {
+        latency: Duration::from_micros(rate(1_000, 3_000)),
+        jitter: Duration::from_micros(rate(600, 40_000)),
+        late_messages: rate(200, 20),
+        sync: Duration::from_micros(rate(1_000, 8_000)),
+        slow_syncs: rate(200, 50),
+        op_failures: rate(300, 200),
+        bad_batches: rate(150, 60),
+        publish_failures: rate(200, 200),
+        lost_outputs: rate(200, 200),
+        stubborn_ops: rate(200, 300),
+    }
+}
+
+fn faults(random: &mut Random, terms: &Terms, workers: usize, jobs: usize) -> Vec<Fault> {
+    let enabled: Vec<u64> = (0..KINDS).filter(|_| random.happens(300) == Draw::Yes).collect();
+    if enabled.is_empty() {
+        return Vec::new();
+    }
+    let count = random.between(1, 12);
+    let mut faults: Vec<Fault> = (0..count)
+        .map(|_| {
+            let at = millis(random, 100, 9_000);
+            let kind = random.one_of(&enabled);
+            let kind = fault(random, kind, terms, workers, jobs);
+            Fault { at, kind }
+        })
+        .collect();
+    faults.sort_by_key(|fault| fault.at);
+    faults
+}
+
+/// Draws how long something lasts: mostly less than a lease, often somewhat longer.
+fn around_a_lease(random: &mut Random, terms: &Terms) -> Duration {
+    let most = terms.lease_time * random.one_of(&[1, 1, 2, 3]);
+    random.up_to(most)
+}
+
+fn fault(random: &mut Random, kind: u64, terms: &Terms, workers: usize, jobs: usize) -> FaultKind {
+    let worker = random.below(workers as u64) as usize;
+    let job = random.below(jobs as u64) as usize;
+    let notice = random.one_of(&[Notice::Told, Notice::Told, Notice::Silent]);
+    let lasts = around_a_lease(random, terms);
+    let points = [
+        WorkerPoint::Now,
+        WorkerPoint::OpStarts,
+        WorkerPoint::OpEnds,
+        WorkerPoint::Staged,
+    ];
+    match kind {
+        0 | 1 => FaultKind::CrashWorker {
+            worker,
+            point: random.one_of(&points),
+            notice,
+        },
+        2 => FaultKind::FreezeWorker { worker, lasts },
+        3 => FaultKind::SlowWorker { worker, lasts },
+        4 => FaultKind::CutConnection { worker, notice },
+        5 => FaultKind::BlockNetwork {
+            worker,
+            way: random.one_of(&[Way::Up, Way::Down, Way::Both]),
+            lasts,
+        },
+        6 => FaultKind::SecondProcess { worker },
+        7 => FaultKind::DrainWorker {
+            worker,
+            by: random.one_of(&[DrainBy::Signal, DrainBy::TwoSignals, DrainBy::Coordinator]),
+        },
+        8 => FaultKind::LoseOutputs { worker },
+        9 | 10 => FaultKind::CrashCoordinator {
+            point: random.one_of(&[
+                CoordinatorPoint::Now,
+                CoordinatorPoint::BeforeSync,
+                CoordinatorPoint::InSync,
+                CoordinatorPoint::AfterSync,
+            ]),
+            notice,
+            down: millis(random, 1, 3_000),
+        },
+        11 => random.one_of(&[FaultKind::StallCoordinator { lasts }, FaultKind::SlowDisk { lasts }]),
+        12 => random.one_of(&[FaultKind::Cancel { job }, FaultKind::Resubmit { job }]),
+        _ => FaultKind::ChangeGlobalCap {
+            cap: maybe(random, 700, |random| random.between(1, 4) as u32),
+        },
+    }
+}

@@ -1,0 +1,381 @@
+//! The slots of a worker: chains run op by op, take their time, fail, are truncated and stopped.
+//!
+//! It keeps to what `worker/src/executor` does: the order of what the agent is told, what is kept when an op fails, and
+//! what a truncated or stopped chain leaves behind.
+
+use std::time::Duration;
+
+use agent::{Chain, ChainEnd, Input, Kept};
+use common::failure::Failure;
+use common::ids::{BatchId, LeaseId, OpId, OutputId};
+use common::message::{self, OpDone, OpOutcome};
+use common::part::Part;
+use common::time::Time;
+
+use crate::jobs::{IsSink, ROW_BYTES, rows_into, rows_of_op};
+use crate::plan::{SinkPlan, WorkerPoint};
+use crate::random::{Draw, mix};
+use crate::worker::ProcessId;
+use crate::world::{Happening, World};
+
+/// A chain in its slot.
+#[derive(Debug)]
+pub(crate) struct ChainRun {
+    chain: Chain,
+    stage: Stage,
+    course: Course,
+    /// When it goes on.
+    pub(crate) due: Time,
+    /// Tells the latest plan to go on from those before.
+    turn: u64,
+    held: Held,
+    stubborn: Draw,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Fetching,
+    Running { place: usize },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Course {
+    On,
+    Truncated,
+    Stopped,
+}
+
+/// What the next op works on.
+#[derive(Clone, Copy, Debug)]
+enum Held {
+    Nothing,
+    Parked(OutputId),
+    Here(OutputId),
+}
+
+impl World {
+    pub(crate) fn start_chain(&mut self, id: ProcessId, chain: Chain) {
+        self.check_chain(id, &chain);
+        let lease = chain.lease;
+        let fetch = match &chain.input {
+            message::Input::Remote(_) => Duration::from_millis(40),
+            message::Input::Slice(_) | message::Input::Local(_) | message::Input::Committed => Duration::from_millis(1),
+        };
+        let due = self.now + self.random.up_to(fetch);
+        let drawn = mix(&[self.plan.seed, 5, lease.generation.0, lease.sequence]);
+        let run = ChainRun {
+            chain,
+            stage: Stage::Fetching,
+            course: Course::On,
+            due,
+            turn: 0,
+            held: Held::Nothing,
+            stubborn: Draw::of(drawn, self.plan.weather.stubborn_ops),
+        };
+        let Some(process) = self.processes.get_mut(&id) else {
+            return;
+        };
+        process.chains.insert(lease, run);
+        self.schedule(due, Happening::Chain(id, lease, 0));
+    }
+
+    /// Lets a chain end after the op that runs, and tells which one that is.
+    pub(crate) fn truncate_chain(&mut self, id: ProcessId, lease: LeaseId) {
+        let Some(run) = self
+            .processes
+            .get_mut(&id)
+            .and_then(|process| process.chains.get_mut(&lease))
+        else {
+            return;
+        };
+        if run.course == Course::On {
+            run.course = Course::Truncated;
+        }
+        let place = match run.stage {
+            Stage::Fetching => 0,
+            Stage::Running { place } => place,
+        };
+        let last = run.chain.steps[place].op;
+        self.tell_agent_soon(id, Input::ChainTruncated { lease, last });
+    }
+
+    /// Cancels what runs; an op that does not look goes on to its end.
+    pub(crate) fn stop_chain(&mut self, id: ProcessId, lease: LeaseId) {
+        let at = self.now + self.random.up_to(Duration::from_millis(20));
+        let Some(run) = self
+            .processes
+            .get_mut(&id)
+            .and_then(|process| process.chains.get_mut(&lease))
+        else {
+            return;
+        };
+        run.course = Course::Stopped;
+        if run.stage == Stage::Fetching || run.stubborn == Draw::No {
+            run.due = run.due.min(at);
+            run.turn += 1;
+            let (due, turn) = (run.due, run.turn);
+            self.schedule(due, Happening::Chain(id, lease, turn));
+        }
+    }
+
+    pub(crate) fn go_on_with_chain(&mut self, id: ProcessId, lease: LeaseId, turn: u64) {
+        let run = self.processes.get(&id).and_then(|process| process.chains.get(&lease));
+        let Some(run) = run.filter(|run| run.turn == turn) else {
+            return;
+        };
+        match run.stage {
+            Stage::Fetching if run.course == Course::Stopped => self.end_chain(id, lease, ChainEnd::Stopped),
+            Stage::Fetching => self.resolve(id, lease),
+            Stage::Running { place } => self.end_op(id, lease, place),
+        }
+    }
+
+    /// Gets what the first op works on, and starts it.
+    fn resolve(&mut self, id: ProcessId, lease: LeaseId) {
+        let Some(process) = self.processes.get(&id) else {
+            return;
+        };
+        let chain = &process.chains[&lease].chain;
+        let run = chain.run.run;
+        let drawn = mix(&[self.plan.seed, 6, lease.generation.0, lease.sequence]);
+        let lost = Draw::of(drawn, self.plan.weather.lost_outputs) == Draw::Yes;
+        let held = match &chain.input {
+            message::Input::Slice(_) | message::Input::Committed => Some(Held::Nothing),
+            message::Input::Local(output) if process.parked.contains_key(&(run, *output)) && !lost => {
+                Some(Held::Parked(*output))
+            }
+            message::Input::Remote(remote) if !lost => {
+                let named = |other: &ProcessId| format!("http://process-{}", other.0) == remote.address;
+                let holder = self.processes.iter().find(|(other, _)| named(other));
+                let serves = holder.is_some_and(|(_, holder)| {
+                    holder.wakes_at <= self.now && holder.parked.contains_key(&(run, remote.output))
+                });
+                serves.then_some(Held::Here(remote.output))
+            }
+            message::Input::Local(_) | message::Input::Remote(_) => None,
+        };
+        let Some(held) = held else {
+            let failure = Failure::retryable("the output is gone");
+            return self.end_chain(id, lease, ChainEnd::InputLost { failure });
+        };
+        if let Some(run) = self
+            .processes
+            .get_mut(&id)
+            .and_then(|process| process.chains.get_mut(&lease))
+        {
+            run.held = held;
+        }
+        self.start_op(id, lease, 0);
+    }
+
+    fn start_op(&mut self, id: ProcessId, lease: LeaseId, place: usize) {
+        self.worker_reaches(id, WorkerPoint::OpStarts);
+        let at = self.clock_of(id);
+        let now = self.now;
+        let Some(process) = self.processes.get_mut(&id) else {
+            return;
+        };
+        let is_slow = process.slow_until > now;
+        let Some(run) = process.chains.get_mut(&lease) else {
+            return;
+        };
+        run.stage = Stage::Running { place };
+        let (op, run_id, batch) = (run.chain.steps[place].op, run.chain.run.run, run.chain.batch);
+        let job = self.oracle.job_of_run[&run_id];
+        let takes = match (batch, op.index().checked_sub(1)) {
+            (None, _) => Duration::from_millis(30),
+            (Some(_), None) => Duration::from_millis(5),
+            (Some(_), Some(place)) => self.plan.jobs[job].ops[place].takes,
+        };
+        let takes = if is_slow {
+            (takes * 100).min(Duration::from_secs(30))
+        } else {
+            takes
+        };
+        if run.course == Course::Stopped {
+            run.due = now;
+        } else {
+            run.due = now + takes;
+        }
+        run.turn += 1;
+        let (due, turn) = (run.due, run.turn);
+        self.oracle.running.insert((id, lease), (run_id, op));
+        self.tell_agent_soon(id, Input::OpStarted { lease, op, at });
+        self.schedule(due, Happening::Chain(id, lease, turn));
+        self.trace
+            .note(now, &[20, u64::from(id.0), lease.sequence, u64::from(op.0)], || {
+                let batch = batch.map_or("whole".to_owned(), |batch| batch.to_string());
+                format!("process {} runs {run_id}/op {}[{batch}] under {lease}", id.0, op.0)
+            });
+        self.check_caps();
+    }
+
+    fn end_op(&mut self, id: ProcessId, lease: LeaseId, place: usize) {
+        self.worker_reaches(id, WorkerPoint::OpEnds);
+        let at = self.clock_of(id);
+        let Some(run) = self.processes.get(&id).and_then(|process| process.chains.get(&lease)) else {
+            return;
+        };
+        let (course, stubborn) = (run.course, run.stubborn);
+        let step = run.chain.steps[place];
+        let is_cancelled = course == Course::Stopped && stubborn == Draw::No;
+        let outcome = if is_cancelled {
+            Err(Failure::cancelled())
+        } else {
+            self.outcome(id, lease, place)
+        };
+        self.oracle.running.remove(&(id, lease));
+        let op = step.op;
+        match outcome {
+            Err(failure) => {
+                let outcome = OpOutcome::Failed(failure);
+                self.tell_agent_soon(id, Input::OpEnded { lease, op, at, outcome });
+                let end = if course == Course::Stopped {
+                    ChainEnd::Stopped
+                } else {
+                    let kept = self.keep(id, lease);
+                    ChainEnd::OpFailed { op, kept }
+                };
+                self.end_chain(id, lease, end);
+            }
+            Ok(done) => {
+                let has_staged = !done.parts.is_empty();
+                let outcome = OpOutcome::Done(done);
+                self.tell_agent_soon(id, Input::OpEnded { lease, op, at, outcome });
+                if has_staged {
+                    self.worker_reaches(id, WorkerPoint::Staged);
+                }
+                self.go_on_behind(id, lease, place);
+            }
+        }
+    }
+
+    fn go_on_behind(&mut self, id: ProcessId, lease: LeaseId, place: usize) {
+        let Some(run) = self
+            .processes
+            .get_mut(&id)
+            .and_then(|process| process.chains.get_mut(&lease))
+        else {
+            return;
+        };
+        let step = run.chain.steps[place];
+        if let Some(batch) = run.chain.batch {
+            let (op, attempt) = (step.op, step.attempt);
+            run.held = Held::Here(OutputId { batch, op, attempt });
+        }
+        let is_last = place + 1 == run.chain.steps.len();
+        if !is_last && run.course != Course::Truncated {
+            // A stopped chain starts its next op too, and that one ends at once.
+            run.stubborn = if run.course == Course::Stopped {
+                Draw::No
+            } else {
+                run.stubborn
+            };
+            return self.start_op(id, lease, place + 1);
+        }
+        let is_done = run.chain.batch.is_none() || step.op == run.chain.run.job.last_op();
+        let kept = if is_done { None } else { self.keep(id, lease) };
+        self.end_chain(id, lease, ChainEnd::Finished { kept });
+    }
+
+    /// Says what an op did, or why it failed.
+    fn outcome(&mut self, id: ProcessId, lease: LeaseId, place: usize) -> Result<OpDone, Failure> {
+        let process = &self.processes[&id];
+        let chain = &process.chains[&lease].chain;
+        let (run, batch, op) = (chain.run.run, chain.batch, chain.steps[place].op);
+        let is_connected = process.session.is_connected();
+        let job = self.oracle.job_of_run[&run];
+        let names = [
+            self.plan.seed,
+            7,
+            run.0,
+            u64::from(op.0),
+            lease.generation.0,
+            lease.sequence,
+        ];
+        if Draw::of(mix(&names), self.plan.weather.op_failures) == Draw::Yes {
+            self.oracle.injected += 1;
+            return Err(Failure::retryable("the disk is full"));
+        }
+        let Some(batch) = batch else {
+            if !is_connected {
+                self.oracle.injected += 1;
+                return Err(Failure::retryable("the worker is not connected to its coordinator"));
+            }
+            self.oracle.stage_join(run, lease);
+            return Ok(OpDone {
+                parts: vec![part(op, lease, 1)],
+                ..OpDone::default()
+            });
+        };
+        let is_bad = Draw::of(
+            mix(&[self.plan.seed, 9, run.0, batch.index]),
+            self.plan.weather.bad_batches,
+        );
+        if is_bad == Draw::Yes && op == OpId(1) {
+            self.oracle.injected += 1;
+            return Err(Failure::bad_input("a row is ragged"));
+        }
+        Ok(self.op_done(job, op, batch, lease))
+    }
+
+    fn op_done(&self, job: usize, op: OpId, batch: BatchId, lease: LeaseId) -> OpDone {
+        let plan = &self.plan.jobs[job];
+        let is_sink = IsSink::of(plan, op);
+        let rows_in = rows_into(plan, job, op, batch.index);
+        let (rows_out, rows_rejected) = rows_of_op(job, op, batch.index, rows_in, is_sink);
+        let stages = is_sink == IsSink::Yes && plan.sink != SinkPlan::Discard;
+        OpDone {
+            rows_in,
+            rows_out,
+            rows_rejected,
+            bytes_held: rows_out * ROW_BYTES,
+            parts: stages.then(|| part(op, lease, rows_out)).into_iter().collect(),
+        }
+    }
+
+    /// Parks what is held, unless it is a piece of the source.
+    fn keep(&mut self, id: ProcessId, lease: LeaseId) -> Option<Kept> {
+        let process = self.processes.get_mut(&id)?;
+        let run = process.chains.get(&lease)?;
+        let of = run.chain.run.run;
+        match run.held {
+            Held::Nothing => None,
+            Held::Parked(output) => {
+                let bytes = *process.parked.get(&(of, output))?;
+                Some(Kept { output, bytes })
+            }
+            Held::Here(output) => {
+                let bytes = ROW_BYTES;
+                process.parked.insert((of, output), bytes);
+                Some(Kept { output, bytes })
+            }
+        }
+    }
+
+    fn end_chain(&mut self, id: ProcessId, lease: LeaseId, end: ChainEnd) {
+        if let Some(process) = self.processes.get_mut(&id) {
+            process.chains.remove(&lease);
+        }
+        self.tell_agent_soon(id, Input::ChainEnded { lease, end });
+    }
+}
+
+/// A part that an attempt staged; it is named after the lease, as in production.
+fn part(op: OpId, lease: LeaseId, rows: u64) -> Part {
+    Part {
+        op,
+        file: format!("/out/.staged/{lease}"),
+        offset: 0,
+        length: rows * ROW_BYTES,
+        checksum: 0,
+        rows,
+    }
+}
+
+impl ChainRun {
+    /// Returns the slot that the chain is in.
+    pub(crate) fn slot(&self) -> u32 {
+        self.chain.slot
+    }
+}

@@ -1,0 +1,385 @@
+//! The oracles: what is promised, checked against what truly happened in the world.
+//!
+//! They know the truth that neither the coordinator nor a worker has: what runs where at this very moment, what is on
+//! the disk, which lease is the latest. Each has the id that the promise has in RELIABILITY.md.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use agent::{Chain, ExitReason};
+use common::ids::{BatchId, LeaseId, OpId, RunId, SessionId, WorkerName};
+use common::message::{Grant, Input, Publish, ToWorker};
+use common::state::{RunState, TaskState};
+use common::time::Time;
+use common::timeline::TimelineEntry;
+use scheduler::Record;
+
+use crate::jobs;
+use crate::plan::Plan;
+use crate::worker::ProcessId;
+use crate::world::World;
+
+/// What a lease works on: a batch, or an op over the whole run.
+pub(crate) type Work = (RunId, Option<BatchId>, Option<OpId>);
+
+/// An attempt, by the generation of the coordinator that counts it and the worker that runs it.
+type AttemptKey = (u64, RunId, OpId, Option<BatchId>, u32, WorkerName);
+
+/// What the oracles know.
+#[derive(Debug, Default)]
+pub(crate) struct Oracle {
+    pub(crate) job_of_run: BTreeMap<RunId, usize>,
+    /// Runs that somebody asked to cancel, and those of which that is durable.
+    pub(crate) cancelled: BTreeSet<RunId>,
+    pub(crate) durably_cancelled: BTreeSet<RunId>,
+    /// The grants of this step, and where they went.
+    pub(crate) grants: Vec<(SessionId, Grant)>,
+    /// Every task that runs.
+    pub(crate) running: BTreeMap<(ProcessId, LeaseId), (RunId, OpId)>,
+    work_of: BTreeMap<LeaseId, Work>,
+    latest: BTreeMap<Work, LeaseId>,
+    /// Durable commits.
+    pub(crate) committed: BTreeMap<(RunId, BatchId), LeaseId>,
+    pub(crate) failed: BTreeSet<(RunId, BatchId)>,
+    run_ops: BTreeMap<(RunId, OpId), LeaseId>,
+    /// Commits asked for, by the generation that did.
+    appended: BTreeSet<(u64, Work)>,
+    /// What is in place.
+    pub(crate) visible: BTreeMap<(RunId, BatchId), LeaseId>,
+    joins_staged: BTreeMap<LeaseId, BTreeMap<BatchId, LeaseId>>,
+    pub(crate) joined: BTreeMap<RunId, BTreeMap<BatchId, LeaseId>>,
+    pub(crate) ended: BTreeMap<RunId, RunState>,
+    attempts: BTreeMap<AttemptKey, TaskState>,
+    /// How many tasks may run in all: the cap, or what was held when it was lowered.
+    allowed: Option<u32>,
+    /// Until when a restarted coordinator does not know what runs.
+    unknown_until: Time,
+    /// How many failures were injected.
+    pub(crate) injected: u64,
+    pub(crate) exits: Vec<ExitReason>,
+}
+
+impl Oracle {
+    pub(crate) fn new(plan: &Plan) -> Oracle {
+        Oracle {
+            allowed: plan.terms.global_cap,
+            ..Oracle::default()
+        }
+    }
+
+    /// Remembers what a join or a manifest is made of; whoever makes a manifest puts the parts in place first.
+    pub(crate) fn stage_join(&mut self, run: RunId, lease: LeaseId) {
+        let of_run = self.committed.iter().filter(|((owner, _), _)| *owner == run);
+        let listing: BTreeMap<BatchId, LeaseId> = of_run.map(|((_, batch), lease)| (*batch, *lease)).collect();
+        for (batch, lease) in &listing {
+            self.visible.insert((run, *batch), *lease);
+        }
+        self.joins_staged.insert(lease, listing);
+    }
+}
+
+fn work_of_grant(grant: &Grant) -> Work {
+    match grant.batch {
+        Some(batch) => (grant.run, Some(batch), None),
+        None => (grant.run, None, Some(grant.steps[0].op)),
+    }
+}
+
+impl World {
+    /// CAP: what truly runs is within every cap.
+    pub(crate) fn check_caps(&mut self) {
+        let mut all = 0_u32;
+        let mut of_runs: BTreeMap<RunId, u32> = BTreeMap::new();
+        let mut of_ops: BTreeMap<(RunId, OpId), u32> = BTreeMap::new();
+        for ((process, _), (run, op)) in &self.oracle.running {
+            let counts = self
+                .processes
+                .get(process)
+                .is_some_and(|process| process.counts_from <= self.now);
+            if !counts {
+                continue;
+            }
+            all += 1;
+            *of_runs.entry(*run).or_default() += 1;
+            *of_ops.entry((*run, *op)).or_default() += 1;
+        }
+        let allowed = self.oracle.allowed;
+        self.require(allowed.is_none_or(|allowed| all <= allowed), "CAP", || {
+            format!("{all} tasks run, {allowed:?} may")
+        });
+        for (run, running) in of_runs {
+            let cap = self.plan.jobs[self.oracle.job_of_run[&run]].cap;
+            self.require(cap.is_none_or(|cap| running <= cap), "CAP", || {
+                format!("{running} tasks of {run} run, {cap:?} may")
+            });
+        }
+        for ((run, op), running) in of_ops {
+            let ops = &self.plan.jobs[self.oracle.job_of_run[&run]].ops;
+            let limit = op.index().checked_sub(1).and_then(|place| ops[place].limit);
+            self.require(limit.is_none_or(|limit| running <= limit), "CAP", || {
+                format!("{running} tasks of {run}/op {} run, {limit:?} may", op.0)
+            });
+        }
+    }
+
+    pub(crate) fn forget_tasks(&mut self, id: ProcessId) {
+        self.oracle.running.retain(|(process, _), _| *process != id);
+    }
+
+    pub(crate) fn on_thawed(&mut self, _process: ProcessId) {
+        self.check_caps();
+    }
+
+    /// A cap that is lowered binds new tasks at once, and those that run when they end.
+    pub(crate) fn note_cap_change(&mut self) {
+        let held = self.held();
+        let before = self.oracle.allowed;
+        self.oracle.allowed = self.global_cap.map(|cap| match before {
+            Some(allowed) if self.now < self.oracle.unknown_until => cap.max(allowed),
+            Some(allowed) => cap.max(allowed.min(held)),
+            None if self.now < self.oracle.unknown_until => u32::MAX,
+            None => cap.max(held),
+        });
+    }
+
+    pub(crate) fn note_restart(&mut self) {
+        let terms = &self.plan.terms;
+        self.oracle.unknown_until = self.now + terms.lease_time + terms.lease_margin + Duration::from_millis(1);
+        self.note_cap_change();
+    }
+
+    /// Returns how many permits the scheduler has given out.
+    pub(crate) fn held(&self) -> u32 {
+        let workers = self.coordinator.iter().flat_map(|c| c.scheduler.workers());
+        workers.map(|worker| worker.busy).sum()
+    }
+
+    /// A chain has a slot of its own, and begins where its input ends.
+    pub(crate) fn check_chain(&mut self, id: ProcessId, chain: &Chain) {
+        let Some(process) = self.processes.get(&id) else {
+            return;
+        };
+        let slots = self.plan.workers[process.worker].slots;
+        let is_free = chain.slot < slots && process.chains.values().all(|other| other.slot() != chain.slot);
+        self.require(is_free, "CAP", || {
+            format!("process {} starts {} in a slot that is taken", id.0, chain.lease)
+        });
+        let first = chain.steps[0].op;
+        let follows = match (&chain.input, chain.batch) {
+            (Input::Slice(_), Some(_)) => first == OpId::EXTRACT,
+            (Input::Local(output), Some(batch)) => output.batch == batch && output.op.0 + 1 == first.0,
+            (Input::Remote(remote), Some(batch)) => remote.output.batch == batch && remote.output.op.0 + 1 == first.0,
+            (Input::Committed, None) => true,
+            (Input::Slice(_) | Input::Local(_) | Input::Remote(_), None) | (Input::Committed, Some(_)) => false,
+        };
+        let in_row = chain.steps.windows(2).all(|pair| pair[0].op.0 + 1 == pair[1].op.0);
+        self.require(follows && in_row, "ORDER", || {
+            format!("{chain:?} does not begin where its input ends")
+        });
+    }
+
+    /// What the coordinator says has a durable reason.
+    pub(crate) fn check_send(&mut self, session: SessionId, message: &ToWorker) {
+        match message {
+            ToWorker::Grant(grant) => self.check_grant(session, grant),
+            ToWorker::Publish(publish) => self.check_publish(publish),
+            ToWorker::CloseRun { run } => {
+                let has_ended = self.disk.ledger().ended.contains_key(run);
+                self.require(has_ended, "ACK-DURABLE", || {
+                    format!("{run} is closed before its end is durable")
+                });
+            }
+            ToWorker::OpenRun(context) => {
+                let run = context.run;
+                let is_durable = self.disk.ledger().runs.contains_key(&run);
+                self.require(is_durable, "ACK-DURABLE", || {
+                    format!("{run} is opened before it is durable")
+                });
+            }
+            ToWorker::Permit { .. }
+            | ToWorker::Truncate { .. }
+            | ToWorker::Revoke { .. }
+            | ToWorker::Discard { .. }
+            | ToWorker::Drain => {}
+        }
+    }
+
+    fn check_grant(&mut self, session: SessionId, grant: &Grant) {
+        let work = work_of_grant(grant);
+        let lease = grant.lease;
+        let before = self.oracle.latest.insert(work, lease);
+        self.require(before.is_none_or(|before| before < lease), "FENCE", || {
+            format!("{lease} was granted after {before:?}")
+        });
+        self.oracle.work_of.insert(lease, work);
+        let is_committed = grant
+            .batch
+            .is_some_and(|batch| self.oracle.committed.contains_key(&(grant.run, batch)));
+        self.require(!is_committed, "NO-RERUN-AFTER-ACK", || {
+            format!("{} batch {:?} is committed, and granted again", grant.run, grant.batch)
+        });
+        self.oracle.grants.push((session, grant.clone()));
+    }
+
+    fn check_publish(&mut self, publish: &Publish) {
+        let (run, lease) = (publish.run, publish.lease);
+        let by = match publish.batch {
+            Some(batch) => self.oracle.committed.get(&(run, batch)).copied(),
+            None => self
+                .oracle
+                .run_ops
+                .iter()
+                .find(|((of, _), by)| *of == run && **by == lease)
+                .map(|(_, by)| *by),
+        };
+        self.require(by == Some(lease), "ACK-DURABLE", || {
+            format!(
+                "{run} {:?} is published under {lease}, durable is {by:?}",
+                publish.batch
+            )
+        });
+    }
+
+    /// COMMIT-ONCE, FENCE: only the latest lease of a batch commits it, and once.
+    pub(crate) fn check_append(&mut self, record: &Record) {
+        match record {
+            Record::BatchCommitted {
+                run,
+                batch,
+                lease,
+                rows,
+                ..
+            } => {
+                let work = (*run, Some(*batch), None);
+                self.check_commit(work, *lease);
+                let job = self.oracle.job_of_run[run];
+                let expected = jobs::rows_committed(&self.plan.jobs[job], job, batch.index);
+                self.require(*rows == expected, "EXACT COVER", || {
+                    format!("{run} batch {batch} is committed with {rows:?}, it has {expected:?}")
+                });
+            }
+            Record::RunOpCommitted { run, op, lease, .. } => self.check_commit((*run, None, Some(*op)), *lease),
+            Record::RunAccepted { .. }
+            | Record::SessionOpened { .. }
+            | Record::SessionClosed { .. }
+            | Record::AttemptFailed { .. }
+            | Record::WorkerCrashed { .. }
+            | Record::BatchFailed { .. }
+            | Record::RunCancelRequested { .. }
+            | Record::RunEnded { .. } => {}
+        }
+    }
+
+    fn check_commit(&mut self, work: Work, lease: LeaseId) {
+        let latest = self.oracle.latest.get(&work).copied();
+        self.require(latest == Some(lease), "FENCE", || {
+            format!("{work:?} is committed under {lease}, the latest is {latest:?}")
+        });
+        let is_new = self.oracle.appended.insert((self.incarnation, work));
+        self.require(is_new, "COMMIT-ONCE", || {
+            format!("{work:?} is committed again, under {lease}")
+        });
+    }
+
+    /// The broken world takes what any lease prepared.
+    pub(crate) fn accept_late_commit(&mut self, lease: LeaseId) {
+        if let Some(work) = self.oracle.work_of.get(&lease).copied() {
+            let latest = self.oracle.latest.get(&work).copied();
+            self.require(latest == Some(lease), "FENCE", || {
+                format!("{work:?} is committed under {lease}, the latest is {latest:?}")
+            });
+        }
+    }
+
+    pub(crate) fn on_durable_record(&mut self, record: &Record) {
+        match record {
+            Record::BatchCommitted { run, batch, lease, .. } => {
+                let before = self.oracle.committed.insert((*run, *batch), *lease);
+                self.require(before.is_none(), "COMMIT-ONCE", || {
+                    format!("{run} batch {batch} is durable under {before:?} and {lease}")
+                });
+                let has_failed = self.oracle.failed.contains(&(*run, *batch));
+                self.require(!has_failed, "EXACT COVER", || {
+                    format!("{run} batch {batch} failed and is committed")
+                });
+            }
+            Record::BatchFailed { run, batch, .. } => {
+                let is_new = self.oracle.failed.insert((*run, *batch));
+                let is_committed = self.oracle.committed.contains_key(&(*run, *batch));
+                self.require(is_new && !is_committed, "EXACT COVER", || {
+                    format!("{run} batch {batch} fails twice, or is committed and fails")
+                });
+            }
+            Record::RunOpCommitted { run, op, lease, .. } => {
+                let before = self.oracle.run_ops.insert((*run, *op), *lease);
+                self.require(before.is_none(), "COMMIT-ONCE", || {
+                    format!("{run} op {} is durable under {before:?} and {lease}", op.0)
+                });
+            }
+            Record::RunCancelRequested { run } => {
+                self.oracle.durably_cancelled.insert(*run);
+            }
+            Record::RunEnded { summary } => self.check_outcome(summary),
+            Record::RunAccepted { .. }
+            | Record::SessionOpened { .. }
+            | Record::SessionClosed { .. }
+            | Record::AttemptFailed { .. }
+            | Record::WorkerCrashed { .. } => {}
+        }
+    }
+
+    /// Parts are put in place.
+    pub(crate) fn on_published(&mut self, publish: &Publish) {
+        let (run, lease) = (publish.run, publish.lease);
+        let made_by = format!("/out/.staged/{lease}");
+        let is_its_own = publish.parts.iter().all(|part| part.file == made_by);
+        self.require(is_its_own, "FENCE", || {
+            format!("{lease} publishes parts of another lease: {publish:?}")
+        });
+        match publish.batch {
+            Some(batch) => {
+                let before = self.oracle.visible.insert((run, batch), lease);
+                self.require(before.is_none_or(|before| before == lease), "COMMIT-ONCE", || {
+                    format!("{run} batch {batch} is visible under {before:?} and {lease}")
+                });
+            }
+            None => {
+                let listing = self.oracle.joins_staged.get(&lease).cloned().unwrap_or_default();
+                self.oracle.joined.insert(run, listing);
+            }
+        }
+    }
+
+    /// MONOTONE STATE: an attempt starts once, and ends once.
+    pub(crate) fn check_attempt(&mut self, run: RunId, entry: &TimelineEntry) {
+        let (op, batch, worker) = (entry.op, entry.batch, entry.worker.clone());
+        let key = (self.incarnation, run, op, batch, entry.attempt.0, worker);
+        let before = self.oracle.attempts.insert(key, entry.state);
+        let goes_on = match before {
+            None => entry.state == TaskState::Running,
+            Some(before) => before == TaskState::Running && entry.state != TaskState::Running,
+        };
+        self.require(goes_on, "MONOTONE STATE", || {
+            format!(
+                "{run}/op {}[{batch:?}]#{} was {before:?}, is {:?}",
+                op.0, entry.attempt.0, entry.state
+            )
+        });
+    }
+
+    /// ACK-DURABLE: an accepted submission cannot be lost any more.
+    pub(crate) fn check_acknowledged_run(&mut self, user: usize, run: RunId) {
+        let ledger = self.disk.ledger();
+        let is_durable = ledger.runs.contains_key(&run) || ledger.ended.contains_key(&run);
+        self.require(is_durable, "ACK-DURABLE", || {
+            format!("{run} of user {user} is accepted, and not durable")
+        });
+    }
+
+    pub(crate) fn check_accepted_session(&mut self, session: SessionId) {
+        let is_durable = self.disk.ledger().sessions.contains_key(&session);
+        self.require(is_durable, "ACK-DURABLE", || {
+            format!("{session} is welcomed, and not durable")
+        });
+    }
+}

@@ -1,0 +1,25 @@
+//! Coordinators and workers that are broken on purpose, to show that the oracles bite.
+//!
+//! None of it is in production code: the glue of the simulation leaves something out, or says something that is not
+//! true.
+
+/// What is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sabotage {
+    /// Nothing.
+    None,
+    /// The world takes what any lease prepared, however old.
+    FencingOff,
+    /// Records are said to be durable when they are written.
+    AcknowledgedBeforeSync,
+    /// Each worker gets the whole cap.
+    CapPerWorker,
+    /// A restarted coordinator does not know that former workers may still run something.
+    LeasesForgottenOnRestart,
+    /// A worker that lost the coordinator goes on for ever.
+    WorkerNeverStops,
+    /// A heartbeat is answered before the scheduler has counted it.
+    EchoBeforeCounting,
+    /// Frames that were taken before are taken again.
+    RepeatsTaken,
+}

@@ -1,0 +1,100 @@
+//! The people who submit jobs: each submits one, under a name, until it is accepted; some ask again, some cancel.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::ids::RunId;
+use scheduler::{Event, NewRun};
+
+use crate::jobs;
+use crate::sabotage::Sabotage;
+use crate::world::{Happening, World};
+
+/// How long a user waits for an answer before asking again.
+const WAIT: Duration = Duration::from_secs(2);
+
+/// A user, and what it knows.
+#[derive(Debug, Default)]
+pub(crate) struct User {
+    /// The run that it was told of.
+    pub(crate) run: Option<RunId>,
+}
+
+impl World {
+    /// Submits, and will again if no answer comes.
+    pub(crate) fn act_for_user(&mut self, user: usize) {
+        if self.users[user].run.is_some() {
+            return;
+        }
+        self.submit(user);
+        self.schedule(self.now + WAIT, Happening::User(user));
+    }
+
+    pub(crate) fn submit(&mut self, user: usize) {
+        let at = self.now + self.latency();
+        self.schedule(at, Happening::Submit(user));
+    }
+
+    pub(crate) fn on_submit(&mut self, user: usize) {
+        let name = format!("request-{user}");
+        let Some(coordinator) = &mut self.coordinator else {
+            return;
+        };
+        if let Some(run) = coordinator.names.get(&name).copied() {
+            let waits = coordinator.submitters.get_mut(&run);
+            match waits {
+                Some(waiting) => waiting.push(user),
+                None => self.answer(user, run),
+            }
+            return;
+        }
+        coordinator.last_run = RunId(coordinator.last_run.0 + 1);
+        let run = coordinator.last_run;
+        coordinator.names.insert(name.clone(), run);
+        coordinator.submitters.insert(run, vec![user]);
+        self.oracle.job_of_run.insert(run, user);
+        let plan = &self.plan.jobs[user];
+        let workers = self.plan.workers.len() as u32;
+        let (cap, source) = match self.sabotage {
+            Sabotage::CapPerWorker => (plan.cap.map(|cap| cap * workers), jobs::source(plan)),
+            Sabotage::None
+            | Sabotage::FencingOff
+            | Sabotage::AcknowledgedBeforeSync
+            | Sabotage::LeasesForgottenOnRestart
+            | Sabotage::WorkerNeverStops
+            | Sabotage::EchoBeforeCounting
+            | Sabotage::RepeatsTaken => (plan.cap, jobs::source(plan)),
+        };
+        let new = NewRun {
+            run,
+            job: Arc::new(jobs::job(plan, user, cap)),
+            source,
+            seed: self.plan.seed,
+            request_id: Some(name),
+        };
+        self.tell_scheduler(Event::RunSubmitted(Box::new(new)));
+    }
+
+    pub(crate) fn answer(&mut self, user: usize, run: RunId) {
+        self.check_acknowledged_run(user, run);
+        let at = self.now + self.latency();
+        self.schedule(at, Happening::Accepted(user, run));
+    }
+
+    pub(crate) fn on_accepted(&mut self, user: usize, run: RunId) {
+        self.trace.note(self.now, &[30, user as u64, run.0], || {
+            format!("user {user} knows {run}")
+        });
+        let known = *self.users[user].run.get_or_insert(run);
+        self.require(known == run, "ACK-DURABLE", || {
+            format!("request-{user} was accepted as {known} and as {run}")
+        });
+    }
+
+    pub(crate) fn cancel(&mut self, user: usize) {
+        if let (Some(run), Some(_)) = (self.users[user].run, &self.coordinator) {
+            self.oracle.cancelled.insert(run);
+            self.tell_scheduler(Event::RunCancelled { run });
+        }
+    }
+}
