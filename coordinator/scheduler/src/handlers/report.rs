@@ -198,12 +198,19 @@ impl Scheduler {
             return Err(Impossible);
         }
         let (run, standing) = (lease.run, lease.standing);
+        let heir = match permit {
+            PermitFate::PassedTo(next) => Some(next),
+            PermitFate::Returned | PermitFate::None => None,
+        };
+        if heir.is_some_and(|next| !self.is_heir(id, next)) {
+            return Err(Impossible);
+        }
         match standing {
             Standing::Valid => self.settle_lease(id, end, now)?,
             Standing::Fenced => self.send(session, ToWorker::Revoke { lease: id }),
         }
-        if let PermitFate::PassedTo(next) = permit {
-            self.pass_permit(id, next, now)?;
+        if let Some(next) = heir {
+            self.pass_permit(id, next, now);
         }
         self.drop_lease(id, now);
         self.advance(run, now);
@@ -269,23 +276,26 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Moves a permit from a lease that ended to one of the same run that waited behind it.
-    fn pass_permit(&mut self, from: LeaseId, to: LeaseId, now: Time) -> Result<(), Impossible> {
-        let (run, session) = self
-            .leases
-            .get(&from)
-            .map(|lease| (lease.run, lease.session))
-            .ok_or(Impossible)?;
-        let next = self.leases.get_mut(&to).ok_or(Impossible)?;
-        if (next.run, next.session, next.permit) != (run, session, Permit::Waiting) {
-            return Err(Impossible);
+    /// Tells whether a worker may start a lease with the permit of another one that ended there.
+    fn is_heir(&self, ended: LeaseId, next: LeaseId) -> bool {
+        let (Some(ended), Some(next)) = (self.leases.get(&ended), self.leases.get(&next)) else {
+            return false;
+        };
+        ended.id != next.id && (ended.run, ended.session) == (next.run, next.session)
+    }
+
+    /// Moves a permit from a lease that ended to one that waited behind it. If that one got a permit of its own, which
+    /// crossed the report on its way, the other permit comes back with the ended lease.
+    fn pass_permit(&mut self, from: LeaseId, to: LeaseId, now: Time) {
+        let Some(next) = self.leases.get_mut(&to) else { return };
+        if next.permit == Permit::Held {
+            return;
         }
         next.permit = Permit::Held;
         if let Some(ended) = self.leases.get_mut(&from) {
             ended.permit = Permit::Waiting;
         }
         self.begin_queued(to, now);
-        Ok(())
     }
 
     /// Forgets a lease whose end is reported or certain, and frees what it held.
