@@ -390,6 +390,7 @@ fn message_brief(message: &common::message::ToWorker) -> String {
         ToWorker::CloseRun { .. }
         | ToWorker::Permit { .. }
         | ToWorker::Truncate { .. }
+        | ToWorker::Recall { .. }
         | ToWorker::Revoke { .. }
         | ToWorker::Publish(_)
         | ToWorker::Discard { .. }

@@ -198,6 +198,7 @@ impl World {
             }
             ToWorker::Permit { .. }
             | ToWorker::Truncate { .. }
+            | ToWorker::Recall { .. }
             | ToWorker::Revoke { .. }
             | ToWorker::Discard { .. }
             | ToWorker::Drain => {}

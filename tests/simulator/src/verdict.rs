@@ -44,19 +44,16 @@ impl World {
             if plan.max_in_flight.is_none() && plan.max_rows_in_flight.is_none() {
                 continue;
             }
-            let in_flight = coordinator.scheduler.batches(run).filter(|batch| match batch.state {
-                BatchState::Waiting | BatchState::Leased | BatchState::Backoff => true,
-                BatchState::Committing | BatchState::Committed | BatchState::Failed | BatchState::Cancelled => false,
-            });
-            let bytes: Vec<u64> = in_flight
-                .map(|batch| batch.slice.map_or(0, |slice| slice.bytes()))
-                .collect();
-            let within = plan.max_in_flight.is_none_or(|bound| bytes.len() <= bound as usize);
-            let sum: u64 = bytes.iter().sum();
+            let Some(summary) = coordinator.scheduler.summary(run) else {
+                continue;
+            };
+            // The scheduler's own check counts the batches behind these numbers.
+            let (batches, bytes) = (summary.batches_in_flight.now, summary.bytes_in_flight.now);
+            let within = plan.max_in_flight.is_none_or(|bound| batches <= u64::from(bound));
             let bound = plan.max_rows_in_flight.map(|rows| rows * ROW_BYTES);
-            let fits = bytes.len() <= 1 || bound.is_none_or(|bound| sum <= bound);
+            let fits = batches <= 1 || bound.is_none_or(|bound| bytes <= bound);
             if !within || !fits {
-                found.push(format!("{run} has {} batches of {sum} bytes in flight", bytes.len()));
+                found.push(format!("{run} has {batches} batches of {bytes} bytes in flight"));
             }
         }
         if let Some(found) = found.pop() {
