@@ -209,7 +209,7 @@ impl World {
                 });
                 self.end_link(session, reason);
             }
-            Command::RecordAttempt { run, entry } => self.check_attempt(run, &entry),
+            Command::RecordAttempt { run, entry, failure: _ } => self.check_attempt(run, &entry),
             Command::RunEnded { summary } => self.check_run_ended(&summary),
         }
     }
