@@ -185,7 +185,7 @@ impl Scheduler {
             .map(|session| session.id)
             .collect();
         for session in leaving {
-            self.relinquish(session, now);
+            self.fence_session(session, now);
             self.forget_session(session);
             self.command(Command::EndSession {
                 session,
