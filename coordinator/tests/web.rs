@@ -1,0 +1,355 @@
+//! The web port over real loopback sockets: made-up runs, and runs of a coordinator that nobody works for.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use common::ids::{Generation, RunId};
+use coordinator::chart::fixture::{Fixture, Shape, Story};
+use coordinator::clock::Clock;
+use coordinator::driver::Driver;
+use coordinator::service::Service;
+use coordinator::shutdown::{ShutdownTrigger, shutdown_channel};
+use coordinator::store::MemoryJournal;
+use coordinator::submit::Folders;
+use coordinator::web::{PageOptions, serve_web};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A web port with the driver behind it.
+struct Port {
+    address: SocketAddr,
+    trigger: ShutdownTrigger,
+    driving: JoinHandle<()>,
+    serving: JoinHandle<()>,
+    folder: tempfile::TempDir,
+}
+
+/// An answer of HTTP.
+struct Answer {
+    status: u16,
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Port {
+    async fn open(fixtures: Vec<Fixture>) -> Port {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("in.csv"), "a,b\n1,2\n3,4\n").expect("writes");
+        let journal = Box::new(MemoryJournal::new(Generation(1)));
+        let (driver, handle) = Driver::new(scheduler::Config::default(), Clock::start(), journal).expect("reads");
+        let (trigger, shutdown) = shutdown_channel();
+        let stop = shutdown.clone();
+        let driving = tokio::spawn(async move { driver.run(stop).await.expect("drives") });
+        let install = move |world: &mut _| fixtures.iter().for_each(|fixture| fixture.install(world));
+        handle.read(install).await.expect("installs");
+        let folders = Folders::new(folder.path(), folder.path(), &[]).expect("are there");
+        let service = Service::new(handle, folders);
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let address = listener.local_addr().expect("an address");
+        let options = PageOptions {
+            ui_dir: None,
+            grpc: address,
+        };
+        let serving = tokio::spawn(async move {
+            serve_web(listener, service, options, shutdown).await.expect("serves");
+        });
+        Port {
+            address,
+            trigger,
+            driving,
+            serving,
+            folder,
+        }
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, &[], "").await
+    }
+
+    async fn json(&self, path: &str) -> Value {
+        let answer = self.get(path).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.head);
+        answer.json()
+    }
+
+    async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let mut stream = self.request(method, path, headers, body).await;
+        let mut bytes = Vec::new();
+        let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes)).await;
+        read.expect("in time").expect("reads");
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a head");
+        let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
+        let mut body = bytes[end + 4..].to_vec();
+        if head.contains("transfer-encoding: chunked") {
+            body = unchunked(&body);
+        }
+        let status = head
+            .split(' ')
+            .nth(1)
+            .and_then(|code| code.parse().ok())
+            .expect("a status");
+        Answer { status, head, body }
+    }
+
+    async fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(self.address).await.expect("connects");
+        let mut text = format!(
+            "{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n",
+            body.len()
+        );
+        if !headers.iter().any(|(name, _)| *name == "host") {
+            text += &format!("host: {}\r\n", self.address);
+        }
+        for (name, value) in headers {
+            text += &format!("{name}: {value}\r\n");
+        }
+        stream
+            .write_all(format!("{text}\r\n{body}").as_bytes())
+            .await
+            .expect("writes");
+        stream
+    }
+
+    async fn close(self) {
+        self.trigger.request();
+        self.serving.await.expect("ends");
+        self.driving.await.expect("ends");
+    }
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).expect("JSON")
+    }
+}
+
+fn unchunked(mut bytes: &[u8]) -> Vec<u8> {
+    let mut whole = Vec::new();
+    while let Some(end) = bytes.windows(2).position(|two| two == b"\r\n") {
+        let size = std::str::from_utf8(&bytes[..end]).expect("ASCII");
+        let size = usize::from_str_radix(size, 16).expect("a size");
+        whole.extend(&bytes[end + 2..end + 2 + size]);
+        bytes = &bytes[end + 4 + size..];
+        if size == 0 {
+            break;
+        }
+    }
+    whole
+}
+
+fn job() -> Value {
+    json!({"job": {"name": "first", "source": {"uris": ["in.csv"], "csv": {}}, "ops": [{"name": "rest", "noop": {}}]}})
+}
+
+#[tokio::test]
+async fn a_large_run_is_columns_and_a_part_of_it_is_bars() {
+    let port = Port::open(vec![Fixture::new(RunId(1), 40_000, Shape::DepthFirst, Story::Failures)]).await;
+    let view = port.json("/api/runs/r1/view?by=batch&width=1000&height=600").await;
+    assert_eq!(view["shown"], "columns");
+    let tasks = view["tasks"].as_u64().expect("a number");
+    assert!(tasks > 40_000);
+    for tile in view["tiles"].as_array().expect("tiles") {
+        assert_eq!(tile["sealed"], true);
+        let answer = port.get(tile["url"].as_str().expect("an url")).await;
+        assert_eq!((answer.status, &answer.body[..4]), (200, b"PLT1".as_slice()));
+        assert!(answer.head.contains("immutable"), "{}", answer.head);
+        let (ops, rows) = (usize::from(answer.body[4]), usize::from(answer.body[6]));
+        assert_eq!(answer.body.len(), 16 + rows * 512 * (6 + ops));
+    }
+    let part = port
+        .json("/api/runs/r1/view?by=slot&from_us=1000000&to_us=1100000")
+        .await;
+    assert_eq!(part["shown"], "bars");
+    let bars = part["bars"]["id"].as_array().expect("bars").len();
+    assert_eq!(part["tasks"].as_u64(), Some(bars as u64));
+    let table = port
+        .json("/api/runs/r1/tasks?by=slot&from_us=1000000&to_us=1100000&page_size=1000")
+        .await;
+    assert_eq!(table["tasks"].as_array().expect("tasks").len(), bars.min(1_000));
+    port.close().await;
+}
+
+#[tokio::test]
+async fn a_tile_that_is_known_is_not_sent_again() {
+    let port = Port::open(vec![Fixture::new(RunId(1), 8_000, Shape::BreadthFirst, Story::Plain)]).await;
+    let path = "/api/runs/r1/tiles/slot/14/0/0/0";
+    let first = port.get(path).await;
+    let etag = first
+        .head
+        .lines()
+        .find_map(|line| line.strip_prefix("etag: "))
+        .expect("an etag");
+    let again = port.send("GET", path, &[("if-none-match", etag)], "").await;
+    assert_eq!((again.status, again.body.len()), (304, 0));
+    assert_eq!(port.get("/api/runs/r1/tiles/slot/99/0/0/0").await.status, 400);
+    port.close().await;
+}
+
+#[tokio::test]
+async fn failures_are_groups_whose_first_task_has_the_error() {
+    let port = Port::open(vec![Fixture::new(RunId(1), 20_000, Shape::DepthFirst, Story::Failures)]).await;
+    let failures = port.json("/api/runs/r1/failures").await;
+    let group = &failures["groups"][0];
+    assert_eq!(group["error"], "row # of <made-up>.csv: status # from host");
+    let failed = port.json("/api/runs/r1/tasks?state=failed&page_size=1").await;
+    let task = &failed["tasks"][0];
+    assert!(task["error"].as_str().expect("an error").contains("<made-up>"));
+    assert!(!failed["next_page_token"].as_str().expect("a token").is_empty());
+    port.close().await;
+}
+
+#[tokio::test]
+async fn a_run_is_a_trace_and_a_table() {
+    let port = Port::open(vec![Fixture::new(RunId(1), 6_000, Shape::DepthFirst, Story::Failures)]).await;
+    let chart = port.json("/api/runs/r1/chart").await;
+    let tasks = chart["tasks"].as_u64().expect("a number");
+    let trace = port.json("/api/runs/r1/trace.json").await;
+    let events = trace["traceEvents"].as_array().expect("events");
+    assert_eq!(events.iter().filter(|event| event["ph"] == "X").count() as u64, tasks);
+    let csv = port.get("/api/runs/r1/tasks.csv").await;
+    let lines = String::from_utf8(csv.body).expect("UTF-8").lines().count();
+    assert_eq!(lines as u64, tasks + 1);
+    let series = port.json("/api/runs/r1/series?points=10").await;
+    assert!(series["t_us"].as_array().expect("times").len() <= 10);
+    assert_eq!(
+        series["names"].as_array().expect("names").len(),
+        series["max"].as_array().expect("series").len()
+    );
+    port.close().await;
+}
+
+#[tokio::test]
+async fn an_empty_run_has_a_chart() {
+    let port = Port::open(vec![Fixture::new(RunId(1), 0, Shape::DepthFirst, Story::Empty)]).await;
+    let view = port.json("/api/runs/r1/view?by=batch").await;
+    assert_eq!(
+        (view["shown"].as_str(), view["tasks"].as_u64()),
+        (Some("bars"), Some(0))
+    );
+    assert_eq!(port.json("/api/runs/r1/chart").await["batch_rows"], 0);
+    port.close().await;
+}
+
+#[tokio::test]
+async fn a_job_is_checked_run_watched_and_cancelled() {
+    let port = Port::open(Vec::new()).await;
+    let json = [("content-type", "application/json")];
+    let checked = port
+        .send("POST", "/api/runs?validate=true", &json, &job().to_string())
+        .await;
+    assert_eq!(
+        (checked.status, checked.json()["run"].is_null()),
+        (200, true),
+        "{}",
+        checked.head
+    );
+    let wrong = json!({"job": {"name": "first", "sauce": {}}}).to_string();
+    let refused = port.send("POST", "/api/runs", &json, &wrong).await;
+    assert_eq!(
+        (refused.status, refused.json()["problems"][0]["path"].as_str()),
+        (422, Some("sauce"))
+    );
+    assert!(refused.head.contains("application/problem+json"));
+    let submitted = port.send("POST", "/api/runs", &json, &job().to_string()).await;
+    assert_eq!((submitted.status, submitted.json()["run"].as_str()), (201, Some("r1")));
+    let mut events = port.request("GET", "/api/runs/r1/events", &[], "").await;
+    let first = read_until(&mut events, "\n\n").await;
+    assert!(
+        first.contains("event: tick") && first.contains("\"id\":\"r1\""),
+        "{first}"
+    );
+    let cancelled = port.send("POST", "/api/runs/r1/cancel", &json, "").await;
+    assert_eq!(cancelled.status, 202);
+    let rest = read_until(&mut events, "event: end").await;
+    assert!(rest.contains("id: "));
+    assert_eq!(
+        port.json("/api/runs/r1/activity").await["entries"][0]["kind"],
+        "run_accepted"
+    );
+    assert_eq!(port.json("/api/runs/r1/spec").await["job"]["name"], "first");
+    drop(events);
+    assert!(Path::new(port.folder.path()).exists());
+    port.close().await;
+}
+
+async fn read_until(stream: &mut TcpStream, end: &str) -> String {
+    let mut text = String::new();
+    let mut piece = [0; 4_096];
+    let reading = async {
+        while !text.contains(end) {
+            let read = stream.read(&mut piece).await.expect("reads");
+            assert!(read > 0, "ended without {end:?}: {text}");
+            text.push_str(&String::from_utf8_lossy(&piece[..read]));
+        }
+    };
+    tokio::time::timeout(PATIENCE, reading).await.expect("in time");
+    text
+}
+
+#[tokio::test]
+async fn a_viewer_that_has_seen_the_newest_tick_is_told_nothing_until_there_is_something_new() {
+    let port = Port::open(Vec::new()).await;
+    let json = [("content-type", "application/json")];
+    port.send("POST", "/api/runs", &json, &job().to_string()).await;
+    // The job waits for a worker: once its source is cut nothing changes any more.
+    let cut = async {
+        while port.json("/api/runs/r1").await["batches"]["total_is_exact"] != true {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, cut).await.expect("in time");
+    let mut events = port.request("GET", "/api/events", &[], "").await;
+    let text = read_until(&mut events, "\n\n").await;
+    let seen = text.lines().find_map(|line| line.strip_prefix("id: "));
+    let seen = seen.expect("an id").to_owned();
+    let mut again = port
+        .request("GET", "/api/events", &[("last-event-id", &seen)], "")
+        .await;
+    let head = read_until(&mut again, "\r\n\r\n").await;
+    assert!(head.contains("text/event-stream"));
+    let mut piece = [0; 64];
+    let silent = tokio::time::timeout(Duration::from_millis(700), again.read(&mut piece)).await;
+    assert!(silent.is_err(), "{}", String::from_utf8_lossy(&piece));
+    port.send("POST", "/api/runs/r1/cancel", &json, "").await;
+    read_until(&mut again, "event: tick").await;
+    port.close().await;
+}
+
+#[tokio::test]
+async fn commands_of_strangers_are_refused_and_every_answer_guards_the_browser() {
+    let port = Port::open(vec![Fixture::new(RunId(1), 100, Shape::DepthFirst, Story::Plain)]).await;
+    let json = ("content-type", "application/json");
+    for stranger in [
+        vec![json, ("origin", "http://evil.example")],
+        vec![json, ("sec-fetch-site", "cross-site")],
+        vec![json, ("host", "evil.example")],
+    ] {
+        let answer = port.send("POST", "/api/runs/r1/cancel", &stranger, "").await;
+        assert_eq!(
+            (answer.status, answer.json()["reason"].as_str()),
+            (403, Some("CROSS_ORIGIN")),
+            "{stranger:?}"
+        );
+    }
+    assert_eq!(port.send("POST", "/api/runs/r1/cancel", &[], "").await.status, 415);
+    assert_eq!(
+        port.send("GET", "/api/runs", &[("host", "evil.example")], "")
+            .await
+            .status,
+        403
+    );
+    for path in ["/api/runs", "/api/runs/r9", "/api/nothing", "/healthz"] {
+        let head = port.get(path).await.head;
+        assert!(
+            head.contains("content-security-policy: default-src 'none'"),
+            "{path}: {head}"
+        );
+        assert!(head.contains("x-content-type-options: nosniff"), "{path}: {head}");
+    }
+    port.close().await;
+}
