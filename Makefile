@@ -92,6 +92,12 @@ test-image: ## Compiles the program in its container image (needs docker, and th
 	$(call section,container image)
 	python3 tests/compose/run.py --compile
 
+.PHONY: test-browser
+test-browser: ## Tests the pages in a headless Chromium (needs python3, chromium and the network)
+	$(call section,browser)
+	@$(CARGO) build --quiet --locked -p plumb
+	tests/browser/run.sh $(ARGS)
+
 .PHONY: simulate
 simulate: ## Searches long for histories that break the scheduler or the worker's agent (CASES=20000)
 	$(call section,simulation)

@@ -8,7 +8,7 @@ import { onTheme } from "./shell.js";
 import { loadTile, picture } from "./tiles.js";
 import { eachFrame } from "./view.js";
 
-export const GUTTER = 76;
+export const GUTTER = 88;
 const AXIS = 22;
 const ROW = 22;
 const LEAST = 88;

@@ -226,31 +226,31 @@ export class Minimap {
   }
 
   #paint() {
-    const { ctx, width, height } = prepare(this.canvas, 30);
+    const { ctx, width, height } = prepare(this.canvas, 36);
     const colours = palette();
     const { view, data } = this.series;
     const plot = width - GUTTER;
     const x = (us) => GUTTER + (us / (view.end * 1.01)) * plot;
     ctx.fillStyle = colours.panel.css;
-    ctx.fillRect(0, 0, width, height);
+    ctx.fillRect(0, 6, width, height - 6);
     ctx.fillStyle = colours.muted.css;
     ctx.textAlign = "right";
-    ctx.fillText("Whole run", GUTTER - 8, height / 2, GUTTER - 12);
+    ctx.fillText("Whole run", GUTTER - 8, height / 2 + 3, GUTTER - 12);
     const place = data?.places.running;
     if (place !== undefined) {
       const most = Math.max(1, ...data.max[place]);
       ctx.fillStyle = colours.waiting.css;
       data.t_us.forEach((us, at) => {
         const right = x(at + 1 < data.t_us.length ? data.t_us[at + 1] : view.end);
-        const high = (data.max[place][at] / most) * (height - 6);
+        const high = (data.max[place][at] / most) * (height - 12);
         ctx.fillRect(x(us), height - high, Math.max(0.5, right - x(us)), high);
       });
     }
     ctx.fillStyle = colours.failed.css;
-    for (const us of this.failures) ctx.fillRect(x(us) - 1, 0, 3, 7);
+    for (const us of this.failures) ctx.fillRect(x(us) - 1, 6, 3, 8);
     const [from, to] = [x(Math.max(0, view.from)), Math.min(x(view.to), width)];
     ctx.strokeStyle = colours.focus.css;
     ctx.lineWidth = 2;
-    ctx.strokeRect(from + 1, 1, Math.max(6, to - from - 2), height - 2);
+    ctx.strokeRect(from + 1, 7, Math.max(6, to - from - 2), height - 8);
   }
 }

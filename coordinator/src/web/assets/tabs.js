@@ -203,6 +203,6 @@ export class Tabs {
     const rows = entries.map((entry) => make("tr", {},
       cell(make("time", { datetime: new Date(entry.at_ms).toISOString() }, new Date(entry.at_ms).toLocaleTimeString())),
       cell(entry.kind.replaceAll("_", " ")), make("td", { class: "wrap" }, entry.message)));
-    return [table("Activity", ["At", "What", ""], rows)];
+    return [table("Activity", ["At", "What", "In words"], rows)];
   }
 }

@@ -24,8 +24,10 @@ document.addEventListener("click", async (event) => {
     await post(`/api/workers/${encodeURIComponent(name)}/drain`);
     byId("workers-said").textContent = `${name} takes no new work; it leaves when what it holds is done.`;
   } catch (error) {
-    byId("workers-said").textContent = error.message;
-    button.disabled = false;
+    // A worker that held nothing may be gone before the answer is made.
+    const left = error.reason === "NO_SUCH_WORKER";
+    byId("workers-said").textContent = left ? `${name} has left.` : error.message;
+    button.disabled = left;
   }
   soon();
 });

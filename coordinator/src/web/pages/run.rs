@@ -53,13 +53,13 @@ pub(super) async fn page(
 fn body(view: &RunView) -> Markup {
     html! {
         (head(view))
-        section aria-label="Chart" { div id="side" class="side" {
+        div id="side" class="side" {
             div id="chart" class="chart" data-run=(view.summary.run) {
                 p class="scale" { "The chart is drawn by a script. Without one, the tasks are at "
                     a href={ "/api/runs/" (view.summary.run) "/tasks.csv" } { "tasks.csv" } "." }
             }
-            aside id="drawer" class="drawer" aria-label="The selected task" hidden {}
-        } }
+            section id="drawer" class="drawer" aria-label="The selected task" hidden {}
+        }
         (tabs())
         dialog id="cancel-dialog" aria-labelledby="cancel-title" {
             h2 id="cancel-title" { "Cancel this run?" }
