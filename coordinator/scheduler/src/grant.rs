@@ -331,9 +331,13 @@ impl Scheduler {
 
     /// Asks leases of lower-priority runs to end early while a run of higher priority waits for a slot.
     fn make_room_for_higher_priority(&mut self) {
-        let Some((Reverse(lowest), ..)) = self.turns.last().copied() else {
+        let (Some((Reverse(first), ..)), Some((Reverse(lowest), ..))) = (self.turns.first(), self.turns.last()) else {
             return;
         };
+        let (first, lowest) = (*first, *lowest);
+        if first == lowest {
+            return;
+        }
         let Some((highest, wanted)) = self.best_waiting_priority() else {
             return;
         };

@@ -62,3 +62,13 @@ pub fn cap(cap: u32) -> Schedule {
         ..Schedule::default()
     }
 }
+
+/// Two ops of a second each, under a cap.
+pub fn two_steps(run_cap: u32) -> Job {
+    chain(
+        "two_steps",
+        vec![op_of("a", 1_000), op_of("b", 1_000)],
+        rows(1),
+        cap(run_cap),
+    )
+}
