@@ -5,11 +5,13 @@
 //! asked size, with failures), then small ones: r3 plain, r4 with a lost worker, r5 cancelled, r6 empty.
 
 use std::path::Path;
+use std::time::Duration;
 
 use common::ids::{Generation, RunId};
 use coordinator::chart::fixture::{Fixture, Shape, Story};
 use coordinator::clock::Clock;
 use coordinator::driver::Driver;
+use coordinator::registry::Retention;
 use coordinator::service::Service;
 use coordinator::shutdown::shutdown_channel;
 use coordinator::store::MemoryJournal;
@@ -23,7 +25,13 @@ async fn main() -> anyhow::Result<()> {
     let tasks = arguments.next().map_or(Ok(1_000_000), |text| text.parse())?;
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:3000".to_owned());
     let journal = Box::new(MemoryJournal::new(Generation(1)));
-    let (driver, handle) = Driver::new(scheduler::Config::default(), Clock::start(), journal)?;
+    let retention = Retention {
+        runs: 1_000,
+        age: Duration::from_secs(86_400),
+    };
+    let no_source = |_: &_| unreachable!("a journal in memory holds no run to go on with");
+    let config = scheduler::Config::default();
+    let (driver, handle) = Driver::new(config, Clock::start(), journal, retention, no_source);
     let (trigger, shutdown) = shutdown_channel();
     let fixtures = [
         Fixture::new(RunId(1), tasks, Shape::DepthFirst, Story::Failures),

@@ -38,6 +38,14 @@ pub struct CoordinatorConfig {
     #[arg(long, env = "PLUMB_STATE", value_name = "DIR")]
     pub state: Option<PathBuf>,
 
+    /// How many ended runs are kept.
+    #[arg(long, env = "PLUMB_KEEP_RUNS", value_name = "N", default_value_t = 1_000)]
+    pub keep_runs: u32,
+
+    /// How long ended runs are kept.
+    #[arg(long, env = "PLUMB_KEEP_RUNS_FOR", value_name = "DURATION", default_value = "30d", value_parser = parse_duration)]
+    pub keep_runs_for: Duration,
+
     /// How many tasks may run at once over all runs and workers [default: as many as there are slots].
     #[arg(long, env = "PLUMB_MAX_CONCURRENT", value_name = "N")]
     pub max_concurrent: Option<NonZeroU32>,
@@ -167,6 +175,8 @@ impl Default for CoordinatorConfig {
             worker_token_file: None,
             web: local(3_000),
             state: None,
+            keep_runs: 1_000,
+            keep_runs_for: Duration::from_secs(30 * 24 * 3_600),
             max_concurrent: None,
             allow_root: Vec::new(),
             data_root: PathBuf::from("."),

@@ -18,10 +18,11 @@ use crate::clock::Clock;
 use crate::config::{ConfigError, CoordinatorConfig};
 use crate::driver::{Driver, DriverError, DriverHandle};
 use crate::grpc::{ServeError, SessionTerms, serve_jobs, serve_workers};
+use crate::registry::Retention;
 use crate::service::Service;
 use crate::shutdown::{Shutdown, shutdown_channel};
-use crate::source::SourceError;
-use crate::store::{JournalError, MemoryJournal, StateDir, StateDirError};
+use crate::source::{Sharder, SourceError};
+use crate::store::{EmbeddedJournal, Journal, JournalError, MemoryJournal, StateDir, StateDirError};
 use crate::submit::Folders;
 use crate::web::{PageOptions, serve_web};
 
@@ -32,7 +33,8 @@ const STOP_PATIENCE: Duration = Duration::from_secs(3);
 pub struct Coordinator {
     config: CoordinatorConfig,
     /// Held for its lock.
-    state: Option<StateDir>,
+    _state: Option<StateDir>,
+    journal: Box<dyn Journal>,
     folders: Folders,
     worker_token: Option<WorkerToken>,
     jobs: TcpListener,
@@ -61,6 +63,9 @@ pub enum BindError {
     /// The state folder cannot be used.
     #[error(transparent)]
     State(#[from] StateDirError),
+    /// The journal in the state folder cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// A root does not exist.
     #[error("failed to open the folders of --allow-root and --data-root: {0}")]
     Root(#[from] SourceError),
@@ -93,9 +98,6 @@ pub enum RunError {
     /// The driver cannot go on.
     #[error(transparent)]
     Driver(#[from] DriverError),
-    /// The journal cannot be read.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
     /// A server cannot go on.
     #[error(transparent)]
     Serve(#[from] ServeError),
@@ -108,7 +110,7 @@ pub enum RunError {
 }
 
 impl Coordinator {
-    /// Checks the flags, locks the state folder and takes the ports. Must be called on a tokio runtime.
+    /// Checks the flags, takes the ports, locks the state folder and reads its journal. Must be called on a tokio runtime.
     ///
     /// # Errors
     /// [`BindError`] says which flag to change.
@@ -120,6 +122,10 @@ impl Coordinator {
         let workers = listen("--worker-grpc", config.worker_grpc)?;
         let web = listen("--web", config.web)?;
         let state = config.state.as_deref().map(StateDir::open).transpose()?;
+        let journal: Box<dyn Journal> = match &state {
+            Some(state) => Box::new(EmbeddedJournal::open(state.path(), state.generation())?),
+            None => Box::new(MemoryJournal::new(generation_of_now())),
+        };
         let address = |flag, listener: &std::net::TcpListener, wanted| {
             listener
                 .local_addr()
@@ -131,7 +137,8 @@ impl Coordinator {
             web: address("--web", &web, config.web)?,
         };
         Ok(Coordinator {
-            state,
+            _state: state,
+            journal,
             folders,
             worker_token,
             jobs: TcpListener::from_std(jobs).map_err(|source| listen_error("--grpc", config.grpc, source))?,
@@ -153,10 +160,7 @@ impl Coordinator {
     /// [`RunError`] when a part cannot go on; the others were stopped then.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), RunError> {
         let clock = Clock::start();
-        let generation = match &self.state {
-            Some(state) => state.generation(),
-            None => generation_of_now(),
-        };
+        let generation = self.journal.generation();
         let (trigger, shutdown) = shutdown_channel();
         let scheduler_config = scheduler::Config {
             generation,
@@ -165,7 +169,17 @@ impl Coordinator {
             lease_margin: self.config.lease_margin(),
             ..scheduler::Config::default()
         };
-        let (driver, handle) = Driver::new(scheduler_config, clock, Box::new(MemoryJournal::new(generation)))?;
+        let retention = Retention {
+            runs: self.config.keep_runs as usize,
+            age: self.config.keep_runs_for,
+        };
+        let (driver, handle) = Driver::new(scheduler_config, clock, self.journal, retention, |run| {
+            Box::new(Sharder::new(
+                run.source.clone(),
+                run.job.source.csv.clone(),
+                run.job.batching,
+            ))
+        });
         let service = Service::new(handle.clone(), self.folders);
         let core = Core {
             driver,

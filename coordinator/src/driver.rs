@@ -20,12 +20,12 @@ use std::collections::{BTreeMap, VecDeque};
 
 use common::ids::{Generation, RunId, SessionId};
 use common::time::Time;
-use scheduler::{Event, NewRun, NewSession, Record, Scheduler};
+use scheduler::{Event, NewRun, NewSession, Record, RunLedger, Scheduler};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::chart::Charts;
 use crate::clock::Clock;
-use crate::registry::{CancelState, Registry, RequestIdTaken};
+use crate::registry::{CancelState, Registry, RequestIdTaken, Retention};
 use crate::shutdown::Shutdown;
 use crate::store::{Durability, Entry, Journal, JournalError};
 
@@ -43,8 +43,6 @@ const ROUND: usize = 256;
 const REQUEST_QUEUE: usize = 256;
 /// How many messages of sessions may wait.
 const SESSION_QUEUE: usize = 1_024;
-/// How many ended runs are kept for reading.
-const KEPT_RUNS: usize = 1_000;
 
 /// What reads look at: the scheduler for what lives, the registry for what is known beyond that.
 pub struct World {
@@ -109,39 +107,43 @@ struct Round {
 }
 
 impl Driver {
-    /// Makes a driver on a journal, takes over what the journal holds, and returns the handle to speak to it.
-    ///
-    /// # Errors
-    /// [`JournalError`] when the journal cannot be read.
+    /// Makes a driver on a journal, goes on where the journal ends, and returns the handle to speak to it. The sources
+    /// of runs that live are cut anew with `cut_again`.
     pub fn new(
         config: scheduler::Config,
         clock: Clock,
         mut journal: Box<dyn Journal>,
-    ) -> Result<(Driver, DriverHandle), JournalError> {
-        let mut registry = Registry::new(KEPT_RUNS);
-        for entry in journal.recover()? {
-            registry.apply(&entry.record);
+        retention: Retention,
+        cut_again: impl Fn(&RunLedger) -> Box<dyn SliceFinder>,
+    ) -> (Driver, DriverHandle) {
+        let ledger = journal.recover();
+        let now = clock.now();
+        let mut sources = Sources::default();
+        for (id, run) in &ledger.runs {
+            sources.open(*id, cut_again(run));
         }
+        let scheduler = Scheduler::restore(config, &ledger, now);
+        let next_run = RunId(ledger.last_run.0 + 1);
         let (request_sender, requests) = mpsc::channel(REQUEST_QUEUE);
         let (session_sender, from_sessions) = mpsc::channel(SESSION_QUEUE);
-        let next_run = RunId(registry.last_run().map_or(1, |run| run.0 + 1));
         let next_session = SessionId {
             generation: journal.generation(),
             sequence: 1,
         };
+        let archive = journal.archive();
         let driver = Driver {
             world: World {
-                scheduler: Scheduler::new(config),
-                registry,
+                scheduler,
+                registry: Registry::restore(retention, ledger, now),
                 charts: Charts::default(),
-                now: clock.now(),
+                now,
             },
             clock,
             durability: journal.durability(),
             journal,
             requests,
             from_sessions,
-            sources: Sources::default(),
+            sources,
             sessions: Sessions::default(),
             undurable: VecDeque::new(),
             to_append: Vec::new(),
@@ -154,8 +156,9 @@ impl Driver {
         let handle = DriverHandle {
             requests: request_sender,
             sessions: session_sender,
+            archive,
         };
-        Ok((driver, handle))
+        (driver, handle)
     }
 
     /// Drives until it is told to stop, or nobody can speak to it any more.
@@ -250,6 +253,9 @@ impl Driver {
             self.settle_batch(&entry.record);
             self.answer_cancellers(&entry.record);
             last = Some(entry.sequence);
+        }
+        for run in self.world.registry.take_forgotten() {
+            self.journal.forget(run);
         }
         if let Some(sequence) = last {
             self.handle(Event::DurableUpTo { sequence });

@@ -1,25 +1,25 @@
-//! What is known of runs, for reading: definitions, names of submissions, results, committed parts, timelines.
+//! What is known of runs, for reading: definitions, names of submissions, results, timelines of live runs.
 //!
 //! The registry learns of a run from its durable records ([`Registry::apply`]), never before: what people can see
 //! cannot be lost any more. It decides nothing and starts nothing. Numbers of live runs are the scheduler's; the
-//! registry has those of ended ones. Recovery applies the same records in the same way.
+//! registry has those of ended ones. Recovery begins with what the journal's records add up to ([`Registry::restore`]).
+//! What grows with the batches of a run is the journal's archive's: committed parts, and timelines of ended runs.
 //!
-//! Known weakness: the committed parts of a file sink are kept in memory for each batch of a run, until so many newer
-//! runs have ended that the run is forgotten.
+//! Known weakness: how old ended runs are is looked at only when a run ends and at the start.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::counts::RowCounts;
 use common::failure::Failure;
 use common::ids::{BatchId, OpId, RunId};
 use common::job::Job;
-use common::part::Part;
 use common::slice::FrozenSource;
 use common::summary::RunSummary;
 use common::time::Time;
 use common::timeline::TimelineEntry;
-use scheduler::Record;
+use scheduler::{Cancelled, FailedLedger, Ledger, Record};
 use tokio::sync::broadcast;
 
 use crate::timeline::Timeline;
@@ -34,7 +34,18 @@ pub struct Registry {
     submissions: BTreeMap<String, Submitted>,
     /// Ended runs, oldest end first.
     ended: VecDeque<RunId>,
-    keep_ended: usize,
+    retention: Retention,
+    /// Runs that were forgotten here, and are not yet in the journal.
+    forgotten: Vec<RunId>,
+}
+
+/// How long ended runs are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// The most of them that are kept.
+    pub runs: usize,
+    /// How long ago they may have ended.
+    pub age: Duration,
 }
 
 /// What is known of one run.
@@ -44,21 +55,13 @@ pub struct RunEntry {
     pub job: Arc<Job>,
     /// Its listing and header.
     pub source: Arc<FrozenSource>,
-    /// What generated values are derived from.
-    pub seed: u64,
-    /// When it was accepted.
-    pub accepted: Time,
     /// Its last summary, once it has ended.
     pub ended: Option<Arc<RunSummary>>,
     /// Whether somebody has cancelled it.
     pub cancel: CancelState,
     /// The batches that failed for good.
     pub failed: BTreeMap<BatchId, FailedBatch>,
-    /// The committed batches that have parts, in the order of the source.
-    pub committed: BTreeMap<BatchId, Vec<Part>>,
-    /// What ops over the whole run committed.
-    pub run_parts: BTreeMap<OpId, Vec<Part>>,
-    /// What happened, attempt by attempt.
+    /// What happened, attempt by attempt, until it ends: then the archive has it.
     pub timeline: Timeline,
     watchers: Option<broadcast::Sender<TimelineEntry>>,
     request_id: Option<String>,
@@ -100,14 +103,40 @@ pub struct RequestIdTaken {
 }
 
 impl Registry {
-    /// Makes an empty registry that keeps the newest `keep_ended` ended runs.
-    pub fn new(keep_ended: usize) -> Registry {
+    /// Makes an empty registry.
+    pub fn new(retention: Retention) -> Registry {
         Registry {
             runs: BTreeMap::new(),
             submissions: BTreeMap::new(),
             ended: VecDeque::new(),
-            keep_ended,
+            retention,
+            forgotten: Vec::new(),
         }
+    }
+
+    /// Makes a registry that knows what the journal's records add up to.
+    pub fn restore(retention: Retention, ledger: Ledger, now: Time) -> Registry {
+        let mut registry = Registry::new(retention);
+        for (id, run) in ledger.runs {
+            let mut entry = RunEntry::new(run.job, run.source, run.request_id);
+            entry.cancel = match run.cancelled {
+                Cancelled::Yes => CancelState::Asked,
+                Cancelled::No => CancelState::NotAsked,
+            };
+            entry.failed = run.failed.into_iter().map(|(id, batch)| (id, batch.into())).collect();
+            registry.insert(id, entry);
+        }
+        let mut ended: Vec<_> = ledger.ended.into_iter().collect();
+        ended.sort_by_key(|(_, run)| run.summary.ended);
+        for (id, run) in ended {
+            let mut entry = RunEntry::new(run.job, run.source, run.request_id);
+            entry.failed = run.failed.into_iter().map(|(id, batch)| (id, batch.into())).collect();
+            entry.ended = Some(run.summary);
+            registry.insert(id, entry);
+            registry.ended.push_back(id);
+        }
+        registry.expire(now);
+        registry
     }
 
     /// Returns the run that a submission's name stands for, if any.
@@ -134,36 +163,9 @@ impl Registry {
                 run,
                 job,
                 source,
-                seed,
                 request_id,
-                at,
-            } => {
-                if let Some(name) = request_id {
-                    self.reserve(name.clone(), *run, job.clone());
-                }
-                self.runs.insert(
-                    *run,
-                    RunEntry {
-                        job: job.clone(),
-                        source: source.clone(),
-                        seed: *seed,
-                        accepted: *at,
-                        ended: None,
-                        cancel: CancelState::NotAsked,
-                        failed: BTreeMap::new(),
-                        committed: BTreeMap::new(),
-                        run_parts: BTreeMap::new(),
-                        timeline: Timeline::default(),
-                        watchers: None,
-                        request_id: request_id.clone(),
-                    },
-                );
-            }
-            Record::BatchCommitted { run, batch, parts, .. } => {
-                if let (Some(entry), false) = (self.runs.get_mut(run), parts.is_empty()) {
-                    entry.committed.insert(*batch, parts.clone());
-                }
-            }
+                ..
+            } => self.insert(*run, RunEntry::new(job.clone(), source.clone(), request_id.clone())),
             Record::BatchFailed {
                 run,
                 batch,
@@ -180,11 +182,6 @@ impl Registry {
                     entry.failed.insert(*batch, failed);
                 }
             }
-            Record::RunOpCommitted { run, op, parts, .. } => {
-                if let Some(entry) = self.runs.get_mut(run) {
-                    entry.run_parts.insert(*op, parts.clone());
-                }
-            }
             Record::RunCancelRequested { run } => {
                 if let Some(entry) = self.runs.get_mut(run) {
                     entry.cancel = CancelState::Asked;
@@ -193,6 +190,8 @@ impl Registry {
             Record::RunEnded { summary } => self.finish(summary),
             Record::SessionOpened { .. }
             | Record::SessionClosed { .. }
+            | Record::BatchCommitted { .. }
+            | Record::RunOpCommitted { .. }
             | Record::AttemptFailed { .. }
             | Record::WorkerCrashed { .. } => {}
         }
@@ -236,11 +235,6 @@ impl Registry {
         self.runs.range(..end).rev().map(|(run, entry)| (*run, entry))
     }
 
-    /// Returns the greatest id that a run has had.
-    pub fn last_run(&self) -> Option<RunId> {
-        self.runs.last_key_value().map(|(run, _)| *run)
-    }
-
     /// Keeps a run's last summary, ends its watchers, and forgets the oldest ended run beyond the bound.
     pub fn finish(&mut self, summary: &Arc<RunSummary>) {
         let Some(entry) = self.runs.get_mut(&summary.run) else {
@@ -250,14 +244,63 @@ impl Registry {
             return;
         }
         entry.ended = Some(summary.clone());
+        entry.timeline = Timeline::default();
         entry.watchers = None;
         self.ended.push_back(summary.run);
-        while self.ended.len() > self.keep_ended {
-            let oldest = self.ended.pop_front().expect("there are more than the bound");
+        self.expire(summary.ended.unwrap_or_default());
+    }
+
+    /// Returns the runs that were forgotten since the last call: the journal forgets them too.
+    pub fn take_forgotten(&mut self) -> Vec<RunId> {
+        std::mem::take(&mut self.forgotten)
+    }
+
+    /// Forgets ended runs that are too many or too old.
+    fn expire(&mut self, now: Time) {
+        while let Some(oldest) = self.ended.front().copied() {
+            let ended = self.runs.get(&oldest).and_then(|entry| entry.ended.as_ref()?.ended);
+            let is_old = ended.is_some_and(|ended| now.since(ended) > self.retention.age);
+            if self.ended.len() <= self.retention.runs && !is_old {
+                return;
+            }
+            self.ended.pop_front();
+            self.forgotten.push(oldest);
             let forgotten = self.runs.remove(&oldest);
             if let Some(name) = forgotten.and_then(|entry| entry.request_id) {
                 self.submissions.remove(&name);
             }
+        }
+    }
+
+    fn insert(&mut self, run: RunId, entry: RunEntry) {
+        if let Some(name) = &entry.request_id {
+            self.reserve(name.clone(), run, entry.job.clone());
+        }
+        self.runs.insert(run, entry);
+    }
+}
+
+impl RunEntry {
+    fn new(job: Arc<Job>, source: Arc<FrozenSource>, request_id: Option<String>) -> RunEntry {
+        RunEntry {
+            job,
+            source,
+            ended: None,
+            cancel: CancelState::NotAsked,
+            failed: BTreeMap::new(),
+            timeline: Timeline::default(),
+            watchers: None,
+            request_id,
+        }
+    }
+}
+
+impl From<FailedLedger> for FailedBatch {
+    fn from(batch: FailedLedger) -> FailedBatch {
+        FailedBatch {
+            op: batch.op,
+            failure: batch.failure,
+            rows: batch.rows,
         }
     }
 }

@@ -8,7 +8,6 @@
 mod charts;
 mod watch;
 
-use std::ops::Bound;
 use std::sync::Arc;
 
 use common::ids::{Attempt, BatchId, OpId, RunId, WorkerName};
@@ -21,6 +20,7 @@ use common::timeline::TimelineEntry;
 use scheduler::{BatchView, WorkerState, WorkerView};
 
 use crate::driver::{DriverHandle, NoSuchRun, NoSuchWorker, Stopped, World};
+use crate::store::ArchiveError;
 use crate::submit::{Accepted, Folders, JobRequest, SubmitError, submit};
 
 use charts::Drawn;
@@ -106,6 +106,9 @@ pub enum LookupError {
     /// A field of the question is wrong.
     #[error("{}: {}", .0.path, .0.problem)]
     InvalidField(FieldProblem),
+    /// What the journal keeps cannot be read.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
     /// Nobody is there to answer.
     #[error(transparent)]
     Stopped(#[from] Stopped),
@@ -236,7 +239,14 @@ impl Service {
             let rows = timeline.into_iter().flat_map(|timeline| timeline.entries_from(first));
             Ok::<_, NoSuchRun>((view, rows.take(LARGEST_PAGE).collect()))
         });
-        Ok(found.await??)
+        let (view, rows) = found.await??;
+        if view.summary.state.is_terminal() {
+            let kept = self
+                .driver
+                .read_archive(move |archive| archive.timeline_page(run, first));
+            return Ok((view, kept.await??));
+        }
+        Ok((view, rows))
     }
 
     /// Lists what the batches of a run that is about to end committed for one op, in the order of the source, from a
@@ -251,26 +261,25 @@ impl Service {
         after: Option<BatchId>,
     ) -> Result<CommittedParts, LookupError> {
         let found = self.driver.read(move |world| {
-            let entry = world.registry.run(run).ok_or(NoSuchRun { run })?;
-            let outcome = world.scheduler.outcome(run);
-            let state = outcome.ok_or(LookupError::NotFinishing { run })?;
-            let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-            let mut page = CommittedParts {
-                state,
-                parts: Vec::new(),
-                last: None,
-            };
-            for (batch, parts) in entry.committed.range((start, Bound::Unbounded)) {
-                page.last = Some(*batch);
-                let of_op = parts.iter().filter(|part| part.op == op);
-                page.parts.extend(of_op.map(|part| (*batch, part.clone())));
-                if page.parts.len() >= LARGEST_PAGE {
-                    break;
-                }
-            }
-            Ok(page)
+            let known = world.registry.run(run).map(|_| ());
+            known.ok_or(NoSuchRun { run })?;
+            world.scheduler.outcome(run).ok_or(LookupError::NotFinishing { run })
         });
-        found.await?
+        let state = found.await??;
+        let kept = self
+            .driver
+            .read_archive(move |archive| archive.parts_page(run, after, LARGEST_PAGE));
+        let batches = kept.await??;
+        let last = batches.last().map(|(batch, _)| *batch);
+        let parts = batches.into_iter().flat_map(|(batch, parts)| {
+            let of_op = parts.into_iter().filter(move |part| part.op == op);
+            of_op.map(move |part| (batch, part))
+        });
+        Ok(CommittedParts {
+            state,
+            parts: parts.collect(),
+            last,
+        })
     }
 
     /// Tells whether the driver answers.
@@ -311,9 +320,23 @@ impl World {
         failed.collect()
     }
 
+    /// Tells whether a batch is known to be committed: of a run that ended early, nobody keeps which ones were.
     fn is_committed(&self, run: RunId, batch: BatchId) -> bool {
-        let has_parts = |entry: &crate::registry::RunEntry| entry.committed.contains_key(&batch);
-        self.scheduler.is_committed(run, batch) || self.registry.run(run).is_some_and(has_parts)
+        let ended = self
+            .registry
+            .run(run)
+            .and_then(|entry| Some((entry, entry.ended.as_ref()?)));
+        match ended {
+            None => self.scheduler.is_committed(run, batch),
+            Some((entry, summary)) => match summary.state {
+                RunState::Succeeded | RunState::CompletedWithFailures => {
+                    batch.index < summary.batches.total && !entry.failed.contains_key(&batch)
+                }
+                RunState::Failed | RunState::Cancelled | RunState::Queued | RunState::Running | RunState::Paused => {
+                    false
+                }
+            },
+        }
     }
 }
 

@@ -1,8 +1,12 @@
 //! The timeline of one run: a row per attempt, kept small, for charts and for checking what really overlapped.
 //!
-//! Owns the rows and the names of the workers in them. The row of an attempt's end replaces that of its start. Rows are
-//! not journaled and never delay anything. Known weakness: of a run with more attempts than [`Timeline::MAX_ROWS`]
-//! the later ones are counted and not kept.
+//! Owns the rows and the names of the workers in them. The row of an attempt's end replaces that of its start. Rows
+//! never delay anything: those of a live run are in memory alone, and are kept ([`chunk`]) when the run ends.
+//!
+//! Known weakness: of a run that lives through a restart of the coordinator the rows from before it are lost; of a run
+//! with more attempts than [`Timeline::MAX_ROWS`] the later ones are counted and not kept.
+
+mod chunk;
 
 use std::collections::BTreeMap;
 
@@ -10,6 +14,8 @@ use common::ids::{Attempt, BatchId, OpId, WorkerName};
 use common::state::TaskState;
 use common::time::Time;
 use common::timeline::TimelineEntry;
+
+pub use chunk::Chunk;
 
 /// What happened in one run, attempt by attempt.
 #[derive(Debug, Default)]

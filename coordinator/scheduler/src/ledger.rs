@@ -102,6 +102,8 @@ pub struct Budgets {
 pub struct EndedRun {
     /// Its job.
     pub job: Arc<Job>,
+    /// Its listing and header.
+    pub source: Arc<FrozenSource>,
     /// The submitter's name for the submission.
     pub request_id: Option<String>,
     /// Its last summary.
@@ -197,6 +199,7 @@ impl Ledger {
             Record::RunEnded { summary } => {
                 if let Some(RunLedger {
                     job,
+                    source,
                     request_id,
                     failed,
                     ..
@@ -204,6 +207,7 @@ impl Ledger {
                 {
                     let ended = EndedRun {
                         job,
+                        source,
                         request_id,
                         summary: Arc::clone(summary),
                         failed,

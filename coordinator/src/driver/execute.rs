@@ -3,7 +3,7 @@
 //! The scheduler commands an effect only when its record is durable, so the order within a round does not matter for
 //! safety; messages of one session keep their order.
 
-use scheduler::{Command, Event};
+use scheduler::{Command, Event, Record};
 
 use super::{Driver, DriverError, RequestIdTaken};
 use crate::store::Entry;
@@ -28,7 +28,14 @@ impl Driver {
 
     fn execute(&mut self, command: Command) {
         match command {
-            Command::Append { sequence, record } => self.to_append.push(Entry { sequence, record }),
+            Command::Append { sequence, record } => {
+                if let Record::RunEnded { summary } = &record
+                    && let Some(entry) = self.world.registry.run(summary.run)
+                {
+                    self.journal.keep_timeline(summary.run, &entry.timeline);
+                }
+                self.to_append.push(Entry { sequence, record });
+            }
             Command::Send { session, message } => self.sessions.send(session, message),
             Command::FindSlices { run, count } => self.sources.find(run, count),
             Command::CloseSource { run } => self.sources.close(run),

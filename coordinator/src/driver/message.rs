@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::World;
 use super::sources::SliceFinder;
 use crate::registry::RequestIdTaken;
+use crate::store::{Archive, ArchiveError};
 
 /// What people ask of the driver.
 pub(crate) enum Request {
@@ -116,6 +117,7 @@ pub struct NoSuchWorker {
 pub struct DriverHandle {
     pub(super) requests: mpsc::Sender<Request>,
     pub(super) sessions: mpsc::Sender<FromSession>,
+    pub(super) archive: Arc<dyn Archive>,
 }
 
 impl DriverHandle {
@@ -159,6 +161,19 @@ impl DriverHandle {
             }))
         })
         .await
+    }
+
+    /// Reads a page of what the journal keeps, on a thread that may block.
+    ///
+    /// # Errors
+    /// [`ArchiveError`] when it cannot be read; [`Stopped`] when the coordinator is about to end.
+    pub async fn read_archive<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&dyn Archive) -> Result<T, ArchiveError> + Send + 'static,
+    ) -> Result<Result<T, ArchiveError>, Stopped> {
+        let archive = Arc::clone(&self.archive);
+        let read = tokio::task::spawn_blocking(move || look(&*archive));
+        read.await.map_err(|_| Stopped)
     }
 
     /// Tells what happened to a session; waits while the driver is behind.

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::shutdown::{ShutdownTrigger, shutdown_channel};
-use crate::store::MemoryJournal;
+use crate::store::{Archive, MemoryJournal};
 
 /// Long enough for a busy machine, short enough to notice a test that hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -34,7 +34,11 @@ fn drive(journal: Box<dyn Journal>) -> Driving {
         generation: journal.generation(),
         ..scheduler::Config::default()
     };
-    let (driver, handle) = Driver::new(config, Clock::start(), journal).expect("an empty journal");
+    let retention = Retention {
+        runs: 100,
+        age: Duration::from_secs(3_600),
+    };
+    let (driver, handle) = Driver::new(config, Clock::start(), journal, retention, |_| ten());
     let task = tokio::spawn(driver.run(shutdown));
     Driving { handle, trigger, task }
 }
@@ -244,11 +248,11 @@ async fn a_run_ends_when_all_its_batches_are_committed() {
     let summary = ended(&driving.handle, run).await;
     assert_eq!(summary.state, RunState::Succeeded);
     assert_eq!((summary.batches.committed, summary.rows.loaded), (10, 10));
-    let rows = driving.handle.read(move |world| {
-        let entry = world.registry.run(run).expect("is known");
-        entry.timeline.entries_from(0).filter(|row| row.op == OpId(1)).count()
-    });
-    assert_eq!(rows.await, Ok(10));
+    let rows = driving
+        .handle
+        .read_archive(move |archive| archive.timeline_page(run, 0));
+    let rows = rows.await.expect("runs").expect("is kept");
+    assert_eq!(rows.iter().filter(|row| row.op == OpId(1)).count(), 10);
     driving.stop().await.expect("stops cleanly");
     worker.await.expect("the worker ends with its session");
 }
@@ -354,8 +358,16 @@ impl Journal for HeldJournal {
         self.durability.subscribe()
     }
 
-    fn recover(&mut self) -> Result<Vec<Entry>, JournalError> {
-        Ok(Vec::new())
+    fn recover(&mut self) -> scheduler::Ledger {
+        scheduler::Ledger::default()
+    }
+
+    fn keep_timeline(&mut self, _run: RunId, _timeline: &crate::timeline::Timeline) {}
+
+    fn forget(&mut self, _run: RunId) {}
+
+    fn archive(&self) -> Arc<dyn Archive> {
+        MemoryJournal::new(Generation(1)).archive()
     }
 }
 

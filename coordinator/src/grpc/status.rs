@@ -129,6 +129,7 @@ impl ToStatus for LookupError {
             LookupError::NoSuchBatch { .. } => status(Code::NotFound, "NO_SUCH_BATCH", self),
             LookupError::NotFinishing { .. } => status(Code::FailedPrecondition, "RUN_NOT_FINISHING", self),
             LookupError::InvalidField(problem) => invalid_field(&problem.path, &problem.problem),
+            LookupError::Archive(error) => status(Code::Internal, "JOURNAL_UNREADABLE", error),
             LookupError::Stopped(stopped) => stopped.to_status(),
         }
     }

@@ -1,6 +1,5 @@
 //! What the registry knows after which records.
 
-use common::ids::{Generation, LeaseId};
 use common::job::{Batching, CsvDialect, FailurePolicy, Op, OpKind, Schedule, Source};
 
 use super::*;
@@ -33,9 +32,16 @@ fn accepted(run: u64, request_id: Option<&str>) -> Record {
     }
 }
 
+fn keep(runs: usize) -> Retention {
+    Retention {
+        runs,
+        age: Duration::from_secs(60),
+    }
+}
+
 #[test]
 fn the_same_submission_is_the_first_run_and_another_spec_is_refused() {
-    let mut registry = Registry::new(10);
+    let mut registry = Registry::new(keep(10));
     registry.apply(&accepted(1, Some("mine")));
     assert_eq!(registry.find_submission("mine", &job("first")), Ok(Some(RunId(1))));
     assert_eq!(
@@ -47,7 +53,7 @@ fn the_same_submission_is_the_first_run_and_another_spec_is_refused() {
 
 #[test]
 fn only_the_newest_ended_runs_are_kept_and_live_ones_always() {
-    let mut registry = Registry::new(1);
+    let mut registry = Registry::new(keep(1));
     for run in 1..=3 {
         registry.apply(&accepted(run, Some(&format!("request {run}"))));
     }
@@ -59,33 +65,31 @@ fn only_the_newest_ended_runs_are_kept_and_live_ones_always() {
     let known: Vec<RunId> = registry.runs_before(None).map(|(run, _)| run).collect();
     assert_eq!(known, [RunId(3), RunId(1)]);
     assert_eq!(registry.find_submission("request 2", &job("first")), Ok(None));
+    assert_eq!(registry.take_forgotten(), [RunId(2)]);
 }
 
 #[test]
-fn committed_parts_are_listed_in_the_order_of_the_source() {
-    let mut registry = Registry::new(1);
-    registry.apply(&accepted(1, None));
-    for batch in [5, 2] {
-        registry.apply(&Record::BatchCommitted {
-            run: RunId(1),
-            batch: BatchId::whole(batch),
-            lease: LeaseId {
-                generation: Generation(1),
-                sequence: batch,
-            },
-            at: Time(1),
-            rows: RowCounts::default(),
-            parts: vec![Part {
-                op: OpId(1),
-                file: format!("part-{batch}"),
-                offset: 0,
-                length: 1,
-                checksum: 0,
-                rows: 1,
-            }],
+fn a_restored_registry_knows_submissions_and_results_and_forgets_what_is_too_old() {
+    let mut ledger = Ledger::default();
+    let mut records = Vec::new();
+    for run in 1..=3 {
+        records.push(accepted(run, Some(&format!("request {run}"))));
+    }
+    for run in [1, 2] {
+        let mut summary = ended_summary(RunId(run));
+        summary.ended = Some(Time(run * 100_000_000_000));
+        records.push(Record::RunEnded {
+            summary: Arc::new(summary),
         });
     }
-    let entry = registry.run(RunId(1)).expect("is known");
-    let batches: Vec<u64> = entry.committed.keys().map(|batch| batch.index).collect();
-    assert_eq!(batches, [2, 5]);
+    for (number, record) in (1..).zip(&records) {
+        ledger.apply(scheduler::RecordSequence(number), record);
+    }
+    let mut registry = Registry::restore(keep(10), ledger, Time(201_000_000_000));
+    assert_eq!(registry.find_submission("request 1", &job("first")), Ok(None));
+    assert_eq!(registry.find_submission("request 2", &job("first")), Ok(Some(RunId(2))));
+    assert_eq!(registry.find_submission("request 3", &job("first")), Ok(Some(RunId(3))));
+    assert!(registry.run(RunId(2)).is_some_and(|run| run.ended.is_some()));
+    assert!(registry.run(RunId(3)).is_some_and(|run| run.ended.is_none()));
+    assert_eq!(registry.take_forgotten(), [RunId(1)]);
 }

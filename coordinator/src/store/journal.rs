@@ -3,10 +3,19 @@
 //! Nothing waits for a disk here. [`Journal::append`] takes records and says where they will be; the implementation
 //! makes them durable in groups of its own and moves [`Durability`] on, which the driver watches and hands to the
 //! scheduler as an event. A watch holds one value, so a slow driver sees the latest position and no queue can grow.
+//!
+//! What the records add up to is the [`Ledger`], and that is all that comes back after a restart. What grows with the
+//! batches of a run (committed parts, the timeline) is kept beside it and read in pages through [`Archive`].
 
-use common::ids::Generation;
-use scheduler::{Record, RecordSequence};
+use std::sync::Arc;
+
+use common::ids::{BatchId, Generation, RunId};
+use common::part::Part;
+use common::timeline::TimelineEntry;
+use scheduler::{Ledger, Record, RecordSequence};
 use tokio::sync::watch;
+
+use crate::timeline::Timeline;
 
 /// A record and its number.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,9 +60,44 @@ pub enum JournalError {
         /// The number that came.
         got: RecordSequence,
     },
+    /// A newer version of the program wrote it.
+    #[error(
+        "the journal {path} has format {found}, this program knows {known}; use the newer program, or name another folder with --state"
+    )]
+    Newer {
+        /// The file.
+        path: String,
+        /// The format that was found.
+        found: u32,
+        /// The newest format that is known.
+        known: u32,
+    },
+    /// What is stored is not what was written.
+    #[error("the journal {path} is damaged: {what}; restore it from a copy, or name another folder with --state")]
+    Damaged {
+        /// The file.
+        path: String,
+        /// What does not fit.
+        what: String,
+    },
     /// The disk refused.
-    #[error("failed to use the journal: {0}")]
-    Io(#[from] std::io::Error),
+    #[error("failed to use the journal {path}: {reason}")]
+    Storage {
+        /// The file.
+        path: String,
+        /// What the system said.
+        reason: String,
+    },
+}
+
+/// Why a page of the archive cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("failed to read what the journal keeps of {run}: {reason}")]
+pub struct ArchiveError {
+    /// The run.
+    pub run: RunId,
+    /// What went wrong.
+    pub reason: String,
 }
 
 /// The durable log of one coordinator at a time.
@@ -70,9 +114,37 @@ pub trait Journal: Send {
     /// Returns a watch on how far the journal is safe.
     fn durability(&self) -> watch::Receiver<Durability>;
 
-    /// Returns what earlier generations left, in order; called once, before the first append.
+    /// Returns what the records of earlier generations add up to; called once, before the first append.
+    fn recover(&mut self) -> Ledger;
+
+    /// Keeps the timeline of a run. Called before the record of the run's end is appended, it is durable with it.
+    fn keep_timeline(&mut self, run: RunId, timeline: &Timeline);
+
+    /// Forgets an ended run and all that is kept of it.
+    fn forget(&mut self, run: RunId);
+
+    /// Returns where the parts and timelines can be read.
+    fn archive(&self) -> Arc<dyn Archive>;
+}
+
+/// Reads what the journal keeps beside the ledger. May block on a disk: not for the driver's thread.
+pub trait Archive: Send + Sync {
+    /// Returns the committed batches of a live run that have parts, in the order of the source, at most `limit` of
+    /// them, beginning behind `after`. Empty when there are no more.
     ///
     /// # Errors
-    /// [`JournalError::Io`] when it cannot be read.
-    fn recover(&mut self) -> Result<Vec<Entry>, JournalError>;
+    /// [`ArchiveError`] when they cannot be read.
+    fn parts_page(
+        &self,
+        run: RunId,
+        after: Option<BatchId>,
+        limit: usize,
+    ) -> Result<Vec<(BatchId, Vec<Part>)>, ArchiveError>;
+
+    /// Returns some rows of an ended run's timeline, beginning with the one at place `first`. Empty when there are no
+    /// more.
+    ///
+    /// # Errors
+    /// [`ArchiveError`] when they cannot be read.
+    fn timeline_page(&self, run: RunId, first: usize) -> Result<Vec<TimelineEntry>, ArchiveError>;
 }

@@ -1,13 +1,21 @@
 //! The journal that forgets everything with the process: durable means "in memory".
 //!
 //! Keeps the seam honest (numbers without gaps, durability as an event of its own) and keeps no record: nobody could
-//! ever read one back. Known weakness: a restart loses every run; workers notice by the generation.
+//! ever read one back. Parts and timelines are kept for reading, until their run ends or is forgotten. Known weakness:
+//! a restart loses every run; workers notice by the generation.
 
-use common::ids::Generation;
-use scheduler::RecordSequence;
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use common::ids::{BatchId, Generation, RunId};
+use common::part::Part;
+use common::timeline::TimelineEntry;
+use scheduler::{Ledger, Record, RecordSequence};
 use tokio::sync::watch;
 
-use super::journal::{Durability, Entry, Journal, JournalError};
+use super::journal::{Archive, ArchiveError, Durability, Entry, Journal, JournalError};
+use crate::timeline::{Chunk, Timeline};
 
 /// A journal in memory.
 #[derive(Debug)]
@@ -15,6 +23,20 @@ pub struct MemoryJournal {
     generation: Generation,
     last: RecordSequence,
     durability: watch::Sender<Durability>,
+    archive: Arc<MemoryArchive>,
+}
+
+/// What is kept for reading.
+#[derive(Debug, Default)]
+struct MemoryArchive {
+    runs: Mutex<BTreeMap<RunId, Kept>>,
+}
+
+/// What is kept of one run.
+#[derive(Debug, Default)]
+struct Kept {
+    parts: BTreeMap<BatchId, Vec<Part>>,
+    timeline: Vec<Chunk>,
 }
 
 impl MemoryJournal {
@@ -25,6 +47,7 @@ impl MemoryJournal {
             generation,
             last: RecordSequence(0),
             durability,
+            archive: Arc::default(),
         }
     }
 }
@@ -35,7 +58,7 @@ impl Journal for MemoryJournal {
     }
 
     fn append(&mut self, entries: Vec<Entry>) -> Result<RecordSequence, JournalError> {
-        for entry in &entries {
+        for entry in entries {
             if entry.sequence.0 != self.last.0 + 1 {
                 return Err(JournalError::Gap {
                     last: self.last,
@@ -43,6 +66,7 @@ impl Journal for MemoryJournal {
                 });
             }
             self.last = entry.sequence;
+            self.archive.keep(entry.record);
         }
         self.durability.send_replace(Durability::UpTo(self.last));
         Ok(self.last)
@@ -52,8 +76,70 @@ impl Journal for MemoryJournal {
         self.durability.subscribe()
     }
 
-    fn recover(&mut self) -> Result<Vec<Entry>, JournalError> {
-        Ok(Vec::new())
+    fn recover(&mut self) -> Ledger {
+        Ledger::default()
+    }
+
+    fn keep_timeline(&mut self, run: RunId, timeline: &Timeline) {
+        self.archive.lock().entry(run).or_default().timeline = timeline.pack();
+    }
+
+    fn forget(&mut self, run: RunId) {
+        self.archive.lock().remove(&run);
+    }
+
+    fn archive(&self) -> Arc<dyn Archive> {
+        self.archive.clone()
+    }
+}
+
+impl MemoryArchive {
+    fn keep(&self, record: Record) {
+        match record {
+            Record::BatchCommitted { run, batch, parts, .. } => {
+                if !parts.is_empty() {
+                    self.lock().entry(run).or_default().parts.insert(batch, parts);
+                }
+            }
+            Record::RunEnded { summary } => {
+                if let Some(kept) = self.lock().get_mut(&summary.run) {
+                    kept.parts.clear();
+                }
+            }
+            Record::RunAccepted { .. }
+            | Record::SessionOpened { .. }
+            | Record::SessionClosed { .. }
+            | Record::AttemptFailed { .. }
+            | Record::WorkerCrashed { .. }
+            | Record::BatchFailed { .. }
+            | Record::RunOpCommitted { .. }
+            | Record::RunCancelRequested { .. } => {}
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<RunId, Kept>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Archive for MemoryArchive {
+    fn parts_page(
+        &self,
+        run: RunId,
+        after: Option<BatchId>,
+        limit: usize,
+    ) -> Result<Vec<(BatchId, Vec<Part>)>, ArchiveError> {
+        let runs = self.lock();
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let parts = runs.get(&run).map(|kept| kept.parts.range((start, Bound::Unbounded)));
+        let page = parts.into_iter().flatten().take(limit);
+        Ok(page.map(|(batch, parts)| (*batch, parts.clone())).collect())
+    }
+
+    fn timeline_page(&self, run: RunId, first: usize) -> Result<Vec<TimelineEntry>, ArchiveError> {
+        let runs = self.lock();
+        let chunk = runs.get(&run).and_then(|kept| kept.timeline.get(Chunk::holding(first)));
+        Ok(chunk.map_or_else(Vec::new, |chunk| chunk.rows_from(first)))
     }
 }
 

@@ -85,6 +85,7 @@ impl Site {
             }
             LookupError::InvalidField(_) => StatusCode::BAD_REQUEST,
             LookupError::NotFinishing { .. } => StatusCode::CONFLICT,
+            LookupError::Archive(_) => StatusCode::INTERNAL_SERVER_ERROR,
             LookupError::Stopped(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         self.say(code, "There is nothing here", &error.to_string())

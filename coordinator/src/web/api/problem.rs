@@ -90,6 +90,7 @@ impl From<LookupError> for Problem {
             LookupError::NoSuchBatch { .. } => Problem::new(StatusCode::NOT_FOUND, "NO_SUCH_BATCH", detail),
             LookupError::NotFinishing { .. } => Problem::new(StatusCode::CONFLICT, "RUN_NOT_FINISHING", detail),
             LookupError::InvalidField(FieldProblem { path, problem }) => Problem::field(&path, problem),
+            LookupError::Archive(_) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "JOURNAL_UNREADABLE", detail),
             LookupError::Stopped(stopped) => stopped.into(),
         }
     }

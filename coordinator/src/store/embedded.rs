@@ -1,0 +1,228 @@
+//! The journal in a file of its own: what survives any death of the process, and of the machine.
+//!
+//! Owns one redb file and the thread that writes it ([`committer`]). Data flows one way: the driver appends, which only
+//! adds to the group that forms; the committer writes group after group ([`group`]), each in one transaction with one
+//! fsync, and then moves the durability on. What is stored where says [`tables`]; reading it back at the start, [`open`].
+//! Committed parts and timelines are read from the file in pages, beside the committer.
+//!
+//! The file is opened only if every page of it fits its checksum, the format is known and no record is missing. Known
+//! weakness: a bit of the very last group that flips while no coordinator runs looks like a write that was torn, and
+//! the group is cut off.
+
+mod codec;
+mod committer;
+mod group;
+mod open;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::thread::JoinHandle;
+
+use common::ids::{BatchId, Generation, RunId};
+use common::part::Part;
+use common::timeline::TimelineEntry;
+use redb::{Database, ReadableDatabase, TableError};
+use scheduler::{Ledger, RecordSequence};
+use tokio::sync::watch;
+
+use super::journal::{Archive, ArchiveError, Durability, Entry, Journal, JournalError};
+use crate::timeline::{Chunk, Timeline};
+use codec::{Damage, decode};
+use committer::{Committer, Queue};
+use group::State;
+use open::{Opened, StoreError};
+use tables::{BatchKey, TIMELINE, batch_key, batch_of, parts_name, parts_table};
+
+/// The file's name in the state folder.
+const FILE: &str = "journal.redb";
+
+/// A journal in a state folder, which must be locked.
+pub struct EmbeddedJournal {
+    generation: Generation,
+    /// What was found; handed out once.
+    found: Ledger,
+    last: RecordSequence,
+    queue: Arc<Queue>,
+    durability: watch::Receiver<Durability>,
+    archive: Arc<EmbeddedArchive>,
+    committer: Option<JoinHandle<()>>,
+}
+
+struct EmbeddedArchive {
+    database: Arc<RwLock<Database>>,
+}
+
+impl EmbeddedJournal {
+    /// Opens the journal of a state folder, or makes an empty one, and starts its committer.
+    ///
+    /// # Errors
+    /// [`JournalError::Newer`] or [`JournalError::Damaged`] for a file that cannot be trusted,
+    /// [`JournalError::Storage`] when the disk refuses.
+    pub fn open(folder: &Path, generation: Generation) -> Result<EmbeddedJournal, JournalError> {
+        let path = folder.join(FILE);
+        let Opened {
+            database,
+            ledger,
+            records,
+        } = open::open(&path).map_err(|error| error.at(&path))?;
+        let last = ledger.last;
+        tracing::info!(
+            last_record = last.0,
+            live_runs = ledger.runs.len(),
+            ended_runs = ledger.ended.len(),
+            "the journal is open"
+        );
+        let database = Arc::new(RwLock::new(database));
+        let queue = Arc::new(Queue::default());
+        let (durable, durability) = watch::channel(Durability::UpTo(last));
+        let committer = Committer {
+            queue: Arc::clone(&queue),
+            database: Arc::clone(&database),
+            path: path.clone(),
+            state: State {
+                ledger: Ledger {
+                    ended: Default::default(),
+                    ..ledger.clone()
+                },
+                records,
+            },
+            durability: durable,
+        };
+        let thread = spawn(committer).map_err(|error| StoreError::Io(error).at(&path))?;
+        Ok(EmbeddedJournal {
+            generation,
+            found: ledger,
+            last,
+            queue,
+            durability,
+            archive: Arc::new(EmbeddedArchive { database }),
+            committer: Some(thread),
+        })
+    }
+
+    /// Returns where the journal of a state folder is.
+    pub fn path_in(folder: &Path) -> PathBuf {
+        folder.join(FILE)
+    }
+}
+
+fn spawn(committer: Committer) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name("journal".to_owned())
+        .spawn(move || committer.run())
+}
+
+impl Drop for EmbeddedJournal {
+    /// Waits until what was appended is written.
+    fn drop(&mut self) {
+        self.queue.close();
+        if self.committer.take().is_some_and(|committer| committer.join().is_err()) {
+            tracing::error!("the journal's committer panicked");
+        }
+    }
+}
+
+impl Journal for EmbeddedJournal {
+    fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    fn append(&mut self, entries: Vec<Entry>) -> Result<RecordSequence, JournalError> {
+        for entry in &entries {
+            if entry.sequence.0 != self.last.0 + 1 {
+                return Err(JournalError::Gap {
+                    last: self.last,
+                    got: entry.sequence,
+                });
+            }
+            self.last = entry.sequence;
+        }
+        self.queue.add(|group| group.entries.extend(entries));
+        Ok(self.last)
+    }
+
+    fn durability(&self) -> watch::Receiver<Durability> {
+        self.durability.clone()
+    }
+
+    fn recover(&mut self) -> Ledger {
+        std::mem::take(&mut self.found)
+    }
+
+    fn keep_timeline(&mut self, run: RunId, timeline: &Timeline) {
+        let chunks = timeline.pack();
+        self.queue.add(|group| group.timelines.push((run, chunks)));
+    }
+
+    fn forget(&mut self, run: RunId) {
+        self.queue.add(|group| group.forgotten.push(run));
+    }
+
+    fn archive(&self) -> Arc<dyn Archive> {
+        self.archive.clone()
+    }
+}
+
+impl EmbeddedArchive {
+    fn read_parts(
+        &self,
+        run: RunId,
+        after: Option<BatchId>,
+        limit: usize,
+    ) -> Result<Vec<(BatchId, Vec<Part>)>, StoreError> {
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let read = database.begin_read()?;
+        let name = parts_name(run);
+        let table = match read.open_table(parts_table(&name)) {
+            Ok(table) => table,
+            Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+            Err(error) => return Err(error.into()),
+        };
+        let start = after.map(batch_key).map_or(Bound::Unbounded, Bound::Excluded);
+        let mut page = Vec::new();
+        for row in table.range::<BatchKey>((start, Bound::Unbounded))?.take(limit) {
+            let (key, parts) = row?;
+            let batch = batch_of(key.value()).ok_or(Damage::Meaning("a batch that cannot be".to_owned()))?;
+            page.push((batch, decode(parts.value())?));
+        }
+        Ok(page)
+    }
+
+    fn read_timeline(&self, run: RunId, first: usize) -> Result<Vec<TimelineEntry>, StoreError> {
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let read = database.begin_read()?;
+        let found = read.open_table(TIMELINE)?.get((run.0, Chunk::holding(first) as u64))?;
+        let Some(bytes) = found else {
+            return Ok(Vec::new());
+        };
+        Ok(decode::<Chunk>(bytes.value())?.rows_from(first))
+    }
+}
+
+impl Archive for EmbeddedArchive {
+    fn parts_page(
+        &self,
+        run: RunId,
+        after: Option<BatchId>,
+        limit: usize,
+    ) -> Result<Vec<(BatchId, Vec<Part>)>, ArchiveError> {
+        let found = self.read_parts(run, after, limit);
+        found.map_err(|error| archive_error(run, &error))
+    }
+
+    fn timeline_page(&self, run: RunId, first: usize) -> Result<Vec<TimelineEntry>, ArchiveError> {
+        let found = self.read_timeline(run, first);
+        found.map_err(|error| archive_error(run, &error))
+    }
+}
+
+fn archive_error(run: RunId, error: &StoreError) -> ArchiveError {
+    ArchiveError {
+        run,
+        reason: error.to_string(),
+    }
+}

@@ -1,0 +1,172 @@
+//! Opening the file and adding up what it holds.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use common::ids::RunId;
+use redb::{Database, ReadableDatabase, ReadableTable};
+use scheduler::{EndedRun, Ledger, Record, RecordSequence};
+
+use super::codec::{Damage, decode};
+use super::tables::{ENDED, FORMAT, FORMAT_ROW, LEDGER, META, RECORDS, TIMELINE};
+use crate::store::JournalError;
+
+/// Pages that are kept in memory.
+const CACHE_BYTES: usize = 16 << 20;
+
+/// A file that was opened, and what it held.
+pub(super) struct Opened {
+    pub(super) database: Database,
+    /// What the records add up to, ended runs included.
+    pub(super) ledger: Ledger,
+    /// How many records lie behind the snapshot.
+    pub(super) records: u64,
+}
+
+/// What can go wrong inside; becomes a [`JournalError`] with the file's path.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StoreError {
+    /// A value is not what was written.
+    #[error(transparent)]
+    Damage(#[from] Damage),
+    /// Records are missing.
+    #[error("record {} follows record {}", got.0, last.0)]
+    Gap { last: RecordSequence, got: RecordSequence },
+    /// The storage library refuses.
+    #[error(transparent)]
+    Redb(#[from] redb::Error),
+    /// A newer program wrote it.
+    #[error("format {found} is newer than {FORMAT}")]
+    Newer { found: u32 },
+    /// The system refuses.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+macro_rules! from_redb {
+    ($($error:ty),+) => {
+        $(impl From<$error> for StoreError {
+            fn from(error: $error) -> StoreError {
+                StoreError::Redb(error.into())
+            }
+        })+
+    };
+}
+from_redb!(
+    redb::DatabaseError,
+    redb::TransactionError,
+    redb::TableError,
+    redb::StorageError,
+    redb::CommitError,
+    redb::CompactionError
+);
+
+impl StoreError {
+    /// Says it with the file's path, and what to do.
+    pub(super) fn at(self, path: &Path) -> JournalError {
+        let path = path.display().to_string();
+        match self {
+            StoreError::Newer { found } => JournalError::Newer {
+                path,
+                found,
+                known: FORMAT,
+            },
+            StoreError::Redb(redb::Error::Corrupted(what)) => JournalError::Damaged { path, what },
+            StoreError::Redb(redb::Error::UpgradeRequired(_)) => JournalError::Damaged {
+                path,
+                what: "it is of another version of the storage library".to_owned(),
+            },
+            StoreError::Damage(_) | StoreError::Gap { .. } => JournalError::Damaged {
+                path,
+                what: self.to_string(),
+            },
+            // The file does not begin as one of the library's files does.
+            StoreError::Redb(redb::Error::Io(error)) if error.kind() == std::io::ErrorKind::InvalidData => {
+                JournalError::Damaged {
+                    path,
+                    what: error.to_string(),
+                }
+            }
+            StoreError::Redb(_) | StoreError::Io(_) => JournalError::Storage {
+                path,
+                reason: self.to_string(),
+            },
+        }
+    }
+}
+
+/// Opens or makes the file; checks every page of it, and the format.
+pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
+    let unclean = Arc::new(AtomicBool::new(false));
+    let noted = Arc::clone(&unclean);
+    let database = Database::builder()
+        .set_cache_size(CACHE_BYTES)
+        .set_check_integrity_on_open(true)
+        .set_repair_callback(move |_| noted.store(true, Ordering::Relaxed))
+        .create(path)?;
+    if let Some(folder) = path.parent() {
+        File::open(folder)?.sync_all()?;
+    }
+    prepare(&database)?;
+    let (ledger, records) = read(&database)?;
+    if unclean.load(Ordering::Relaxed) {
+        // Groups are all or nothing, so what was cut off is less than one, and nobody had been told of it.
+        tracing::info!(
+            last_record = ledger.last.0,
+            "the journal was not closed: a group of records that was not durable yet is cut off, if there was one"
+        );
+    }
+    Ok(Opened {
+        database,
+        ledger,
+        records,
+    })
+}
+
+/// Checks the format, or writes it into a new file, with every table there is.
+fn prepare(database: &Database) -> Result<(), StoreError> {
+    let write = database.begin_write()?;
+    {
+        let mut meta = write.open_table(META)?;
+        let found = meta.get(FORMAT_ROW)?.map(|found| found.value());
+        match found {
+            Some(FORMAT) => return Ok(()),
+            Some(found) => return Err(StoreError::Newer { found }),
+            None => meta.insert(FORMAT_ROW, FORMAT)?,
+        };
+        write.open_table(RECORDS)?;
+        write.open_table(LEDGER)?;
+        write.open_table(ENDED)?;
+        write.open_table(TIMELINE)?;
+    }
+    Ok(write.commit()?)
+}
+
+/// Adds up the snapshot, the records behind it and the ended runs.
+fn read(database: &Database) -> Result<(Ledger, u64), StoreError> {
+    let read = database.begin_read()?;
+    let snapshot = read.open_table(LEDGER)?.get(())?;
+    let mut ledger = match snapshot {
+        Some(bytes) => decode::<Ledger>(bytes.value())?,
+        None => Ledger::default(),
+    };
+    let mut records = 0;
+    for row in read.open_table(RECORDS)?.iter()? {
+        let (sequence, bytes) = row?;
+        let got = RecordSequence(sequence.value());
+        if got.0 != ledger.last.0 + 1 {
+            return Err(StoreError::Gap { last: ledger.last, got });
+        }
+        ledger.apply(got, &decode::<Record>(bytes.value())?);
+        records += 1;
+    }
+    for row in read.open_table(ENDED)?.iter()? {
+        let (run, bytes) = row?;
+        ledger
+            .ended
+            .insert(RunId(run.value()), decode::<EndedRun>(bytes.value())?);
+    }
+    Ok((ledger, records))
+}
