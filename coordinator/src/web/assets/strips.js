@@ -133,7 +133,12 @@ export class Strip {
     const bound = this.curve.bound(this.info);
     // A bound far above the curve would press it flat: then it is said and not drawn.
     const drawn = bound && bound <= peak * 4;
-    this.scale.max[this.curve.name] = Math.max(this.scale.max[this.curve.name] ?? 0, peak, drawn ? bound : 0);
+    const most = Math.max(peak, drawn ? bound : 0);
+    if (most > (this.scale.max[this.curve.name] ?? 0)) {
+      this.scale.max[this.curve.name] = most;
+      // Charts that are compared share the scale: those that are drawn already follow.
+      this.series.view.point(this.series.view.cursor);
+    }
     const top = Math.max(1, this.scale.max[this.curve.name]) * 1.12;
     const plot = width - GUTTER;
     const x = (us) => GUTTER + ((us - view.from) / view.span) * plot;
