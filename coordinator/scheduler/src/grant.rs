@@ -155,7 +155,11 @@ impl Scheduler {
     pub(crate) fn take_batch(&mut self, run: RunId, now: Time) -> Option<BatchId> {
         let run = self.runs.get_mut(&run)?;
         let (id, slice) = run.slices.pop_front()?;
-        let mut batch = Batch::new(id, slice, run.job.ops.len(), now);
+        let mut batch = match run.put_back.remove(&id) {
+            Some(batch) => batch,
+            None => Batch::new(id, slice, run.job.ops.len(), now),
+        };
+        batch.ready_since = now;
         if let Some(budgets) = run.budgets.remove(&id) {
             batch.take_budgets(&budgets);
         }

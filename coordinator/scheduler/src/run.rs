@@ -43,6 +43,9 @@ pub(crate) struct Run {
     pub(crate) queued_bytes: u64,
     /// Those of them that were asked back.
     pub(crate) recalled: BTreeSet<LeaseId>,
+    /// Batches that were queued and came back unbegun: what they used up, and the attempts that a lost worker may have
+    /// made, still count.
+    pub(crate) put_back: BTreeMap<BatchId, Batch>,
     /// Batches begun and not done, and those that are queued.
     pub(crate) batches: BTreeMap<BatchId, Batch>,
     pub(crate) ready: ReadyQueue,
@@ -192,6 +195,7 @@ impl Run {
             queued: BTreeSet::new(),
             queued_bytes: 0,
             recalled: BTreeSet::new(),
+            put_back: BTreeMap::new(),
             op_units: vec![0; job.ops.len()],
             job,
             source,
@@ -276,7 +280,8 @@ impl Run {
         self.queued_bytes -= batch.slice.bytes();
         if self.phase == RunPhase::Active {
             let place = self.slices.partition_point(|(other, _)| *other < id);
-            self.slices.insert(place, (id, batch.slice));
+            self.slices.insert(place, (id, batch.slice.clone()));
+            self.put_back.insert(id, batch);
         }
     }
 

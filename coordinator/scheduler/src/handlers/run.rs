@@ -135,6 +135,7 @@ impl Scheduler {
     fn let_source_go(&mut self, id: RunId) {
         let Some(run) = self.runs.get_mut(&id) else { return };
         run.slices.clear();
+        run.put_back.clear();
         if run.sharding != Sharding::Over {
             run.sharding = Sharding::Over;
             self.command(Command::CloseSource { run: id });
