@@ -44,6 +44,8 @@ const OUTBOX: usize = 1_024;
 const REPORTS_PER_FRAME: usize = 256;
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
+/// How often it is looked whether the chains of a former session have ended.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 type Dialling = Pin<Box<dyn Future<Output = Result<Connected, ConnectError>> + Send>>;
 
@@ -99,6 +101,8 @@ pub(crate) struct Session {
     /// Reports that are in no frame yet.
     unsent: VecDeque<v1::Report>,
     events: VecDeque<SessionEvent>,
+    /// How many chains run.
+    running: usize,
 }
 
 impl Session {
@@ -116,7 +120,14 @@ impl Session {
             backlog: VecDeque::new(),
             unsent: VecDeque::new(),
             events: VecDeque::new(),
+            running: 0,
         }
+    }
+
+    /// Notes how many chains run. A new session is not begun before those of the former one have ended: the coordinator
+    /// takes a hello for the word that nothing of it runs, and lets others have the units.
+    pub(crate) fn note_running(&mut self, chains: usize) {
+        self.running = chains;
     }
 
     /// Says something, now or when the session is resumed; its times are mapped to the coordinator's clock.
@@ -190,7 +201,12 @@ impl Session {
             match &mut self.state {
                 State::Waiting { until } => {
                     tokio::time::sleep_until(*until).await;
-                    self.dial();
+                    if self.session.is_none() && self.running > 0 {
+                        let until = Instant::now() + LOOK_AGAIN;
+                        self.state = State::Waiting { until };
+                    } else {
+                        self.dial();
+                    }
                 }
                 State::Dialling(dialling) => match dialling.await {
                     Ok(connected) => self.on_connected(connected),

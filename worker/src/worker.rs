@@ -193,6 +193,7 @@ impl Running {
         let mut slot_inputs = Vec::with_capacity(INPUTS_AT_ONCE);
         loop {
             let timeout = self.next_timeout();
+            self.session.note_running(self.agent.running());
             tokio::select! {
                 biased;
                 stage = shutdown.next() => self.agent.handle(match stage {

@@ -64,6 +64,7 @@ impl ChainRunner {
             match job.control.start_step(place, monotonic_now()) {
                 Next::Started => last = step.op,
                 Next::Truncated => break,
+                Next::Stopped => return stopped(job, plan),
             }
             let context = op_context(job, plan, batch, *step);
             match self.run_op(job, plan, held.input(), &context) {

@@ -47,6 +47,8 @@ pub(super) enum Next {
     Started,
     /// It ends before it, with the output of the step before.
     Truncated,
+    /// It ends before it, and leaves nothing.
+    Stopped,
 }
 
 impl ChainControl {
@@ -70,12 +72,15 @@ impl ChainControl {
         &self.cancel
     }
 
-    /// Starts a step unless the chain was truncated before it. The start is told under the lock, so that it is told
-    /// before a truncation that names this step.
+    /// Starts a step unless the chain was truncated or stopped before it: a chain that was first truncated and then
+    /// stopped has told which op is its last. The start is told under the lock, so that it is told before a truncation
+    /// that names this step.
     pub(super) fn start_step(&self, step: usize, at: Time) -> Next {
         let mut progress = self.lock();
-        if step > 0 && progress.course == Course::Truncated {
-            return Next::Truncated;
+        match progress.course {
+            Course::Truncated if step > 0 => return Next::Truncated,
+            Course::Stopped if step > 0 => return Next::Stopped,
+            Course::On | Course::Truncated | Course::Stopped => {}
         }
         progress.step = step;
         let op = self.op_at(step);
@@ -135,5 +140,31 @@ impl ChainControl {
 
     fn lock(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use common::ids::{Attempt, Generation};
+    use tokio::sync::mpsc::unbounded_channel;
+
+    #[test]
+    fn a_chain_that_was_truncated_and_then_stopped_starts_no_further_op() {
+        let (events, _kept) = unbounded_channel();
+        let lease = LeaseId {
+            generation: Generation(1),
+            sequence: 1,
+        };
+        let step = |op| Step {
+            op: OpId(op),
+            attempt: Attempt::FIRST,
+        };
+        let control = ChainControl::new(lease, vec![step(0), step(1)], events);
+        assert_eq!(control.start_step(0, Time(1)), Next::Started);
+        control.truncate();
+        control.stop();
+        assert_eq!(control.start_step(1, Time(2)), Next::Stopped);
     }
 }
