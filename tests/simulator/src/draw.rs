@@ -11,7 +11,7 @@ use crate::plan::{
 use crate::random::{Draw, Random};
 
 /// How many kinds of fault there are.
-const KINDS: u64 = 14;
+const KINDS: u64 = 16;
 
 impl Plan {
     /// Draws the plan of a seed.
@@ -47,13 +47,13 @@ fn maybe<T>(random: &mut Random, permille: u64, value: impl FnOnce(&mut Random) 
 }
 
 fn terms(random: &mut Random) -> Terms {
-    let lease_time = random.one_of(&[1_000, 2_000, 5_000]);
+    let lease_time = random.one_of(&[1_000, 1_000, 2_000, 5_000]);
     Terms {
         lease_time: Duration::from_millis(lease_time),
         lease_margin: Duration::from_millis(lease_time / 10),
         heartbeat: Duration::from_millis(lease_time / 5),
         patience: Duration::from_millis(lease_time / random.between(2, 10)),
-        global_cap: maybe(random, 400, |random| random.between(1, 6) as u32),
+        global_cap: maybe(random, 600, |random| random.between(1, 3) as u32),
     }
 }
 
@@ -89,7 +89,7 @@ fn job(random: &mut Random) -> JobPlan {
         batches: (0..batches).map(|_| random.between(1, 20)).collect(),
         ops,
         sink: random.one_of(&[SinkPlan::Discard, SinkPlan::Parts, SinkPlan::Join]),
-        cap: maybe(random, 500, |random| random.between(1, 4) as u32),
+        cap: maybe(random, 600, |random| random.between(1, 3) as u32),
         max_in_flight: maybe(random, 400, |random| random.between(1, 5) as u32),
         max_rows_in_flight: maybe(random, 200, |random| random.between(5, 50)),
         max_committing: maybe(random, 200, |random| random.between(1, 3) as u32).unwrap_or(1_024),
@@ -102,8 +102,12 @@ fn job(random: &mut Random) -> JobPlan {
 
 fn op(random: &mut Random) -> OpPlan {
     OpPlan {
-        takes: millis(random, 1, 400),
-        limit: maybe(random, 150, |random| random.between(1, 2) as u32),
+        // Some ops outlive leases.
+        takes: match random.happens(150) {
+            Draw::Yes => millis(random, 400, 6_000),
+            Draw::No => millis(random, 1, 400),
+        },
+        limit: maybe(random, 200, |random| random.between(1, 2) as u32),
     }
 }
 
@@ -178,6 +182,7 @@ fn fault(random: &mut Random, kind: u64, terms: &Terms, workers: usize, jobs: us
             by: random.one_of(&[DrainBy::Signal, DrainBy::TwoSignals, DrainBy::Coordinator]),
         },
         8 => FaultKind::LoseOutputs { worker },
+        13 | 14 => FaultKind::Partition { worker, lasts },
         9 | 10 => FaultKind::CrashCoordinator {
             point: random.one_of(&[
                 CoordinatorPoint::Now,

@@ -264,14 +264,10 @@ impl World {
             run.held = Held::Here(OutputId { batch, op, attempt });
         }
         let is_last = place + 1 == run.chain.steps.len();
-        if !is_last && run.course != Course::Truncated {
-            // A stopped chain starts its next op too, and that one ends at once.
-            run.stubborn = if run.course == Course::Stopped {
-                Draw::No
-            } else {
-                run.stubborn
-            };
-            return self.start_op(id, lease, place + 1);
+        match run.course {
+            Course::On if !is_last => return self.start_op(id, lease, place + 1),
+            Course::Stopped if !is_last => return self.end_chain(id, lease, ChainEnd::Stopped),
+            Course::On | Course::Truncated | Course::Stopped => {}
         }
         let is_done = run.chain.batch.is_none() || step.op == run.chain.run.job.last_op();
         let kept = if is_done { None } else { self.keep(id, lease) };

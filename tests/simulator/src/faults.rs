@@ -6,7 +6,7 @@ use std::time::Duration;
 use agent::Input;
 use scheduler::Event;
 
-use crate::plan::{CoordinatorPoint, DrainBy, FaultKind, Notice, WorkerPoint};
+use crate::plan::{CoordinatorPoint, DrainBy, FaultKind, Notice, Way, WorkerPoint};
 use crate::worker::ProcessId;
 use crate::world::{Happening, World};
 
@@ -36,11 +36,10 @@ impl World {
                     process.slow_until = until;
                 }
             }
-            FaultKind::CutConnection { worker, notice } => {
-                let process = self.newest(worker).and_then(|id| self.processes.get(&id));
-                if let Some(connection) = process.and_then(|process| process.session.connection()) {
-                    self.cut(connection, notice);
-                }
+            FaultKind::CutConnection { worker, notice } => self.cut_newest(worker, notice),
+            FaultKind::Partition { worker, lasts } => {
+                self.cut_newest(worker, Notice::Told);
+                self.blocked[worker].block(Way::Both, self.now + lasts);
             }
             FaultKind::BlockNetwork { worker, way, lasts } => self.blocked[worker].block(way, self.now + lasts),
             FaultKind::SecondProcess { worker } => {
@@ -104,6 +103,13 @@ impl World {
     fn crash_newest(&mut self, worker: usize, notice: Notice) {
         if let Some(id) = self.newest(worker) {
             self.crash_process(id, notice);
+        }
+    }
+
+    fn cut_newest(&mut self, worker: usize, notice: Notice) {
+        let process = self.newest(worker).and_then(|id| self.processes.get(&id));
+        if let Some(connection) = process.and_then(|process| process.session.connection()) {
+            self.cut(connection, notice);
         }
     }
 

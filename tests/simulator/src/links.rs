@@ -134,7 +134,6 @@ impl World {
     }
 
     fn take_frame(&mut self, connection: ConnectionId, mut frame: WorkerFrame) {
-        let repeats_taken = self.sabotage == Sabotage::RepeatsTaken;
         let Some((session, link)) = self.session_on(connection) else {
             return;
         };
@@ -146,7 +145,6 @@ impl World {
             link.unacknowledged += 1;
             match link.inbox.arrive(frame.number) {
                 Arrival::Next => reports = std::mem::take(&mut frame.reports),
-                Arrival::Repeat if repeats_taken => reports = std::mem::take(&mut frame.reports),
                 Arrival::Repeat => {}
                 Arrival::Gap => return self.fail("WIRE", || format!("{session}: frames are missing")),
             }

@@ -167,6 +167,8 @@ pub enum FaultKind {
     CutConnection { worker: usize, notice: Notice },
     /// Nothing passes in a direction for a while.
     BlockNetwork { worker: usize, way: Way, lasts: Duration },
+    /// A worker and the coordinator lose each other, and both know.
+    Partition { worker: usize, lasts: Duration },
     /// A second process of a worker's name is started.
     SecondProcess { worker: usize },
     /// A worker is asked to leave, by a signal or through the coordinator; it is started again after a while.
@@ -255,6 +257,7 @@ impl FaultKind {
             FaultKind::FreezeWorker { lasts, .. }
             | FaultKind::SlowWorker { lasts, .. }
             | FaultKind::BlockNetwork { lasts, .. }
+            | FaultKind::Partition { lasts, .. }
             | FaultKind::StallCoordinator { lasts }
             | FaultKind::SlowDisk { lasts } => *lasts,
             FaultKind::CrashCoordinator { down, .. } => *down,

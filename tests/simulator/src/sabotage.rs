@@ -20,6 +20,4 @@ pub enum Sabotage {
     WorkerNeverStops,
     /// A heartbeat is answered before the scheduler has counted it.
     EchoBeforeCounting,
-    /// Frames that were taken before are taken again.
-    RepeatsTaken,
 }

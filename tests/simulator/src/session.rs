@@ -21,6 +21,7 @@ use crate::world::{Happening, World};
 const OUTBOX: usize = 1_024;
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The session of a worker's process.
@@ -102,6 +103,10 @@ impl World {
             return;
         };
         let worker = process.worker;
+        if process.session.session.is_none() && process.agent.running() > 0 {
+            // Nothing of a former session may run when a new one is begun.
+            return self.schedule(self.now + LOOK_AGAIN, Happening::Dial(id));
+        }
         let connection = self.connect(id, worker);
         let is_up = self.coordinator.is_some();
         let wait = if is_up { HELLO_TIMEOUT } else { self.latency() };

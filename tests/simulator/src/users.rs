@@ -62,8 +62,7 @@ impl World {
             | Sabotage::AcknowledgedBeforeSync
             | Sabotage::LeasesForgottenOnRestart
             | Sabotage::WorkerNeverStops
-            | Sabotage::EchoBeforeCounting
-            | Sabotage::RepeatsTaken => (plan.cap, jobs::source(plan)),
+            | Sabotage::EchoBeforeCounting => (plan.cap, jobs::source(plan)),
         };
         let new = NewRun {
             run,

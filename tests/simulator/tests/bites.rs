@@ -14,6 +14,11 @@ fn caught(sabotage: Sabotage, oracles: &[&str]) {
 }
 
 #[test]
+fn a_world_without_fencing_is_caught() {
+    caught(Sabotage::FencingOff, &["FENCE"]);
+}
+
+#[test]
 fn an_acknowledgement_before_the_sync_is_caught() {
     caught(Sabotage::AcknowledgedBeforeSync, &["ACK-DURABLE"]);
 }
@@ -21,4 +26,9 @@ fn an_acknowledgement_before_the_sync_is_caught() {
 #[test]
 fn a_cap_that_is_counted_for_each_worker_is_caught() {
     caught(Sabotage::CapPerWorker, &["CAP"]);
+}
+
+#[test]
+fn leases_that_a_restart_forgets_are_caught() {
+    caught(Sabotage::LeasesForgottenOnRestart, &["CAP"]);
 }
