@@ -99,9 +99,9 @@ test-browser: ## Tests the pages in a headless Chromium (needs python3, chromium
 	tests/browser/run.sh $(ARGS)
 
 .PHONY: simulate
-simulate: ## Searches long for histories that break the scheduler or the worker's agent (CASES=20000)
+simulate: ## Hunts for histories that break a promise of the scheduler or the agent (SEEDS=20000 FIRST=0)
 	$(call section,simulation)
-	PROPTEST_CASES=$(or $(CASES),20000) $(CARGO) test --locked -p scheduler -p agent -- --nocapture
+	@$(CARGO) run --quiet --locked -p simulator -- $(or $(SEEDS),20000) $(or $(FIRST),0)
 
 ##@ Measuring it
 .PHONY: bench

@@ -15,7 +15,7 @@ use crate::disk::SyncNeeded;
 use crate::jobs;
 use crate::links::Link;
 use crate::plan::{CoordinatorPoint, Notice};
-use crate::random::Draw;
+use crate::random::{Draw, mix};
 use crate::sabotage::Sabotage;
 use crate::wire::{ConnectionId, Down};
 use crate::world::{Happening, World};
@@ -228,12 +228,11 @@ impl World {
             coordinator.wake = None;
             return;
         };
-        let true_time = Time(timeout.0.saturating_sub(coordinator.offset.as_nanos() as u64)).max(self.now);
-        if coordinator.wake.is_none_or(|wake| true_time < wake || wake < self.now) {
-            let at = true_time + self.random.up_to(Duration::from_micros(500));
-            if let Some(coordinator) = &mut self.coordinator {
-                coordinator.wake = Some(at);
-            }
+        let late = Duration::from_nanos(mix(&[self.plan.seed, timeout.0]) % 500_000);
+        let true_time = Time(timeout.0.saturating_sub(coordinator.offset.as_nanos() as u64));
+        let at = (true_time + late).max(self.now);
+        if coordinator.wake.is_none_or(|wake| at < wake || wake < self.now) {
+            coordinator.wake = Some(at);
             self.schedule(at, Happening::WakeScheduler(self.incarnation));
         }
     }
@@ -243,6 +242,10 @@ impl World {
             return;
         };
         let now = coordinator.now(self.now);
+        if coordinator.wake.is_none_or(|wake| wake > self.now) {
+            // An earlier alarm, for something that is over.
+            return;
+        }
         coordinator.wake = None;
         if coordinator
             .scheduler

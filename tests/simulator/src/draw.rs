@@ -24,14 +24,52 @@ impl Plan {
         let jobs: Vec<JobPlan> = (0..random.between(1, 3)).map(|_| job(&mut random)).collect();
         let weather = weather(&mut random);
         let faults = faults(&mut random, &terms, workers.len(), jobs.len());
-        Plan {
+        let mut plan = Plan {
             seed,
             terms,
             workers,
             jobs,
             weather,
             faults,
+        };
+        if random.happens(200) == Draw::Yes {
+            plan.outlive_leases(&mut random);
         }
+        plan
+    }
+
+    /// Turns the plan into one where leases are short, ops long and caps tight, and where somebody is not heard for long:
+    /// then a lease that is over and still worked on shows.
+    fn outlive_leases(&mut self, random: &mut Random) {
+        self.terms.lease_time = Duration::from_secs(1);
+        self.terms.lease_margin = Duration::from_millis(100);
+        self.terms.heartbeat = Duration::from_millis(200);
+        self.terms.patience = Duration::from_millis(300);
+        while self.workers.len() < 3 {
+            let place = self.workers.len() as u64;
+            self.workers.push(worker(random, place));
+        }
+        for job in &mut self.jobs {
+            job.cap = Some(random.between(1, 2) as u32);
+            job.max_in_flight = None;
+            for op in &mut job.ops {
+                op.takes = millis(random, 500, 5_000);
+            }
+        }
+        for _ in 0..random.between(2, 5) {
+            let at = millis(random, 3_000, 12_000);
+            let worker = random.below(self.workers.len() as u64) as usize;
+            let lasts = millis(random, 500, 4_000);
+            let way = random.one_of(&[Way::Up, Way::Down, Way::Both]);
+            let kind = random.one_of(&[
+                FaultKind::Partition { worker, lasts },
+                FaultKind::BlockNetwork { worker, way, lasts },
+                FaultKind::FreezeWorker { worker, lasts },
+                FaultKind::StallCoordinator { lasts },
+            ]);
+            self.faults.push(Fault { at, kind });
+        }
+        self.faults.sort_by_key(|fault| fault.at);
     }
 }
 

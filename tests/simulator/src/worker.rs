@@ -184,13 +184,10 @@ impl World {
             process.wake = None;
             return;
         };
-        let at = process.clock.when(timeout).max(now);
+        let late = Duration::from_nanos(mix(&[self.plan.seed, timeout.0]) % 2_000_000);
+        let at = (process.clock.when(timeout) + late).max(now);
         if process.wake.is_none_or(|wake| at < wake || wake < now) {
-            let late = self.random.up_to(Duration::from_millis(2));
-            let at = at + late;
-            if let Some(process) = self.processes.get_mut(&id) {
-                process.wake = Some(at);
-            }
+            process.wake = Some(at);
             self.schedule(at, Happening::WakeAgent(id));
         }
     }

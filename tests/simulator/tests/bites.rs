@@ -32,3 +32,13 @@ fn a_cap_that_is_counted_for_each_worker_is_caught() {
 fn leases_that_a_restart_forgets_are_caught() {
     caught(Sabotage::LeasesForgottenOnRestart, &["CAP"]);
 }
+
+#[test]
+fn a_worker_that_does_not_stop_itself_is_caught() {
+    caught(Sabotage::WorkerNeverStops, &["CAP"]);
+}
+
+#[test]
+fn a_heartbeat_that_is_answered_before_it_counts_is_caught() {
+    caught(Sabotage::EchoBeforeCounting, &["CAP"]);
+}
