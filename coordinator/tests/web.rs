@@ -8,6 +8,7 @@ use common::ids::{Generation, RunId};
 use coordinator::chart::fixture::{Fixture, Shape, Story};
 use coordinator::clock::Clock;
 use coordinator::driver::Driver;
+use coordinator::registry::Retention;
 use coordinator::service::Service;
 use coordinator::shutdown::{ShutdownTrigger, shutdown_channel};
 use coordinator::store::MemoryJournal;
@@ -41,7 +42,17 @@ impl Port {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("in.csv"), "a,b\n1,2\n3,4\n").expect("writes");
         let journal = Box::new(MemoryJournal::new(Generation(1)));
-        let (driver, handle) = Driver::new(scheduler::Config::default(), Clock::start(), journal).expect("reads");
+        let retention = Retention {
+            runs: 1_000,
+            age: Duration::from_secs(86_400),
+        };
+        let (driver, handle) = Driver::new(
+            scheduler::Config::default(),
+            Clock::start(),
+            journal,
+            retention,
+            |_: &_| unreachable!("a journal in memory holds no run to go on with"),
+        );
         let (trigger, shutdown) = shutdown_channel();
         let stop = shutdown.clone();
         let driving = tokio::spawn(async move { driver.run(stop).await.expect("drives") });

@@ -20,6 +20,8 @@ pub struct Cluster {
     coordinator: Process,
     workers: BTreeMap<String, Process>,
     addresses: BTreeMap<String, String>,
+    /// How often the coordinator was started.
+    starts: u32,
     scratch: Scratch,
 }
 
@@ -69,8 +71,40 @@ impl Cluster {
             coordinator,
             workers: BTreeMap::new(),
             addresses,
+            starts: 1,
             scratch,
         }
+    }
+
+    /// Kills the coordinator and starts another one on the same ports and the same state.
+    ///
+    /// # Panics
+    /// If the new one does not become ready.
+    pub fn restart_coordinator(&mut self) {
+        self.kill_coordinator();
+        self.start_coordinator();
+    }
+
+    /// Kills the coordinator with SIGKILL.
+    ///
+    /// # Panics
+    /// If it cannot be killed.
+    pub fn kill_coordinator(&mut self) {
+        self.coordinator.kill();
+    }
+
+    /// Starts a coordinator where the one was that has ended.
+    ///
+    /// # Panics
+    /// If it does not become ready.
+    pub fn start_coordinator(&mut self) {
+        self.starts += 1;
+        let mut coordinator = Plumb::new(&self.scratch, ["coordinator", "--state"]).arg(self.scratch.path("state"));
+        for name in ["grpc", "worker-grpc", "web"] {
+            coordinator = coordinator.arg(format!("--{name}")).arg(&self.addresses[name]);
+        }
+        self.coordinator = coordinator.start_as(&format!("coordinator-{}", self.starts));
+        self.coordinator.first_line();
     }
 
     /// Starts a worker; it is connected when it is ready.

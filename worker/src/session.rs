@@ -43,7 +43,8 @@ const OUTBOX: usize = 1_024;
 /// How many reports go into a frame: far below the size limit of a message.
 const REPORTS_PER_FRAME: usize = 256;
 const FIRST_WAIT: Duration = Duration::from_millis(50);
-const LONGEST_WAIT: Duration = Duration::from_secs(2);
+/// Short enough that a coordinator that was started again has its workers back soon.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// How often it is looked whether the chains of a former session have ended.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
