@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use common::job::{FieldProblem, InvalidJob};
+use common::job::{FieldProblem, InvalidJob, Job};
 use prost::Message as _;
 use prost_reflect::{
     DescriptorPool, DeserializeOptions, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, SerializeOptions,
@@ -54,6 +54,21 @@ pub fn job_spec_to_json_value(spec: &v1::JobSpec) -> Value {
     dynamic(spec)
         .serialize_with_options(serde_json::value::Serializer, &print_options())
         .expect("a spec has no value that JSON cannot hold")
+}
+
+/// Reads a job from a spec as JSON, checked.
+pub fn job_from_json(value: &Value) -> Result<Job, InvalidJob> {
+    Job::try_from(job_spec_from_json(value)?)
+}
+
+/// Prints a job as the JSON of its spec, with every default filled in.
+pub fn job_to_json(job: &Job) -> String {
+    job_spec_to_json(&v1::JobSpec::from(job))
+}
+
+/// Returns a job as the JSON value of its spec, with every default filled in.
+pub fn job_to_json_value(job: &Job) -> Value {
+    job_spec_to_json_value(&v1::JobSpec::from(job))
 }
 
 fn print_options() -> SerializeOptions {

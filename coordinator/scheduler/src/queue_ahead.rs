@@ -119,9 +119,11 @@ impl Scheduler {
 
     /// Counts a batch as begun whose lease has got a permit.
     pub(crate) fn begin_queued(&mut self, lease: LeaseId, now: Time) {
-        let Some((run, batch)) = self.leases.get(&lease).map(|lease| (lease.run, lease.batch)) else {
+        let Some(held) = self.leases.get_mut(&lease) else {
             return;
         };
+        held.queued = now;
+        let (run, batch) = (held.run, held.batch);
         let Some(run) = self.runs.get_mut(&run) else { return };
         if !run.queued.remove(&lease) {
             return;

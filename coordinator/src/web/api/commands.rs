@@ -6,8 +6,6 @@ use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use common::ids::WorkerName;
-use common::job::Job;
-use proto::v1;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -38,10 +36,9 @@ pub(super) async fn submit(
 ) -> Result<Response, Problem> {
     let submission: Submission = serde_json::from_slice(&body)
         .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "INVALID_JSON", error.to_string()))?;
-    let spec: v1::JobSpec = proto::json::job_spec_from_json(&submission.job)?;
     let intent = if query.validate { Intent::Validate } else { Intent::Run };
     let request = JobRequest {
-        job: Job::try_from(spec)?,
+        job: proto::json::job_from_json(&submission.job)?,
         request_id: Some(submission.request_id).filter(|name| !name.is_empty()),
         intent,
     };
@@ -73,7 +70,7 @@ fn plan(accepted: &Accepted) -> Value {
     let cap = schedule.max_concurrent.map(|cap| u64::from(cap.get()));
     let files = plan.source.files.iter();
     json!({
-        "job": proto::json::job_spec_to_json_value(&v1::JobSpec::from(&*plan.job)),
+        "job": proto::json::job_to_json_value(&plan.job),
         "files": files.map(|file| json!({"path": file.path, "bytes": file.bytes})).collect::<Vec<_>>(),
         "source_bytes": plan.source.total_bytes(),
         "source_columns": plan.source.columns,

@@ -3,7 +3,6 @@
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use common::ids::BatchId;
-use proto::v1;
 use serde_json::{Value, json};
 
 use super::{PageQuery, Problem, run_id, shapes};
@@ -84,10 +83,9 @@ pub(super) async fn batch(State(service): State<Service>, Path((run, batch)): Pa
 
 pub(super) async fn spec(State(service): State<Service>, Path(run): Path<String>) -> Answer {
     let view = service.run(run_id(&run)?).await?;
-    let spec = v1::JobSpec::from(&*view.job);
-    let job = proto::json::job_spec_to_json_value(&spec);
+    let job = proto::json::job_to_json_value(&view.job);
     // JSON is YAML, so the canonical text can be submitted as either.
-    let text = proto::json::job_spec_to_json(&spec);
+    let text = proto::json::job_to_json(&view.job);
     Ok(Json(json!({"job": job, "yaml": text, "json": text})))
 }
 
