@@ -152,6 +152,7 @@ mod tests {
 
     #[test]
     fn a_chain_that_was_truncated_and_then_stopped_starts_no_further_op() {
+        #[expect(clippy::disallowed_methods, reason = "the test is the only one that fills it")]
         let (events, _kept) = unbounded_channel();
         let lease = LeaseId {
             generation: Generation(1),
