@@ -41,7 +41,7 @@ lint: ## Runs clippy over all targets; a warning is an error
 .PHONY: docs
 docs: ## Builds the documentation of the code; a broken link is an error
 	$(call section,docs)
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --locked --quiet
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --workspace --no-deps --document-private-items --locked --quiet
 
 # One profile, all targets: the binary that the suites drive is built here, and nothing is compiled twice.
 .PHONY: build

@@ -1,6 +1,6 @@
 //! Made-up runs of any size, kept exactly like real ones, to look at pages and tiles at scale.
 //!
-//! A small simulation hands batches to slots and records every attempt through [`Chart::record`]; the same story and seed
+//! A small simulation hands batches to slots and records every attempt through [`super::Chart::record`]; the same story and seed
 //! give the same chart. Nothing of it is reachable from a running coordinator: tests and `examples/fixture_server.rs`
 //! put it into the driver's world.
 
