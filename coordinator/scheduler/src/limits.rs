@@ -43,7 +43,7 @@ impl Scheduler {
         run.job
             .op(op)
             .max_concurrent
-            .is_none_or(|limit| run.op_units[op.index()] < limit.get())
+            .is_none_or(|limit| run.op_units[op.index()] + self.former.units() < limit.get())
     }
 
     /// Counts a lease's permit against its session's slots, its run's cap and the coordinator's.
