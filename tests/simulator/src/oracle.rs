@@ -134,10 +134,11 @@ impl World {
     pub(crate) fn note_cap_change(&mut self) {
         let held = self.held();
         let before = self.oracle.allowed;
+        let unknown = self.coordinator.is_none() || self.now < self.oracle.unknown_until;
         self.oracle.allowed = self.global_cap.map(|cap| match before {
-            Some(allowed) if self.now < self.oracle.unknown_until => cap.max(allowed),
+            Some(allowed) if unknown => cap.max(allowed),
             Some(allowed) => cap.max(allowed.min(held)),
-            None if self.now < self.oracle.unknown_until => u32::MAX,
+            None if unknown => u32::MAX,
             None => cap.max(held),
         });
     }

@@ -11,7 +11,7 @@ use common::summary::RunSummary;
 use scheduler::{Config, RecordSequence, Scheduler, WorkerState};
 
 use crate::jobs::{self, ROW_BYTES};
-use crate::plan::{Exchange, SinkPlan};
+use crate::plan::{Exchange, SinkPlan, WorkerPlan};
 use crate::world::World;
 
 impl World {
@@ -76,15 +76,20 @@ impl World {
         let Some(taker) = workers.iter().find(|worker| worker.session == session) else {
             return;
         };
+        let serves = |worker: &common::ids::WorkerName| {
+            let place = worker.as_str().trim_start_matches("worker-").parse().unwrap_or(0);
+            let plan: Option<&WorkerPlan> = self.plan.workers.get::<usize>(place);
+            plan.is_some_and(|plan| plan.exchange == Exchange::Listens)
+        };
         let could_go = |op: OpId, holder: Option<&common::ids::WorkerName>| {
-            let can_do = taker.ops.contains(job.op(op).kind.name());
+            let knows = |op: OpId| taker.ops.contains(job.op(op).kind.name());
+            // What a worker without an exchange begins has to end there.
+            let can_do = knows(op) && (serves(&taker.worker) || job.op_ids().skip(op.index()).all(knows));
             let can_fetch = holder.is_none_or(|holder| {
-                let serves = |index: usize| self.plan.workers[index].exchange == Exchange::Listens;
-                let index = holder.as_str().trim_start_matches("worker-").parse().unwrap_or(0);
                 let live = workers
                     .iter()
                     .any(|worker| worker.worker == *holder && worker.state == WorkerState::Live);
-                *holder == taker.worker || live && serves(index)
+                *holder == taker.worker || live && serves(holder)
             });
             can_do && can_fetch
         };
