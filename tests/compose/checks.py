@@ -150,9 +150,11 @@ def a_worker_cut_off_for_twenty_seconds_comes_back_by_itself(cluster):
 
 
 def a_cut_chain_goes_on_in_another_container(cluster):
-    """An op with a limit of its own cuts the chain; where the next worker is another one, it fetches the output."""
+    """An op with a limit of its own cuts the chain; when the holder of the output leaves, the other worker fetches it."""
     cluster.scale(2)
-    run_id = cluster.submit(many_batches("moved.csv", 0.02, 4, max_concurrent=1))
+    run_id = cluster.submit(many_batches("moved.csv", 0.05, 4, max_concurrent=1))
+    wait_for("a tenth of the run", lambda: cluster.committed(run_id) >= 50, 60)
+    cluster.scale(1)
     cluster.finish(run_id, 120)
     read_output(cluster.site, "moved.csv")
     timeline = cluster.timeline(run_id)
