@@ -28,10 +28,11 @@ COPY worker/Cargo.toml worker/
 COPY worker/agent/Cargo.toml worker/agent/
 COPY cli/Cargo.toml cli/
 COPY tests/Cargo.toml tests/
+COPY tests/benches/Cargo.toml tests/benches/
 COPY tests/simulator/Cargo.toml tests/simulator/
 RUN if [ -z "$BINARY" ]; then \
       set -e; \
-      for crate in proto common coordinator coordinator/scheduler worker worker/agent tests tests/simulator; do \
+      for crate in proto common coordinator coordinator/scheduler worker worker/agent tests tests/benches tests/simulator; do \
         mkdir -p $crate/src; touch $crate/src/lib.rs; \
       done; \
       mkdir -p cli/src; echo 'fn main() {}' > cli/src/main.rs; echo 'fn main() {}' > proto/build.rs; \

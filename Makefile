@@ -105,13 +105,19 @@ simulate: ## Hunts for histories that break a promise of the scheduler or the ag
 
 ##@ Measuring it
 .PHONY: bench
-bench: ## Measures the release build; the table is for BENCHMARKS.md
+bench: ## Measures the release build for BENCHMARKS.md (ARGS="w1 --batches 10000", PEERS=folder of peers)
 	$(call section,benchmarks)
-	@$(CARGO) build --quiet --release --locked -p plumb
-	@tests/tools/bench.sh "$${CARGO_TARGET_DIR:-target}/release/plumb"
+	@$(CARGO) build --quiet --release --locked -p plumb -p benches
+	@"$${CARGO_TARGET_DIR:-target}/release/benches" $(ARGS)
 	@if [ -f coordinator/examples/shard_speed.rs ]; then \
 	  $(CARGO) run --quiet --release --locked -p coordinator --example shard_speed; \
 	fi
+
+.PHONY: bench-short
+bench-short: ## Runs every benchmark at a small size: whether it works, not how fast
+	$(call section,benchmarks at a small size)
+	@$(CARGO) build --quiet --locked -p plumb -p benches
+	@"$${CARGO_TARGET_DIR:-target}/debug/benches" --short
 
 ##@ Keeping it tidy
 .PHONY: fix

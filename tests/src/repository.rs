@@ -30,11 +30,10 @@ pub fn shared(path: &str) -> Option<PathBuf> {
     path.is_file().then_some(path)
 }
 
-/// Returns the folder of the build that this test is part of, such as `target/debug`.
+/// Returns the folder of the build that this program is part of, such as `target/debug`: a test lies in `deps` in it.
 pub fn build() -> PathBuf {
-    let test = std::env::current_exe().expect("a test is a program");
-    let deps = test.parent().expect("a program is in a folder");
-    deps.parent()
-        .expect("test programs are in the folder deps of a build")
-        .to_owned()
+    let program = std::env::current_exe().expect("a test is a program");
+    let folder = program.parent().expect("a program is in a folder");
+    let of_tests = folder.parent().filter(|_| folder.ends_with("deps"));
+    of_tests.unwrap_or(folder).to_owned()
 }

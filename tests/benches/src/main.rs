@@ -1,0 +1,110 @@
+//! Measures real clusters: a release build of `plumb`, with everything on, on this machine.
+//!
+//! Owns the workloads (one file each, named W1 to W5 as BENCHMARKS.md names them) and how their figures are shown: a
+//! table for people and a JSON line for tools. A workload starts its processes with the harness of `tests`, a state
+//! folder on a real disk among their flags, and reads what they used from /proc. It judges nothing: bounds are
+//! BENCHMARKS.md's.
+//!
+//! Data flows one way: a workload returns [`Figure`]s, `main` prints them. Peers are scripts of a folder that the user
+//! names ([`peers`]); they run between our own repetitions, so that both see the same machine.
+//!
+//! Known weakness: whatever else the machine does is in the figures; `machine_busy` beside `cpu` shows it.
+
+mod depth_first;
+mod figure;
+mod gaps;
+mod overhead;
+mod peers;
+mod runs;
+mod sample;
+mod usage;
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+use crate::figure::Figure;
+use crate::peers::Peers;
+
+/// Measures a release build of plumb. Build it first: `make bench` does.
+#[derive(Debug, Parser)]
+struct Args {
+    /// What to measure; everything when none is named.
+    #[arg(value_enum)]
+    workloads: Vec<Workload>,
+    /// Small sizes: whether it works, not how fast.
+    #[arg(long)]
+    short: bool,
+    /// How many batches, where a workload has a choice.
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    batches: Vec<u64>,
+    /// How often each figure is taken; the median is shown.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    repeat: usize,
+    /// A folder with peers: `run.sh PEER WORKLOAD [N]` prints JSON lines.
+    #[arg(long, env = "PEERS", value_name = "DIR")]
+    peers: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Workload {
+    /// Overhead per task: a chain of four ops that do nothing.
+    W1,
+    /// Depth first with latency: 64 batches, two ops of 50 ms, cap 4.
+    W2,
+    /// The sample's job with priority, a second a batch and transform.
+    W5,
+}
+
+/// How a workload is to be measured.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) size: Size,
+    /// Sizes that the user asked for; empty for the workload's own.
+    pub(crate) batches: Vec<u64>,
+    pub(crate) repeat: usize,
+    pub(crate) peers: Peers,
+}
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Size {
+    /// Enough to see that it works.
+    Short,
+    /// Enough for a figure.
+    Full,
+}
+
+impl Settings {
+    /// Returns the sizes to measure: the user's, or the workload's.
+    pub(crate) fn sizes(&self, short: &[u64], full: &[u64]) -> Vec<u64> {
+        match (self.batches.is_empty(), self.size) {
+            (false, Size::Short | Size::Full) => self.batches.clone(),
+            (true, Size::Short) => short.to_vec(),
+            (true, Size::Full) => full.to_vec(),
+        }
+    }
+}
+
+fn main() {
+    let args = Args::parse();
+    let settings = Settings {
+        size: if args.short { Size::Short } else { Size::Full },
+        batches: args.batches,
+        repeat: if args.short { 1 } else { args.repeat.max(1) },
+        peers: Peers::new(args.peers),
+    };
+    let asked = if args.workloads.is_empty() {
+        Workload::value_variants().to_vec()
+    } else {
+        args.workloads
+    };
+    for workload in asked {
+        let figures: Vec<Figure> = match workload {
+            Workload::W1 => overhead::measure(&settings),
+            Workload::W2 => depth_first::measure(&settings),
+            Workload::W5 => sample::measure(&settings),
+        };
+        figure::print(&figures);
+    }
+}
