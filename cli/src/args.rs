@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgAction, Parser};
 
+use crate::client::{Client, ClientError};
 use crate::commands::Command;
 use crate::logging::LogArgs;
+use crate::output::Format;
 use crate::spec::{Spec, SpecError};
 
 const STYLES: Styles = Styles::styled()
@@ -53,6 +55,38 @@ pub(crate) struct CoordinatorArgs {
         default_value = "http://127.0.0.1:50051"
     )]
     pub(crate) coordinator: Vec<String>,
+}
+
+impl CoordinatorArgs {
+    /// Connects to it.
+    pub(crate) async fn connect(&self) -> Result<Client, ClientError> {
+        Client::connect(&self.coordinator).await
+    }
+}
+
+/// Which run to look at or to tell something, and of which coordinator.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct RunArgs {
+    /// The run's id, such as `r7`.
+    #[arg(value_name = "RUN")]
+    pub(crate) run: String,
+    #[command(flatten)]
+    pub(crate) coordinator: CoordinatorArgs,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct FormatArgs {
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl FormatArgs {
+    /// Returns what is asked for.
+    pub(crate) fn format(self) -> Format {
+        Format::from_flag(self.json)
+    }
 }
 
 /// A spec and what is changed in it.

@@ -4,6 +4,7 @@
 //! into errors that say what to do. Generated types end here (and in the spec loader): commands see `view`.
 
 mod error;
+mod steering;
 mod view;
 mod watch;
 
@@ -18,6 +19,7 @@ use crate::spec::Spec;
 use crate::timeline::TimelineRow;
 
 pub(crate) use self::error::ClientError;
+pub(crate) use self::steering::CancelMode;
 pub(crate) use self::view::{BatchView, RunView, WorkerView};
 pub(crate) use self::watch::Watch;
 
@@ -117,13 +119,6 @@ impl Client {
     /// Follows a run to its end.
     pub(crate) async fn watch(&mut self, id: &str) -> Result<Watch, ClientError> {
         Watch::begin(self.clone(), id).await
-    }
-
-    /// Asks for a run to be cancelled and returns it as it is then.
-    pub(crate) async fn cancel(&mut self, id: &str) -> Result<RunView, ClientError> {
-        let request = v1::CancelRunRequest { run_id: id.to_owned() };
-        let response = self.service.cancel_run(with_timeout(request)).await;
-        run_view(response.map_err(|status| self.refusal(status))?.into_inner().run)
     }
 
     /// Returns the batches of a run that are in flight, committing or failed, at most so many.

@@ -1,5 +1,6 @@
 //! The commands, one file each: its arguments, and what it does with the rest of the program.
 
+mod activity;
 mod batches;
 mod cancel;
 mod coordinator;
@@ -8,6 +9,8 @@ mod drain;
 mod follow;
 mod gantt;
 mod health;
+mod pause;
+mod resume;
 mod run;
 mod runs;
 mod show;
@@ -44,6 +47,12 @@ pub(crate) enum Command {
     Show(show::Args),
     /// Cancels a run.
     Cancel(cancel::Args),
+    /// Lets a run begin nothing more until it is resumed.
+    Pause(pause::Args),
+    /// Lets a paused run go on.
+    Resume(resume::Args),
+    /// Lists what happened to a run as a whole: commands and milestones.
+    Activity(activity::Args),
     /// Prints a run's timeline: every attempt of every task.
     Timeline(timeline::Args),
     /// Draws a run's Gantt chart.
@@ -126,6 +135,9 @@ impl Command {
             | Command::Runs(_)
             | Command::Show(_)
             | Command::Cancel(_)
+            | Command::Pause(_)
+            | Command::Resume(_)
+            | Command::Activity(_)
             | Command::Timeline(_)
             | Command::Gantt(_)
             | Command::Batches(_)
@@ -146,6 +158,9 @@ impl Command {
             Command::Runs(args) => runs::execute(args).await,
             Command::Show(args) => show::execute(args).await,
             Command::Cancel(args) => cancel::execute(args).await,
+            Command::Pause(args) => pause::execute(args).await,
+            Command::Resume(args) => resume::execute(args).await,
+            Command::Activity(args) => activity::execute(args).await,
             Command::Timeline(args) => timeline::execute(args).await,
             Command::Gantt(args) => gantt::execute(args).await,
             Command::Batches(args) => batches::execute(args).await,

@@ -5,6 +5,7 @@
 
 mod check;
 mod columns;
+mod limits;
 mod op;
 mod schedule;
 mod sink;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use check::{FieldProblem, InvalidJob};
 pub use columns::output_columns;
+pub use limits::{Change, LimitsChange, OpLimitsChange, PoolName, Rate, RateUnit, Weight};
 pub use op::{Add, AddedColumn, ColumnKind, Comparison, Delay, Filter, Op, OpKind, Select, SelectedColumn};
 pub use schedule::{FailurePolicy, Jitter, OnFailure, Order, Retry, Schedule};
 pub use sink::{FileFormat, FileSink, IfExists, LogSink, MessagePiece, SingleFile, Sink};

@@ -18,6 +18,7 @@ pub mod message;
 pub mod part;
 pub mod slice;
 pub mod state;
+pub mod steering;
 pub mod summary;
 pub mod time;
 pub mod timeline;

@@ -19,17 +19,18 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 
 use common::ids::{Generation, RunId, SessionId};
+use common::steering::Asker;
 use common::time::Time;
-use scheduler::{Event, NewRun, NewSession, Record, RunLedger, Scheduler};
+use scheduler::{Ask, Asked, Event, NewRun, NewSession, RunLedger, Scheduler, Ticket};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::chart::Charts;
 use crate::clock::Clock;
-use crate::registry::{CancelState, Registry, RequestIdTaken, Retention};
+use crate::registry::{Registry, RequestIdTaken, Retention};
 use crate::shutdown::Shutdown;
 use crate::store::{Durability, Entry, Journal, JournalError};
 
-pub use message::{DriverHandle, NoSuchRun, NoSuchWorker, Stopped, Submission};
+pub use message::{DriverHandle, NoSuchRun, NoSuchWorker, NotDone, Stopped, Submission};
 pub(crate) use message::{FromSession, Opening};
 pub use sources::{FoundSlices, SliceFinder};
 
@@ -91,7 +92,8 @@ pub struct Driver {
     /// Records of this round.
     to_append: Vec<Entry>,
     submitters: BTreeMap<RunId, Vec<oneshot::Sender<Result<RunId, RequestIdTaken>>>>,
-    cancellers: BTreeMap<RunId, Vec<oneshot::Sender<Result<(), NoSuchRun>>>>,
+    askers: BTreeMap<Ticket, oneshot::Sender<Result<(), NotDone>>>,
+    last_ticket: Ticket,
     next_run: RunId,
     next_session: SessionId,
     /// When the gauges of runs were sampled last.
@@ -148,7 +150,8 @@ impl Driver {
             undurable: VecDeque::new(),
             to_append: Vec::new(),
             submitters: BTreeMap::new(),
-            cancellers: BTreeMap::new(),
+            askers: BTreeMap::new(),
+            last_ticket: Ticket::default(),
             next_run,
             next_session,
             sampled: Time::ZERO,
@@ -251,7 +254,6 @@ impl Driver {
             let entry = self.undurable.pop_front().expect("the front was looked at");
             self.world.registry.apply(&entry.record);
             self.settle_batch(&entry.record);
-            self.answer_cancellers(&entry.record);
             last = Some(entry.sequence);
         }
         for run in self.world.registry.take_forgotten() {
@@ -271,7 +273,7 @@ impl Driver {
     fn on_request(&mut self, request: Request) {
         match request {
             Request::Submit(pending) => self.on_submit(*pending),
-            Request::Cancel { run, reply } => self.on_cancel(run, reply),
+            Request::Ask { by, ask, reply } => self.on_ask(by, ask, reply),
             Request::Drain { worker, reply } => {
                 let session = self.sessions.of_worker(&worker);
                 if let Some(session) = session {
@@ -323,38 +325,17 @@ impl Driver {
         })));
     }
 
-    fn on_cancel(&mut self, run: RunId, reply: oneshot::Sender<Result<(), NoSuchRun>>) {
-        // Errors of replies say that whoever asked has gone.
-        match self.world.registry.run(run) {
-            None => {
-                let _ = reply.send(Err(NoSuchRun { run }));
-            }
-            Some(entry) if entry.ended.is_some() || entry.cancel == CancelState::Asked => {
-                let _ = reply.send(Ok(()));
-            }
-            Some(_) => {
-                self.cancellers.entry(run).or_default().push(reply);
-                self.handle(Event::RunCancelled { run });
-            }
+    fn on_ask(&mut self, by: Asker, ask: Ask, reply: oneshot::Sender<Result<(), NotDone>>) {
+        let Ask::Run { run, .. } = &ask;
+        if self.world.registry.run(*run).is_none() {
+            // An error says that whoever asked has gone.
+            let _ = reply.send(Err(NoSuchRun { run: *run }.into()));
+            return;
         }
-    }
-
-    fn answer_cancellers(&mut self, record: &Record) {
-        let run = match record {
-            Record::RunCancelRequested { run } => *run,
-            Record::RunEnded { summary } => summary.run,
-            Record::RunAccepted { .. }
-            | Record::SessionOpened { .. }
-            | Record::SessionClosed { .. }
-            | Record::BatchCommitted { .. }
-            | Record::AttemptFailed { .. }
-            | Record::WorkerCrashed { .. }
-            | Record::BatchFailed { .. }
-            | Record::RunOpCommitted { .. } => return,
-        };
-        for reply in self.cancellers.remove(&run).unwrap_or_default() {
-            let _ = reply.send(Ok(()));
-        }
+        let ticket = Ticket(self.last_ticket.0 + 1);
+        self.last_ticket = ticket;
+        self.askers.insert(ticket, reply);
+        self.handle(Event::Asked(Box::new(Asked { ticket, by, ask })));
     }
 
     fn on_session(&mut self, message: FromSession) {

@@ -16,10 +16,11 @@ use common::failure::Failure;
 use common::ids::{BatchId, OpId, RunId};
 use common::job::Job;
 use common::slice::FrozenSource;
+use common::steering::ActivityLog;
 use common::summary::RunSummary;
 use common::time::Time;
 use common::timeline::TimelineEntry;
-use scheduler::{Cancelled, FailedLedger, Ledger, Record};
+use scheduler::{FailedLedger, Ledger, Record};
 use tokio::sync::broadcast;
 
 use crate::timeline::Timeline;
@@ -57,23 +58,14 @@ pub struct RunEntry {
     pub source: Arc<FrozenSource>,
     /// Its last summary, once it has ended.
     pub ended: Option<Arc<RunSummary>>,
-    /// Whether somebody has cancelled it.
-    pub cancel: CancelState,
+    /// What it was told while it went on.
+    pub activity: ActivityLog,
     /// The batches that failed for good.
     pub failed: BTreeMap<BatchId, FailedBatch>,
     /// What happened, attempt by attempt, until it ends: then the archive has it.
     pub timeline: Timeline,
     watchers: Option<broadcast::Sender<TimelineEntry>>,
     request_id: Option<String>,
-}
-
-/// Whether a run was cancelled by somebody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CancelState {
-    /// Nobody asked for it.
-    NotAsked,
-    /// Somebody did, durably.
-    Asked,
 }
 
 /// A batch that failed for good.
@@ -119,10 +111,7 @@ impl Registry {
         let mut registry = Registry::new(retention);
         for (id, run) in ledger.runs {
             let mut entry = RunEntry::new(run.job, run.source, run.request_id);
-            entry.cancel = match run.cancelled {
-                Cancelled::Yes => CancelState::Asked,
-                Cancelled::No => CancelState::NotAsked,
-            };
+            entry.activity = run.activity;
             entry.failed = run.failed.into_iter().map(|(id, batch)| (id, batch.into())).collect();
             registry.insert(id, entry);
         }
@@ -131,6 +120,7 @@ impl Registry {
         for (id, run) in ended {
             let mut entry = RunEntry::new(run.job, run.source, run.request_id);
             entry.failed = run.failed.into_iter().map(|(id, batch)| (id, batch.into())).collect();
+            entry.activity = run.activity;
             entry.ended = Some(run.summary);
             registry.insert(id, entry);
             registry.ended.push_back(id);
@@ -182,9 +172,9 @@ impl Registry {
                     entry.failed.insert(*batch, failed);
                 }
             }
-            Record::RunCancelRequested { run } => {
+            Record::RunCommanded { run, activity } => {
                 if let Some(entry) = self.runs.get_mut(run) {
-                    entry.cancel = CancelState::Asked;
+                    entry.activity.push(activity.clone());
                 }
             }
             Record::RunEnded { summary } => self.finish(summary),
@@ -286,7 +276,7 @@ impl RunEntry {
             job,
             source,
             ended: None,
-            cancel: CancelState::NotAsked,
+            activity: ActivityLog::default(),
             failed: BTreeMap::new(),
             timeline: Timeline::default(),
             watchers: None,

@@ -5,7 +5,9 @@
 //!
 //! Known weakness: a watcher asks 4 times a second; thousands of watchers would keep the driver busy with answers.
 
+mod activity;
 mod charts;
+mod steering;
 mod watch;
 
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use common::ids::{Attempt, BatchId, OpId, RunId, WorkerName};
 use common::job::{FieldProblem, Job};
 use common::part::Part;
 use common::state::{BatchState, RunState};
+use common::steering::AskRefused;
 use common::summary::RunSummary;
 use common::time::Time;
 use common::timeline::TimelineEntry;
@@ -25,6 +28,7 @@ use crate::submit::{Accepted, Folders, JobRequest, SubmitError, submit};
 
 use charts::Drawn;
 
+pub use activity::ActivityEntry;
 pub use charts::{ClusterView, DrawnTile, SeriesPart};
 pub use watch::{Detail, TaskEvents, Update, WatchEnd};
 
@@ -106,6 +110,9 @@ pub enum LookupError {
     /// A field of the question is wrong.
     #[error("{}: {}", .0.path, .0.problem)]
     InvalidField(FieldProblem),
+    /// The state of things does not allow it.
+    #[error(transparent)]
+    Refused(#[from] AskRefused),
     /// What the journal keeps cannot be read.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
@@ -154,15 +161,6 @@ impl Service {
         Ok(Page::cut(found.await?, size, |view: &RunView| {
             view.summary.run.to_string()
         }))
-    }
-
-    /// Cancels a run, and shows it as it is then.
-    ///
-    /// # Errors
-    /// [`LookupError::NoSuchRun`].
-    pub async fn cancel(&self, run: RunId) -> Result<RunView, LookupError> {
-        self.driver.cancel(run).await??;
-        self.run(run).await
     }
 
     /// Lists a run's batches that are in flight, committing or failed, in the order of the source.

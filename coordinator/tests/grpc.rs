@@ -263,7 +263,7 @@ async fn a_watcher_sees_a_snapshot_and_the_end() {
         .expect("an update");
     let snapshot = first.and_then(|first| first.update);
     assert!(matches!(snapshot, Some(v1::watch_run_response::Update::Snapshot(_))));
-    jobs.cancel_run(v1::CancelRunRequest { run_id })
+    jobs.cancel_run(v1::CancelRunRequest { run_id, mode: 0 })
         .await
         .expect("is cancelled");
     let mut last = None;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tests::wait::PATIENCE;
 use tests::{Cluster, Job, Plumb, Scratch, tables, until};
 
-const CONTRACT: [(&str, &[&str]); 16] = [
+const CONTRACT: [(&str, &[&str]); 19] = [
     ("demo", &["--grpc", "--worker-grpc", "--web", "--workers", "--slots"]),
     (
         "run",
@@ -17,7 +17,10 @@ const CONTRACT: [(&str, &[&str]); 16] = [
     ("watch", &["--coordinator", "--json"]),
     ("runs", &["--coordinator", "--json"]),
     ("show", &["--coordinator", "--json"]),
-    ("cancel", &["--coordinator"]),
+    ("cancel", &["--coordinator", "--after-running"]),
+    ("pause", &["--coordinator"]),
+    ("resume", &["--coordinator"]),
+    ("activity", &["--coordinator", "--json"]),
     ("timeline", &["--coordinator", "--json"]),
     ("gantt", &["--coordinator"]),
     ("batches", &["--coordinator", "--json"]),

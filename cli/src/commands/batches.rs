@@ -1,8 +1,7 @@
 //! `plumb batches`: a run's batches that are in flight, committing or failed.
 
 use super::CommandError;
-use crate::args::CoordinatorArgs;
-use crate::client::Client;
+use crate::args::RunArgs;
 use crate::exit::Exit;
 use crate::output::{self, Format};
 use crate::table::Table;
@@ -16,21 +15,19 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The run's id, such as `r7`.
-    run: String,
+    #[command(flatten)]
+    run: RunArgs,
     /// The most batches to list.
     #[arg(long, default_value_t = 1_000, value_name = "N")]
     limit: usize,
     /// Prints one JSON object per batch and line.
     #[arg(long)]
     json: bool,
-    #[command(flatten)]
-    coordinator: CoordinatorArgs,
 }
 
 pub(super) async fn execute(args: Args) -> Result<Exit, CommandError> {
-    let mut client = Client::connect(&args.coordinator.coordinator).await?;
-    let batches = client.batches(&args.run, args.limit).await?;
+    let mut client = args.run.coordinator.connect().await?;
+    let batches = client.batches(&args.run.run, args.limit).await?;
     match Format::from_flag(args.json) {
         Format::Json => {
             for batch in &batches {

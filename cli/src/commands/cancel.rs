@@ -1,14 +1,14 @@
 //! `plumb cancel`: cancels a run.
 
 use super::{CommandError, follow};
-use crate::args::CoordinatorArgs;
-use crate::client::Client;
+use crate::args::{FormatArgs, RunArgs};
+use crate::client::CancelMode;
 use crate::exit::Exit;
-use crate::output::Format;
 
 const EXAMPLES: &str = "\
 Examples:
   plumb cancel r7
+  plumb cancel r7 --after-running
 
 Begun batches are given up; what was committed stays. A run that has ended is left as it is.";
 
@@ -16,18 +16,23 @@ Begun batches are given up; what was committed stays. A run that has ended is le
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The run's id, such as `r7`.
-    run: String,
-    /// Prints the summary as JSON.
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    coordinator: CoordinatorArgs,
+    run: RunArgs,
+    /// Lets the tasks that run end, instead of stopping them.
+    #[arg(long)]
+    after_running: bool,
+    #[command(flatten)]
+    format: FormatArgs,
 }
 
 pub(super) async fn execute(args: Args) -> Result<Exit, CommandError> {
-    let mut client = Client::connect(&args.coordinator.coordinator).await?;
-    let view = client.cancel(&args.run).await?;
-    follow::print(&view, Format::from_flag(args.json));
+    let mode = if args.after_running {
+        CancelMode::AfterRunning
+    } else {
+        CancelMode::Now
+    };
+    let mut client = args.run.coordinator.connect().await?;
+    let view = client.cancel(&args.run.run, mode).await?;
+    follow::print(&view, args.format.format());
     Ok(Exit::Ok)
 }

@@ -2,7 +2,6 @@
 
 use super::{CommandError, workers};
 use crate::args::CoordinatorArgs;
-use crate::client::Client;
 use crate::exit::Exit;
 use crate::output::Format;
 
@@ -26,7 +25,7 @@ pub(crate) struct Args {
 }
 
 pub(super) async fn execute(args: Args) -> Result<Exit, CommandError> {
-    let mut client = Client::connect(&args.coordinator.coordinator).await?;
+    let mut client = args.coordinator.connect().await?;
     let worker = client.drain(&args.worker).await?;
     workers::print(&[worker], Format::from_flag(args.json));
     Ok(Exit::Ok)

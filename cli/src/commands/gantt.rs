@@ -1,8 +1,8 @@
 //! `plumb gantt`: a run's timeline as a chart.
 
 use super::CommandError;
-use crate::args::CoordinatorArgs;
-use crate::client::{Client, RunView};
+use crate::args::RunArgs;
+use crate::client::RunView;
 use crate::exit::Exit;
 use crate::gantt::{by_batch, by_slot};
 use crate::output;
@@ -17,19 +17,17 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The run's id, such as `r7`.
-    run: String,
+    #[command(flatten)]
+    run: RunArgs,
     /// How many columns the chart has. [default: the terminal's]
     #[arg(long, value_name = "COLUMNS")]
     width: Option<usize>,
-    #[command(flatten)]
-    coordinator: CoordinatorArgs,
 }
 
 pub(super) async fn execute(args: Args) -> Result<Exit, CommandError> {
-    let mut client = Client::connect(&args.coordinator.coordinator).await?;
-    let view = client.run(&args.run).await?;
-    let rows = client.timeline(&args.run).await?;
+    let mut client = args.run.coordinator.connect().await?;
+    let view = client.run(&args.run.run).await?;
+    let rows = client.timeline(&args.run.run).await?;
     output::result(&charts(&view, &rows, args.width.unwrap_or_else(output::width)));
     Ok(Exit::Ok)
 }

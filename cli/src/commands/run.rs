@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::gantt::charts;
 use super::{CommandError, follow, system};
 use crate::args::SpecArgs;
-use crate::client::{Client, RunView};
+use crate::client::{CancelMode, Client, RunView};
 use crate::cluster::{Cluster, ClusterOptions, Logs, Ports};
 use crate::exit::Exit;
 use crate::logging::LogArgs;
@@ -133,7 +133,7 @@ async fn watch_to_end(
                     return Err(CommandError::Service("asked twice to stop".to_owned()));
                 }
                 screen.line("cancelling the run");
-                client.cancel(run).await?;
+                client.cancel(run, CancelMode::Now).await?;
                 cancelled = true;
             }
             error = cluster.lost() => return Err(error.into()),

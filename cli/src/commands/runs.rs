@@ -2,7 +2,6 @@
 
 use super::CommandError;
 use crate::args::CoordinatorArgs;
-use crate::client::Client;
 use crate::exit::Exit;
 use crate::output::{self, Format};
 use crate::summary::seconds;
@@ -28,7 +27,7 @@ pub(crate) struct Args {
 }
 
 pub(super) async fn execute(args: Args) -> Result<Exit, CommandError> {
-    let mut client = Client::connect(&args.coordinator.coordinator).await?;
+    let mut client = args.coordinator.connect().await?;
     let runs = client.runs(args.limit).await?;
     match Format::from_flag(args.json) {
         Format::Json => {

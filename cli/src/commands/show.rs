@@ -1,8 +1,7 @@
 //! `plumb show`: a run as it is now.
 
 use super::{CommandError, follow};
-use crate::args::CoordinatorArgs;
-use crate::client::Client;
+use crate::args::RunArgs;
 use crate::exit::Exit;
 use crate::output::{self, Format};
 
@@ -15,18 +14,16 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The run's id, such as `r7`.
-    run: String,
+    #[command(flatten)]
+    run: RunArgs,
     /// Prints the summary as JSON.
     #[arg(long)]
     json: bool,
-    #[command(flatten)]
-    coordinator: CoordinatorArgs,
 }
 
 pub(super) async fn execute(args: Args) -> Result<Exit, CommandError> {
-    let mut client = Client::connect(&args.coordinator.coordinator).await?;
-    let view = client.run(&args.run).await?;
+    let mut client = args.run.coordinator.connect().await?;
+    let view = client.run(&args.run.run).await?;
     follow::print(&view, Format::from_flag(args.json));
     if let Some(reason) = &view.stalled {
         output::message(&format!("stalled: {reason}"));

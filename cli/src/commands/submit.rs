@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use super::{CommandError, follow, system};
 use crate::args::{CoordinatorArgs, SpecArgs};
-use crate::client::Client;
 use crate::exit::Exit;
 use crate::output::{self, Format};
 
@@ -40,7 +39,7 @@ pub(super) async fn execute(args: Args) -> Result<Exit, CommandError> {
     let here = std::env::current_dir().map_err(system("find the current folder"))?;
     let sinks = here.join(args.output.unwrap_or_default());
     spec.resolve(&here, &sinks);
-    let mut client = Client::connect(&args.coordinator.coordinator).await?;
+    let mut client = args.coordinator.connect().await?;
     let run = client.submit(&spec).await?;
     output::result(&serde_json::json!({ "run": run }).to_string());
     let format = Format::from_flag(args.json);

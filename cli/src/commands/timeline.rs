@@ -1,8 +1,7 @@
 //! `plumb timeline`: every attempt of a run's tasks.
 
 use super::CommandError;
-use crate::args::CoordinatorArgs;
-use crate::client::Client;
+use crate::args::RunArgs;
 use crate::exit::Exit;
 use crate::output::{self, Format};
 use crate::summary::seconds;
@@ -20,18 +19,16 @@ Times are seconds since the run was accepted, by the clock of the worker that ra
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The run's id, such as `r7`.
-    run: String,
+    #[command(flatten)]
+    run: RunArgs,
     /// Prints one JSON object per attempt and line.
     #[arg(long)]
     json: bool,
-    #[command(flatten)]
-    coordinator: CoordinatorArgs,
 }
 
 pub(super) async fn execute(args: Args) -> Result<Exit, CommandError> {
-    let mut client = Client::connect(&args.coordinator.coordinator).await?;
-    let rows = client.timeline(&args.run).await?;
+    let mut client = args.run.coordinator.connect().await?;
+    let rows = client.timeline(&args.run.run).await?;
     match Format::from_flag(args.json) {
         Format::Json if rows.is_empty() => {}
         Format::Json => output::result(&to_json_lines(&rows)),

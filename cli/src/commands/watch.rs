@@ -1,8 +1,7 @@
 //! `plumb watch`: follows a run to its end.
 
 use super::{CommandError, follow};
-use crate::args::CoordinatorArgs;
-use crate::client::Client;
+use crate::args::RunArgs;
 use crate::exit::Exit;
 use crate::output::Format;
 
@@ -17,16 +16,14 @@ Ctrl-C detaches; the run goes on.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The run's id, such as `r7`.
-    run: String,
+    #[command(flatten)]
+    run: RunArgs,
     /// Prints the summary as JSON.
     #[arg(long)]
     json: bool,
-    #[command(flatten)]
-    coordinator: CoordinatorArgs,
 }
 
 pub(super) async fn execute(args: Args) -> Result<Exit, CommandError> {
-    let client = Client::connect(&args.coordinator.coordinator).await?;
-    follow::follow(client, &args.run, Format::from_flag(args.json)).await
+    let client = args.run.coordinator.connect().await?;
+    follow::follow(client, &args.run.run, Format::from_flag(args.json)).await
 }

@@ -2,7 +2,7 @@
 
 use super::CommandError;
 use crate::args::CoordinatorArgs;
-use crate::client::{Client, WorkerView};
+use crate::client::WorkerView;
 use crate::exit::Exit;
 use crate::output::{self, Format};
 use crate::table::Table;
@@ -24,7 +24,7 @@ pub(crate) struct Args {
 }
 
 pub(super) async fn execute(args: Args) -> Result<Exit, CommandError> {
-    let mut client = Client::connect(&args.coordinator.coordinator).await?;
+    let mut client = args.coordinator.connect().await?;
     print(&client.workers().await?, Format::from_flag(args.json));
     Ok(Exit::Ok)
 }

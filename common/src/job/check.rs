@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::columns::output_columns;
-use super::{Header, Job, OpKind, Retry, Sink};
+use super::{Header, Job, Op, OpKind, Retry, Sink};
 use crate::ids::OpId;
 use crate::limits;
 
@@ -144,6 +144,7 @@ impl Job {
                 ));
             }
             check_retry(problems, &path, &op.retry);
+            check_limits(problems, &path, op);
             self.check_kind(problems, id, &path);
         }
     }
@@ -220,5 +221,20 @@ fn check_retry(problems: &mut Vec<FieldProblem>, path: &str, retry: &Retry) {
             format!("{path}.retry.max_backoff"),
             "must not be less than initial_backoff",
         ));
+    }
+}
+
+fn check_limits(problems: &mut Vec<FieldProblem>, path: &str, op: &Op) {
+    if let Some(problem) = op.rate.and_then(|rate| rate.problem()) {
+        problems.push(FieldProblem::new(format!("{path}.rate"), problem));
+    }
+    let mut named = BTreeSet::new();
+    for (place, pool) in op.pools.iter().enumerate() {
+        if !named.insert(pool) {
+            problems.push(FieldProblem::new(
+                format!("{path}.pools[{place}]"),
+                format!("names {pool} again; name each pool once"),
+            ));
+        }
     }
 }

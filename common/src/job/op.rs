@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::limits::{PoolName, Rate};
 use super::schedule::Retry;
 use super::sink::Sink;
 
@@ -19,6 +20,10 @@ pub struct Op {
     pub priority: Option<i32>,
     /// How many tasks of this op may run at once, over all workers.
     pub max_concurrent: Option<NonZeroU32>,
+    /// How much of it may begin in a time, over all workers.
+    pub rate: Option<Rate>,
+    /// The limits shared between runs that each task of it takes a unit of.
+    pub pools: Vec<PoolName>,
     /// How often it is tried.
     pub retry: Retry,
     /// Simulated work before it does anything.
@@ -33,6 +38,8 @@ impl Op {
             kind,
             priority: None,
             max_concurrent: None,
+            rate: None,
+            pools: Vec::new(),
             retry: Retry::default(),
             delay: Delay::default(),
         }
@@ -45,7 +52,7 @@ impl Op {
 
     /// Tells whether the op has a limit of its own, so that a lease never runs into it from the op before.
     pub fn has_own_limit(&self) -> bool {
-        self.max_concurrent.is_some()
+        self.max_concurrent.is_some() || self.rate.is_some() || !self.pools.is_empty()
     }
 }
 

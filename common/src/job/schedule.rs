@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::limits::Weight;
+
 /// How a run is scheduled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Schedule {
@@ -18,8 +20,12 @@ pub struct Schedule {
     pub max_in_flight_bytes: Option<NonZeroU64>,
     /// The most batches that wait for their commit.
     pub max_committing: NonZeroU32,
+    /// The most batches that wait after a failure without counting as in flight; those beyond it count.
+    pub max_in_backoff: NonZeroU32,
     /// Runs of higher priority are served first.
     pub priority: i32,
+    /// The share among runs of equal priority.
+    pub weight: Weight,
 }
 
 impl Schedule {
@@ -27,6 +33,9 @@ impl Schedule {
     pub const DEFAULT_IN_FLIGHT_BYTES: u64 = 256 << 20;
     /// The bound on batches that wait for their commit unless the spec names one.
     pub const DEFAULT_COMMITTING: NonZeroU32 = NonZeroU32::new(1_024).expect("is not zero");
+
+    /// The bound on batches that wait after a failure outside the batches in flight unless the spec names one.
+    pub const DEFAULT_IN_BACKOFF: NonZeroU32 = NonZeroU32::new(1_024).expect("is not zero");
 
     /// Returns the bound on batches in flight for a cap: the spec's, or by default `cap + max(1, cap / 4)`.
     pub fn in_flight_bound(&self, cap: u64) -> Option<u64> {
@@ -55,7 +64,9 @@ impl Default for Schedule {
             max_in_flight: None,
             max_in_flight_bytes: None,
             max_committing: Self::DEFAULT_COMMITTING,
+            max_in_backoff: Self::DEFAULT_IN_BACKOFF,
             priority: 0,
+            weight: Weight::default(),
         }
     }
 }

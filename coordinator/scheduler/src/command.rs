@@ -5,9 +5,11 @@ use std::sync::Arc;
 use common::failure::Failure;
 use common::ids::{RunId, SessionId};
 use common::message::ToWorker;
+use common::steering::AskRefused;
 use common::summary::RunSummary;
 use common::timeline::TimelineEntry;
 
+use crate::event::Ticket;
 use crate::record::{Record, RecordSequence};
 
 /// Something to be done.
@@ -64,6 +66,13 @@ pub enum Command {
         entry: TimelineEntry,
         /// Why it failed, if it did.
         failure: Option<Failure>,
+    },
+    /// What was asked for is durable and in effect, or refused: answer whoever asked.
+    Answer {
+        /// Names the question.
+        ticket: Ticket,
+        /// Whether it was granted.
+        answer: Result<(), AskRefused>,
     },
     /// A run has ended, durably and with its output in place; the scheduler forgets it with this command.
     RunEnded {

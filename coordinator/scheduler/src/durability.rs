@@ -6,6 +6,7 @@ use std::sync::Arc;
 use common::ids::{BatchId, OpId, RunId, SessionId};
 use common::summary::RunSummary;
 
+use crate::event::Asked;
 use crate::record::RecordSequence;
 
 /// What happens when a record is durable.
@@ -16,6 +17,7 @@ pub(crate) enum AfterDurable {
     BatchCommitted(RunId, BatchId),
     RunOpCommitted(RunId, OpId),
     RunEnded(Arc<RunSummary>),
+    Asked(Box<Asked>),
 }
 
 /// The effects that wait, in the order of their records.

@@ -9,6 +9,7 @@ use common::ids::{RunId, SessionId, WorkerName};
 use common::job::Job;
 use common::message::Report;
 use common::slice::{FrozenSource, Slice};
+use common::steering::{Asker, RunCommand};
 
 use crate::record::RecordSequence;
 
@@ -17,11 +18,8 @@ use crate::record::RecordSequence;
 pub enum Event {
     /// A job was submitted, checked, and its source listed. Answered with [`crate::Command::RunAccepted`] once durable.
     RunSubmitted(Box<NewRun>),
-    /// Somebody cancelled a run. Of a run that has ended or never was, nothing comes.
-    RunCancelled {
-        /// The run.
-        run: RunId,
-    },
+    /// Somebody asked for something. Answered with [`crate::Command::Answer`] once it is durable and in effect.
+    Asked(Box<Asked>),
     /// The answer to [`crate::Command::FindSlices`].
     SlicesFound {
         /// The run.
@@ -86,6 +84,33 @@ pub enum Event {
     },
     /// A moment named by [`crate::Scheduler::next_timeout`] has come.
     TimeoutReached,
+}
+
+/// What somebody asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Asked {
+    /// Names the answer.
+    pub ticket: Ticket,
+    /// Who asks.
+    pub by: Asker,
+    /// What for.
+    pub ask: Ask,
+}
+
+/// Names a question and its answer; never used before by this incarnation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// Something to be asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ask {
+    /// That a run does something.
+    Run {
+        /// The run.
+        run: RunId,
+        /// What.
+        command: RunCommand,
+    },
 }
 
 /// A run to be accepted.

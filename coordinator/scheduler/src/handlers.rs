@@ -5,4 +5,5 @@ mod finish;
 mod report;
 mod run;
 mod session;
+pub(crate) mod steering;
 mod timer;

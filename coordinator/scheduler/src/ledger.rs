@@ -11,9 +11,10 @@ use std::sync::Arc;
 use common::counts::RowCounts;
 use common::failure::Failure;
 use common::ids::{BatchId, LeaseId, OpId, RunId, SessionId, WorkerName};
-use common::job::Job;
+use common::job::{Job, LimitsChange};
 use common::part::Part;
 use common::slice::FrozenSource;
+use common::steering::{Activity, ActivityLog, CancelMode, RunCommand};
 use common::summary::RunSummary;
 use common::time::Time;
 use serde::{Deserialize, Serialize};
@@ -63,18 +64,24 @@ pub struct RunLedger {
     pub budgets: BTreeMap<BatchId, Budgets>,
     /// What ops over the whole run committed, and under which lease.
     pub run_ops: BTreeMap<OpId, (LeaseId, Vec<Part>)>,
-    /// Whether somebody has cancelled it.
-    pub cancelled: Cancelled,
+    /// How somebody has cancelled it, if so.
+    pub cancelled: Option<CancelMode>,
+    /// Whether it is paused.
+    pub hold: Hold,
+    /// What was changed of the job's limits while it went on.
+    pub limits: LimitsChange,
+    /// What it was told while it went on.
+    pub activity: ActivityLog,
 }
 
-/// Whether somebody has cancelled a run.
+/// Whether a run begins anything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Cancelled {
-    /// Nobody has.
+pub enum Hold {
+    /// It goes on.
     #[default]
-    No,
-    /// Somebody has.
-    Yes,
+    GoesOn,
+    /// It is paused, and begins nothing until it is resumed.
+    Paused,
 }
 
 /// What is kept of a batch that failed for good.
@@ -110,6 +117,8 @@ pub struct EndedRun {
     pub summary: Arc<RunSummary>,
     /// The batches that failed for good.
     pub failed: BTreeMap<BatchId, FailedLedger>,
+    /// What it was told while it went on.
+    pub activity: ActivityLog,
 }
 
 /// A session that was opened and not closed.
@@ -195,13 +204,14 @@ impl Ledger {
             Record::RunOpCommitted { run, op, lease, parts } => self.with_run(*run, |run| {
                 run.run_ops.insert(*op, (*lease, parts.clone()));
             }),
-            Record::RunCancelRequested { run } => self.with_run(*run, |run| run.cancelled = Cancelled::Yes),
+            Record::RunCommanded { run, activity } => self.with_run(*run, |run| run.command(activity)),
             Record::RunEnded { summary } => {
                 if let Some(RunLedger {
                     job,
                     source,
                     request_id,
                     failed,
+                    activity,
                     ..
                 }) = self.runs.remove(&summary.run)
                 {
@@ -211,6 +221,7 @@ impl Ledger {
                         request_id,
                         summary: Arc::clone(summary),
                         failed,
+                        activity,
                     };
                     self.ended.insert(summary.run, ended);
                 }
@@ -245,7 +256,23 @@ impl RunLedger {
             first_loaded: None,
             budgets: BTreeMap::new(),
             run_ops: BTreeMap::new(),
-            cancelled: Cancelled::No,
+            cancelled: None,
+            hold: Hold::GoesOn,
+            limits: LimitsChange::default(),
+            activity: ActivityLog::default(),
         }
+    }
+
+    fn command(&mut self, activity: &Activity) {
+        match &activity.command {
+            RunCommand::Pause { .. } => self.hold = Hold::Paused,
+            RunCommand::Resume => self.hold = Hold::GoesOn,
+            RunCommand::Cancel(mode) => {
+                self.hold = Hold::GoesOn;
+                self.cancelled = self.cancelled.max(Some(*mode));
+            }
+            RunCommand::ChangeLimits(change) => self.limits.add(change),
+        }
+        self.activity.push(activity.clone());
     }
 }

@@ -8,6 +8,7 @@ use std::cmp::Reverse;
 use common::ids::{LeaseId, OpId, RunId, SessionId};
 
 use crate::lease::Permit;
+use crate::ledger::Hold;
 use crate::run::Run;
 use crate::scheduler::Scheduler;
 
@@ -93,9 +94,9 @@ impl Scheduler {
         }
     }
 
-    /// Lets a run take its turns.
+    /// Lets a run take its turns, unless it is paused.
     pub(crate) fn add_turn(&mut self, id: RunId) {
-        if let Some(run) = self.runs.get(&id) {
+        if let Some(run) = self.runs.get(&id).filter(|run| run.hold == Hold::GoesOn) {
             self.turns.insert((Reverse(run.job.schedule.priority), run.units, id));
         }
     }

@@ -128,6 +128,7 @@ impl Scheduler {
         if !run.queued.remove(&lease) {
             return;
         }
+        let begins_nothing = run.begins_nothing();
         let Some(batch) = batch.and_then(|batch| run.batches.get_mut(&batch)) else {
             return;
         };
@@ -137,6 +138,10 @@ impl Scheduler {
         run.recalled.remove(&lease);
         let (run, batch) = (run.id, batch.id);
         self.count_begun(run, batch);
+        if begins_nothing {
+            // It crossed the recall on its way.
+            self.truncate(lease);
+        }
     }
 
     /// Gives the first lease that is queued at a worker with a free slot a permit of its own.
@@ -173,7 +178,7 @@ impl Scheduler {
         }
     }
 
-    fn recall(&mut self, run: RunId, leases: &[LeaseId]) {
+    pub(crate) fn recall(&mut self, run: RunId, leases: &[LeaseId]) {
         for lease in leases {
             if let Some(run) = self.runs.get_mut(&run) {
                 run.recalled.insert(*lease);

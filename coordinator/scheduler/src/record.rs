@@ -8,6 +8,7 @@ use common::ids::{BatchId, LeaseId, OpId, RunId, SessionId, WorkerName};
 use common::job::Job;
 use common::part::Part;
 use common::slice::FrozenSource;
+use common::steering::Activity;
 use common::summary::RunSummary;
 use common::time::Time;
 use serde::{Deserialize, Serialize};
@@ -105,10 +106,12 @@ pub enum Record {
         /// What it staged.
         parts: Vec<Part>,
     },
-    /// Somebody cancelled a run.
-    RunCancelRequested {
+    /// A run was told something while it goes on.
+    RunCommanded {
         /// The run.
         run: RunId,
+        /// What, by whom, and when.
+        activity: Activity,
     },
     /// A run has ended, with its output in place.
     RunEnded {

@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use common::ids::{RunId, SessionId};
+use common::steering::CancelMode;
 use common::time::Time;
 
 use crate::event::{NewRun, NewSession};
-use crate::ledger::{Cancelled, Ledger, RunLedger, SessionLedger};
+use crate::ledger::{Ledger, RunLedger, SessionLedger};
 use crate::run::{Ending, FailedBatch, Run, RunPhase};
 use crate::scheduler::Scheduler;
 use crate::timers::Timer;
@@ -48,11 +49,11 @@ impl Scheduler {
         scheduler
     }
 
-    fn go_on(&mut self, id: RunId, cancelled: Cancelled, now: Time) {
+    fn go_on(&mut self, id: RunId, cancelled: Option<CancelMode>, now: Time) {
         self.add_turn(id);
         match cancelled {
-            Cancelled::Yes => self.stop_run(id, Ending::Cancelled, now),
-            Cancelled::No => {
+            Some(_) => self.stop_run(id, Ending::Cancelled, now),
+            None => {
                 self.ask_for_slices(id);
                 self.advance(id, now);
             }
@@ -96,6 +97,8 @@ fn restore_run(id: RunId, ledger: &RunLedger) -> Run {
     };
     let mut run = Run::new(new, ledger.accepted);
     run.phase = RunPhase::Active;
+    run.hold = ledger.hold;
+    run.cancelled = ledger.cancelled;
     run.committed = ledger.committed.clone();
     run.batch_counts.committed = ledger.committed_count;
     run.batch_counts.failed = ledger.failed.len() as u64;

@@ -10,13 +10,14 @@ use common::job::Job;
 use common::part::Part;
 use common::slice::{FrozenSource, RunContext, Slice};
 use common::state::RunState;
+use common::steering::CancelMode;
 use common::summary::{Gauge, RunFailure};
 use common::time::Time;
 
 use crate::batch::{Batch, BatchPhase};
 use crate::event::NewRun;
 use crate::intervals::Intervals;
-use crate::ledger::Budgets;
+use crate::ledger::{Budgets, Hold};
 use crate::ready_queue::ReadyQueue;
 
 /// One execution of a job.
@@ -28,6 +29,10 @@ pub(crate) struct Run {
     pub(crate) context: Arc<RunContext>,
     pub(crate) accepted: Time,
     pub(crate) phase: RunPhase,
+    /// Whether it is paused: then it takes no turns.
+    pub(crate) hold: Hold,
+    /// How it was cancelled, if it was.
+    pub(crate) cancelled: Option<CancelMode>,
     /// Slices that were found and are not begun.
     pub(crate) slices: VecDeque<(BatchId, Slice)>,
     pub(crate) sharding: Sharding,
@@ -202,6 +207,8 @@ impl Run {
             context: Arc::new(context),
             accepted: now,
             phase: RunPhase::Accepting,
+            hold: Hold::GoesOn,
+            cancelled: None,
             slices: VecDeque::new(),
             sharding: Sharding::Idle,
             bytes_sharded: 0,
@@ -226,6 +233,11 @@ impl Run {
     /// Returns the run's state as people see it.
     pub(crate) fn state(&self) -> RunState {
         match self.phase {
+            RunPhase::Accepting | RunPhase::Active | RunPhase::Draining(_) | RunPhase::Finishing(_)
+                if self.hold == Hold::Paused =>
+            {
+                RunState::Paused
+            }
             RunPhase::Accepting | RunPhase::Active if self.begun == 0 => RunState::Queued,
             RunPhase::Accepting
             | RunPhase::Active
@@ -233,6 +245,18 @@ impl Run {
             | RunPhase::Stopping(_)
             | RunPhase::Finishing(_)
             | RunPhase::Ending => RunState::Running,
+        }
+    }
+
+    /// Tells whether nothing of it may begin, while what runs goes on.
+    pub(crate) fn begins_nothing(&self) -> bool {
+        match self.phase {
+            RunPhase::Stopping(_) => self.cancelled == Some(CancelMode::AfterRunning),
+            RunPhase::Accepting
+            | RunPhase::Active
+            | RunPhase::Draining(_)
+            | RunPhase::Finishing(_)
+            | RunPhase::Ending => self.hold == Hold::Paused,
         }
     }
 

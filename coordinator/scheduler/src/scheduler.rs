@@ -11,6 +11,7 @@ use common::summary::RunSummary;
 use common::time::Time;
 
 use crate::durability::{AfterDurable, Waiting};
+use crate::handlers::steering::Unanswered;
 use crate::lease::Lease;
 use crate::publication::Publication;
 use crate::restore::FormerSessions;
@@ -49,6 +50,8 @@ pub struct Scheduler {
     pub(crate) former: FormerSessions,
     pub(crate) timers: Timers,
     pub(crate) waiting: Waiting,
+    /// Answers that wait until nothing begins any more that the command forbids.
+    pub(crate) unanswered: Vec<Unanswered>,
     pub(crate) last_lease: u64,
     commands: VecDeque<Command>,
 }
@@ -73,6 +76,7 @@ impl Scheduler {
             former: FormerSessions::default(),
             timers: Timers::default(),
             waiting: Waiting::default(),
+            unanswered: Vec::new(),
             last_lease: 0,
             commands: VecDeque::new(),
         }
@@ -82,7 +86,7 @@ impl Scheduler {
     pub fn handle(&mut self, event: Event, now: Time) {
         match event {
             Event::RunSubmitted(new) => self.on_run_submitted(*new, now),
-            Event::RunCancelled { run } => self.on_run_cancelled(run, now),
+            Event::Asked(asked) => self.on_asked(*asked, now),
             Event::SlicesFound {
                 run,
                 slices,
@@ -111,6 +115,7 @@ impl Scheduler {
             self.on_timer(timer, now);
         }
         self.grant_what_fits(now);
+        self.answer_what_is_settled();
     }
 
     /// Returns the next thing to be done, in order.

@@ -10,6 +10,7 @@ use common::failure::{Failure, FailureKind};
 use common::ids::{OpId, RunId};
 use common::job::{FailurePolicy, OnFailure, Order};
 use common::state::RunState;
+use common::steering::{CancelMode, RunCommand};
 use proptest::prelude::*;
 use scheduler::{EndReason, Event, Record};
 use support::{World, jobs};
@@ -33,8 +34,17 @@ enum Deed {
     Submit {
         priority: i32,
     },
-    Cancel(u64),
+    Steer(u64, RunCommand),
     Restart,
+}
+
+fn command() -> impl Strategy<Value = RunCommand> {
+    prop_oneof![
+        3 => Just(RunCommand::Pause { reason: None }),
+        3 => Just(RunCommand::Resume),
+        1 => Just(RunCommand::Cancel(CancelMode::Now)),
+        1 => Just(RunCommand::Cancel(CancelMode::AfterRunning)),
+    ]
 }
 
 fn deed() -> impl Strategy<Value = Deed> {
@@ -49,7 +59,7 @@ fn deed() -> impl Strategy<Value = Deed> {
             .prop_map(|(op, batch, attempt, kind)| Deed::FailOp { op, batch, attempt, kind }),
         1 => (1_u32..9).prop_map(Deed::Cap),
         1 => (-1_i32..3).prop_map(|priority| Deed::Submit { priority }),
-        1 => (1_u64..4).prop_map(Deed::Cancel),
+        3 => (1_u64..4, command()).prop_map(|(run, command)| Deed::Steer(run, command)),
         1 => Just(Deed::Restart),
     ]
 }
@@ -116,7 +126,9 @@ fn act(world: &mut World, deed: &Deed, joined: &mut u32, runs: &mut u64) {
             world.run(*runs, job(Order::DepthFirst, 3, 2, OnFailure::Continue, *priority), 10);
         }
         Deed::Restart => world.restart(),
-        Deed::Cancel(run) => world.tell(Event::RunCancelled { run: RunId(*run) }),
+        Deed::Steer(run, command) => {
+            world.steer(RunId(*run), command.clone());
+        }
     }
 }
 
@@ -147,6 +159,9 @@ proptest! {
         }
         world.tell(Event::GlobalCapChanged { cap: None });
         world.worker("rescue", 2);
+        for run in world.scheduler.runs().collect::<Vec<_>>() {
+            world.steer(run, RunCommand::Resume);
+        }
         world.run_to_end();
         for summary in world.ended.values() {
             prop_assert!(summary.rows.balances(), "{summary:?}");
@@ -156,6 +171,7 @@ proptest! {
                 prop_assert_eq!(summary.batches.committed, summary.batches.total);
             }
         }
+        prop_assert_eq!(world.answers.len(), world.asked(), "every command is answered");
         prop_assert!(world.session_ends.iter().all(|(_, reason)| *reason != EndReason::Protocol));
         let mut commits: Vec<_> = world.records.iter().filter_map(|record| match record {
             Record::BatchCommitted { run, batch, .. } => Some((*run, *batch)),
@@ -166,7 +182,7 @@ proptest! {
             | Record::WorkerCrashed { .. }
             | Record::BatchFailed { .. }
             | Record::RunOpCommitted { .. }
-            | Record::RunCancelRequested { .. }
+            | Record::RunCommanded { .. }
             | Record::RunEnded { .. } => None,
         }).collect();
         let all = commits.len();

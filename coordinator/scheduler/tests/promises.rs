@@ -10,6 +10,7 @@ use common::ids::{BatchId, Generation, LeaseId, OpId};
 use common::job::{FailurePolicy, FileFormat, FileSink, IfExists, OnFailure, Op, OpKind, Order, SingleFile, Sink};
 use common::message::{Input, LeaseEnd, PermitFate, Report};
 use common::state::{RunState, TaskState};
+use common::steering::{CancelMode, RunCommand};
 use common::summary::Stall;
 use scheduler::{EndReason, Event, Record};
 use support::jobs::two_steps;
@@ -295,7 +296,7 @@ fn a_cancelled_run_ends_at_once_and_its_rows_are_accounted_for() {
     world.worker("w1", 2);
     let run = world.run(1, two_steps(2), 10);
     world.pass(millis(1_500));
-    world.tell(Event::RunCancelled { run });
+    world.steer(run, RunCommand::Cancel(CancelMode::Now));
     let waited = world.run_to_end();
     let summary = &world.ended[&run];
     assert_eq!((summary.state, waited), (RunState::Cancelled, Duration::ZERO));

@@ -5,7 +5,7 @@
 
 use scheduler::{Command, Event, Record};
 
-use super::{Driver, DriverError, RequestIdTaken};
+use super::{Driver, DriverError, NotDone, RequestIdTaken};
 use crate::store::Entry;
 
 impl Driver {
@@ -55,6 +55,12 @@ impl Driver {
                 self.begin_chart(run);
                 self.world.charts.record(run, &entry, failure.as_ref());
                 self.world.registry.record_attempt(run, entry);
+            }
+            Command::Answer { ticket, answer } => {
+                if let Some(reply) = self.askers.remove(&ticket) {
+                    // An error says that whoever asked has gone; what was asked for is done.
+                    let _ = reply.send(answer.map_err(NotDone::from));
+                }
             }
             Command::RunEnded { summary } => {
                 tracing::info!(run = %summary.run, state = %summary.state, "run ended");

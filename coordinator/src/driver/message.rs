@@ -11,7 +11,8 @@ use common::ids::{RunId, SessionId, WorkerName};
 use common::job::Job;
 use common::message::{Report, ToWorker};
 use common::slice::FrozenSource;
-use scheduler::EndReason;
+use common::steering::{AskRefused, Asker};
+use scheduler::{Ask, EndReason};
 use tokio::sync::{mpsc, oneshot};
 
 use super::World;
@@ -23,10 +24,11 @@ use crate::store::{Archive, ArchiveError};
 pub(crate) enum Request {
     /// Run this job.
     Submit(Box<PendingSubmission>),
-    /// Cancel a run.
-    Cancel {
-        run: RunId,
-        reply: oneshot::Sender<Result<(), NoSuchRun>>,
+    /// Do what somebody asks for, and answer when it is in effect.
+    Ask {
+        by: Asker,
+        ask: Ask,
+        reply: oneshot::Sender<Result<(), NotDone>>,
     },
     /// Drain a worker.
     Drain {
@@ -104,6 +106,17 @@ pub struct NoSuchRun {
     pub run: RunId,
 }
 
+/// Why something that was asked for is not done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotDone {
+    /// There is no such run.
+    #[error(transparent)]
+    NoSuchRun(#[from] NoSuchRun),
+    /// The state of things does not allow it.
+    #[error(transparent)]
+    Refused(#[from] AskRefused),
+}
+
 /// There is no such worker.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("there is no worker {:?}; list the workers to see which there are", worker.as_str())]
@@ -130,12 +143,12 @@ impl DriverHandle {
             .await
     }
 
-    /// Cancels a run, and waits until that cannot be lost any more. Of a run that has ended nothing comes.
+    /// Asks for something, and waits until it cannot be lost any more and is in effect.
     ///
     /// # Errors
-    /// [`NoSuchRun`] when it is unknown; [`Stopped`] when nobody is there to cancel it.
-    pub async fn cancel(&self, run: RunId) -> Result<Result<(), NoSuchRun>, Stopped> {
-        self.ask(|reply| Request::Cancel { run, reply }).await
+    /// [`NotDone`] when it cannot be done; [`Stopped`] when nobody is there to do it.
+    pub async fn command(&self, by: Asker, ask: Ask) -> Result<Result<(), NotDone>, Stopped> {
+        self.ask(|reply| Request::Ask { by, ask, reply }).await
     }
 
     /// Tells a worker to take no new work, finish what it holds, and leave.

@@ -11,6 +11,7 @@ use common::job::{Batching, CsvDialect, FailurePolicy, Job, Op, OpKind, Schedule
 use common::message::{Grant, LeaseEnd, OpDone, OpOutcome, PermitFate, Report, ToWorker};
 use common::slice::{ByteSlice, FileId, FrozenSource, Slice, SourceFile};
 use common::state::RunState;
+use common::steering::{CancelMode, RunCommand};
 use scheduler::{EndReason, RecordSequence, SourceEnd};
 use tokio::time::timeout;
 
@@ -272,19 +273,22 @@ async fn a_retried_submission_is_the_same_run_and_another_job_is_refused() {
     driving.stop().await.expect("stops cleanly");
 }
 
+fn cancel_of(run: RunId) -> Ask {
+    let command = RunCommand::Cancel(CancelMode::Now);
+    Ask::Run { run, command }
+}
+
 #[tokio::test]
 async fn a_run_is_cancelled_once_and_an_unknown_one_never() {
     let driving = drive(memory());
     let submitted = driving.handle.submit(submission("first", ten(), None)).await;
     let run = submitted.expect("runs").expect("is new");
-    assert_eq!(driving.handle.cancel(run).await, Ok(Ok(())));
+    let cancel = |run| driving.handle.command(Asker::Grpc, cancel_of(run));
+    assert_eq!(cancel(run).await, Ok(Ok(())));
     assert_eq!(ended(&driving.handle, run).await.state, RunState::Cancelled);
-    assert_eq!(driving.handle.cancel(run).await, Ok(Ok(())));
+    assert_eq!(cancel(run).await, Ok(Ok(())));
     let unknown = RunId(99);
-    assert_eq!(
-        driving.handle.cancel(unknown).await,
-        Ok(Err(NoSuchRun { run: unknown }))
-    );
+    assert_eq!(cancel(unknown).await, Ok(Err(NoSuchRun { run: unknown }.into())));
     driving.stop().await.expect("stops cleanly");
 }
 
@@ -315,7 +319,8 @@ async fn a_session_that_does_not_take_its_messages_is_cut_off() {
     timeout(PATIENCE, granted)
         .await
         .expect("the first round fills the queue");
-    driving.handle.cancel(run).await.expect("runs").expect("is known");
+    let cancelled = driving.handle.command(Asker::Grpc, cancel_of(run)).await;
+    cancelled.expect("runs").expect("is known");
     let cut_off = async {
         while !worker.messages.is_closed() {
             tokio::task::yield_now().await;

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 
 use common::ids::{BatchId, RunId, WorkerName};
+use common::steering::{Asker, RunCommand};
 use futures_util::stream::unfold;
 use futures_util::{Stream, StreamExt};
 use proto::v1;
@@ -21,6 +22,12 @@ pub(super) struct Jobs {
 impl Jobs {
     pub(super) fn new(service: Service) -> Jobs {
         Jobs { service }
+    }
+
+    /// Tells a run to do something, and returns it as it is then.
+    async fn steer(&self, run: &str, command: RunCommand) -> Result<v1::Run, Status> {
+        let view = self.service.steer(Asker::Grpc, run_id(run)?, command).await;
+        Ok(wire::run(&view.map_err(|error| error.to_status())?))
     }
 }
 
@@ -77,10 +84,34 @@ impl JobService for Jobs {
         &self,
         request: Request<v1::CancelRunRequest>,
     ) -> Result<Response<v1::CancelRunResponse>, Status> {
+        let request = request.get_ref();
+        let command = RunCommand::Cancel(wire::cancel_mode(request.mode)?);
+        let run = self.steer(&request.run_id, command).await?;
+        Ok(Response::new(v1::CancelRunResponse { run: Some(run) }))
+    }
+
+    async fn pause_run(&self, request: Request<v1::PauseRunRequest>) -> Result<Response<v1::PauseRunResponse>, Status> {
+        let command = RunCommand::Pause { reason: None };
+        let run = self.steer(&request.get_ref().run_id, command).await?;
+        Ok(Response::new(v1::PauseRunResponse { run: Some(run) }))
+    }
+
+    async fn resume_run(
+        &self,
+        request: Request<v1::ResumeRunRequest>,
+    ) -> Result<Response<v1::ResumeRunResponse>, Status> {
+        let run = self.steer(&request.get_ref().run_id, RunCommand::Resume).await?;
+        Ok(Response::new(v1::ResumeRunResponse { run: Some(run) }))
+    }
+
+    async fn list_activity(
+        &self,
+        request: Request<v1::ListActivityRequest>,
+    ) -> Result<Response<v1::ListActivityResponse>, Status> {
         let run = run_id(&request.get_ref().run_id)?;
-        let view = self.service.cancel(run).await.map_err(|error| error.to_status())?;
-        let run = Some(wire::run(&view));
-        Ok(Response::new(v1::CancelRunResponse { run }))
+        let entries = self.service.activity(run).await.map_err(|error| error.to_status())?;
+        let entries = entries.into_iter().map(wire::activity).collect();
+        Ok(Response::new(v1::ListActivityResponse { entries }))
     }
 
     async fn list_batches(

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use common::ids::SessionId;
 use common::job::{FieldProblem, InvalidJob};
 use common::link::OutboxFull;
+use common::steering::AskRefused;
 use proto::convert::InvalidMessage;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -110,6 +111,15 @@ impl ToStatus for NoSuchWorker {
     }
 }
 
+impl ToStatus for AskRefused {
+    fn to_status(&self) -> Status {
+        match self {
+            AskRefused::Ended { .. } => status(Code::FailedPrecondition, "RUN_ENDED", self),
+            AskRefused::Stopping { .. } => status(Code::FailedPrecondition, "RUN_STOPPING", self),
+        }
+    }
+}
+
 impl ToStatus for SubmitError {
     fn to_status(&self) -> Status {
         match self {
@@ -128,6 +138,7 @@ impl ToStatus for LookupError {
             LookupError::NoSuchWorker(error) => error.to_status(),
             LookupError::NoSuchBatch { .. } => status(Code::NotFound, "NO_SUCH_BATCH", self),
             LookupError::NotFinishing { .. } => status(Code::FailedPrecondition, "RUN_NOT_FINISHING", self),
+            LookupError::Refused(refused) => refused.to_status(),
             LookupError::InvalidField(problem) => invalid_field(&problem.path, &problem.problem),
             LookupError::Archive(error) => status(Code::Internal, "JOURNAL_UNREADABLE", error),
             LookupError::Stopped(stopped) => stopped.to_status(),

@@ -1,6 +1,7 @@
 //! The answers of [`crate::service`] as messages of JobService, and its requests back.
 
 use common::job::{FieldProblem, InvalidJob, Job};
+use common::steering::{Asker, CancelMode};
 use common::timeline::TimelineEntry;
 use proto::convert::summary::{op_names, run_to_wire};
 use proto::convert::time::time_to_wire;
@@ -11,7 +12,7 @@ use scheduler::{BatchView, WorkerState, WorkerView};
 use tonic::Status;
 
 use super::status;
-use crate::service::{CommittedParts, RunView, Update};
+use crate::service::{ActivityEntry, CommittedParts, RunView, Update};
 use crate::submit::{Accepted, Intent, JobRequest};
 
 /// Reads a submission.
@@ -55,6 +56,25 @@ pub(super) fn accepted(accepted: &Accepted) -> v1::SubmitJobResponse {
 /// Shows a run.
 pub(super) fn run(view: &RunView) -> v1::Run {
     run_to_wire(&view.summary, &op_names(&view.job), view.now)
+}
+
+/// Reads what is to become of the tasks of a cancelled run.
+pub(super) fn cancel_mode(mode: i32) -> Result<CancelMode, Status> {
+    match v1::CancelMode::try_from(mode) {
+        Ok(v1::CancelMode::Unspecified | v1::CancelMode::Now) => Ok(CancelMode::Now),
+        Ok(v1::CancelMode::AfterRunning) => Ok(CancelMode::AfterRunning),
+        Err(_) => Err(status::invalid_field("mode", "is none of NOW, AFTER_RUNNING")),
+    }
+}
+
+/// Shows what happened to a run.
+pub(super) fn activity(entry: ActivityEntry) -> v1::Activity {
+    v1::Activity {
+        time: Some(time_to_wire(entry.at)),
+        kind: entry.kind.to_owned(),
+        by: entry.by.map_or("", Asker::as_str).to_owned(),
+        message: entry.message,
+    }
 }
 
 /// Tells a watcher.

@@ -185,6 +185,7 @@ impl Watch {
                 | LookupError::NoSuchWorker(_)
                 | LookupError::NoSuchBatch { .. }
                 | LookupError::NotFinishing { .. }
+                | LookupError::Refused(_)
                 | LookupError::Archive(_)
                 | LookupError::InvalidField(_),
             ) => Err(NoSuchRun { run: self.run }.into()),

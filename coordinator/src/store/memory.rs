@@ -113,7 +113,7 @@ impl MemoryArchive {
             | Record::WorkerCrashed { .. }
             | Record::BatchFailed { .. }
             | Record::RunOpCommitted { .. }
-            | Record::RunCancelRequested { .. } => {}
+            | Record::RunCommanded { .. } => {}
         }
     }
 
@@ -145,7 +145,7 @@ impl Archive for MemoryArchive {
 
 #[cfg(test)]
 mod tests {
-    use common::ids::RunId;
+    use common::ids::SessionId;
     use scheduler::Record;
 
     use super::*;
@@ -153,7 +153,12 @@ mod tests {
     fn entry(sequence: u64) -> Entry {
         Entry {
             sequence: RecordSequence(sequence),
-            record: Record::RunCancelRequested { run: RunId(1) },
+            record: Record::SessionClosed {
+                session: SessionId {
+                    generation: Generation(3),
+                    sequence,
+                },
+            },
         }
     }
 

@@ -10,6 +10,7 @@ mod export;
 mod problem;
 mod runs;
 mod shapes;
+mod steering;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -33,7 +34,9 @@ pub(super) fn router() -> Router<Service> {
         .route("/runs/{run}/batches/{batch}", get(runs::batch))
         .route("/runs/{run}/spec", get(runs::spec))
         .route("/runs/{run}/activity", get(runs::activity))
-        .route("/runs/{run}/cancel", post(commands::cancel))
+        .route("/runs/{run}/cancel", post(steering::cancel))
+        .route("/runs/{run}/pause", post(steering::pause))
+        .route("/runs/{run}/resume", post(steering::resume))
         .route("/runs/{run}/chart", get(chart::axes))
         .route("/runs/{run}/view", get(chart::view))
         .route("/runs/{run}/bars", get(chart::bars))

@@ -84,7 +84,7 @@ impl Site {
                 StatusCode::NOT_FOUND
             }
             LookupError::InvalidField(_) => StatusCode::BAD_REQUEST,
-            LookupError::NotFinishing { .. } => StatusCode::CONFLICT,
+            LookupError::NotFinishing { .. } | LookupError::Refused(_) => StatusCode::CONFLICT,
             LookupError::Archive(_) => StatusCode::INTERNAL_SERVER_ERROR,
             LookupError::Stopped(_) => StatusCode::SERVICE_UNAVAILABLE,
         };

@@ -24,6 +24,8 @@ pub(super) fn op_from_wire(problems: &mut Problems, path: &str, wire: v1::Op) ->
         kind,
         priority: wire.priority,
         max_concurrent: problems.count(format!("{path}.max_concurrent"), wire.max_concurrent),
+        rate: None,
+        pools: Vec::new(),
         retry: schedule::retry_from_wire(problems, path, wire.retry.unwrap_or_default()),
         delay: delay_from_wire(problems, path, wire.delay.unwrap_or_default()),
     }

@@ -1,6 +1,6 @@
 //! The schedule, the retries and what a failure means.
 
-use common::job::{FailurePolicy, Jitter, OnFailure, Order, Retry, Schedule};
+use common::job::{FailurePolicy, Jitter, OnFailure, Order, Retry, Schedule, Weight};
 
 use super::problems::Problems;
 use super::time::duration_to_wire;
@@ -21,7 +21,9 @@ pub(super) fn schedule_from_wire(problems: &mut Problems, wire: v1::Schedule) ->
         max_committing: problems
             .count("schedule.max_committing", wire.max_committing)
             .unwrap_or(Schedule::DEFAULT_COMMITTING),
+        max_in_backoff: Schedule::DEFAULT_IN_BACKOFF,
         priority: wire.priority.unwrap_or_default(),
+        weight: Weight::default(),
     }
 }
 

@@ -9,7 +9,7 @@ use common::ids::{Attempt, BatchId, Generation, Halves, LeaseId, OpId, OutputId,
 use common::job::{
     Add, AddedColumn, Batching, ColumnKind, Comparison, CsvDialect, Delay, FailurePolicy, FileFormat, FileSink, Filter,
     Header, IfExists, Jitter, Job, LogSink, OnFailure, Op, OpKind, Order, Retry, Schedule, Select, SelectedColumn,
-    SingleFile, Sink, Source,
+    SingleFile, Sink, Source, Weight,
 };
 use common::message::{
     Grant, Input, LeaseEnd, OpDone, OpOutcome, PermitFate, Publish, RemoteOutput, Report, Start, Step, ToWorker,
@@ -110,7 +110,9 @@ fn schedule() -> impl Strategy<Value = Schedule> {
                 max_in_flight,
                 max_in_flight_bytes,
                 max_committing,
+                max_in_backoff: Schedule::DEFAULT_IN_BACKOFF,
                 priority,
+                weight: Weight::default(),
             },
         )
 }
@@ -129,6 +131,8 @@ fn op() -> impl Strategy<Value = Op> {
             kind,
             priority,
             max_concurrent,
+            rate: None,
+            pools: Vec::new(),
             retry,
             delay,
         })

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use common::ids::{Generation, RunId, SessionId};
 use common::time::Time;
-use scheduler::{Command, Config, Event, RecordSequence, Scheduler, SourceEnd};
+use scheduler::{Ask, Command, Config, Event, RecordSequence, Scheduler, SourceEnd, Ticket};
 
 use crate::disk::SyncNeeded;
 use crate::jobs;
@@ -35,6 +35,9 @@ pub(crate) struct Coordinator {
     pub(crate) names: BTreeMap<String, RunId>,
     /// The users that wait for a run to be accepted.
     pub(crate) submitters: BTreeMap<RunId, Vec<usize>>,
+    /// What was asked for and is not answered.
+    pub(crate) asked: BTreeMap<Ticket, Ask>,
+    pub(crate) last_ticket: Ticket,
     /// How many slices were found of the runs whose source is open.
     found: BTreeMap<RunId, usize>,
     events: VecDeque<Event>,
@@ -90,6 +93,8 @@ impl World {
             last_run: ledger.last_run,
             names,
             submitters: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            last_ticket: Ticket::default(),
             found: BTreeMap::new(),
             events: VecDeque::new(),
             busy: Busy::No,
@@ -210,6 +215,7 @@ impl World {
                 self.end_link(session, reason);
             }
             Command::RecordAttempt { run, entry, failure: _ } => self.check_attempt(run, &entry),
+            Command::Answer { ticket, answer } => self.on_answer(ticket, answer),
             Command::RunEnded { summary } => self.check_run_ended(&summary),
         }
     }
@@ -334,7 +340,7 @@ impl World {
 fn event_code(event: &Event) -> u64 {
     match event {
         Event::RunSubmitted(new) => 100 + new.run.0,
-        Event::RunCancelled { run } => 200 + run.0,
+        Event::Asked(asked) => 20_000 + asked.ticket.0,
         Event::SlicesFound { run, slices, .. } => 300 + run.0 + 1_000 * slices.len() as u64,
         Event::SourceFailed { run, .. } => 400 + run.0,
         Event::SessionOpened(new) => 1_000 + new.session.sequence,
@@ -356,7 +362,7 @@ fn brief(event: &Event) -> String {
         Event::SlicesFound { run, slices, end, .. } => format!("SlicesFound {run} {} {end:?}", slices.len()),
         Event::SessionOpened(new) => format!("SessionOpened {} of {} {}", new.session, new.worker, new.instance),
         Event::Reported { session, report } => format!("{session} reports {report:?}"),
-        Event::RunCancelled { .. }
+        Event::Asked(_)
         | Event::SourceFailed { .. }
         | Event::SessionDisconnected { .. }
         | Event::SessionResumed { .. }

@@ -58,6 +58,7 @@ pub(crate) fn job(plan: &JobPlan, name: usize, cap: Option<u32>) -> Job {
                 .and_then(|rows| NonZeroU64::new(rows * ROW_BYTES)),
             max_committing: NonZeroU32::new(plan.max_committing).unwrap_or(NonZeroU32::MIN),
             priority: plan.priority,
+            ..Schedule::default()
         },
         ops: ops.map(|op| Op { retry, ..op }).collect(),
         failure: FailurePolicy {

@@ -10,6 +10,7 @@ use agent::{Chain, ExitReason};
 use common::ids::{BatchId, LeaseId, OpId, RunId, SessionId, WorkerName};
 use common::message::{Grant, Input, Publish, ToWorker};
 use common::state::{RunState, TaskState};
+use common::steering::RunCommand;
 use common::time::Time;
 use common::timeline::TimelineEntry;
 use scheduler::Record;
@@ -267,7 +268,7 @@ impl World {
             | Record::AttemptFailed { .. }
             | Record::WorkerCrashed { .. }
             | Record::BatchFailed { .. }
-            | Record::RunCancelRequested { .. }
+            | Record::RunCommanded { .. }
             | Record::RunEnded { .. } => {}
         }
     }
@@ -318,8 +319,10 @@ impl World {
                     format!("{run} op {} is durable under {before:?} and {lease}", op.0)
                 });
             }
-            Record::RunCancelRequested { run } => {
-                self.oracle.durably_cancelled.insert(*run);
+            Record::RunCommanded { run, activity } => {
+                if let RunCommand::Cancel(_) = activity.command {
+                    self.oracle.durably_cancelled.insert(*run);
+                }
             }
             Record::RunEnded { summary } => self.check_outcome(summary),
             Record::RunAccepted { .. }

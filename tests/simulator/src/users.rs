@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::ids::RunId;
-use scheduler::{Event, NewRun};
+use common::steering::{AskRefused, Asker, CancelMode, RunCommand};
+use scheduler::{Ask, Asked, Event, Hold, NewRun, Ticket};
 
 use crate::jobs;
 use crate::sabotage::Sabotage;
@@ -93,7 +94,41 @@ impl World {
     pub(crate) fn cancel(&mut self, user: usize) {
         if let (Some(run), Some(_)) = (self.users[user].run, &self.coordinator) {
             self.oracle.cancelled.insert(run);
-            self.tell_scheduler(Event::RunCancelled { run });
+            let command = RunCommand::Cancel(CancelMode::Now);
+            self.ask(Ask::Run { run, command });
         }
+    }
+
+    /// Asks the coordinator for something, if there is one.
+    pub(crate) fn ask(&mut self, ask: Ask) {
+        let Some(coordinator) = &mut self.coordinator else {
+            return;
+        };
+        let ticket = Ticket(coordinator.last_ticket.0 + 1);
+        coordinator.last_ticket = ticket;
+        coordinator.asked.insert(ticket, ask.clone());
+        let by = Asker::Grpc;
+        self.tell_scheduler(Event::Asked(Box::new(Asked { ticket, by, ask })));
+    }
+
+    /// ACK-DURABLE: what is granted cannot be lost any more.
+    pub(crate) fn on_answer(&mut self, ticket: Ticket, outcome: Result<(), AskRefused>) {
+        let asked = self.coordinator.as_mut().and_then(|c| c.asked.remove(&ticket));
+        let Some(Ask::Run { run, command }) = asked else {
+            return;
+        };
+        if outcome.is_err() {
+            return;
+        }
+        let ledger = self.disk.ledger();
+        let is_durable = ledger.runs.get(&run).is_none_or(|run| match &command {
+            RunCommand::Pause { .. } => run.hold == Hold::Paused,
+            RunCommand::Resume => run.hold == Hold::GoesOn,
+            RunCommand::Cancel(_) => run.cancelled.is_some(),
+            RunCommand::ChangeLimits(_) => true,
+        });
+        self.require(is_durable, "ACK-DURABLE", || {
+            format!("{command} of {run} is granted, and not durable")
+        });
     }
 }

@@ -1,4 +1,4 @@
-//! Runs: submitted, sharded, cancelled, ended.
+//! Runs: submitted, sharded, stopped, ended.
 
 use std::sync::Arc;
 
@@ -81,17 +81,6 @@ impl Scheduler {
         self.begin_no_more(id, RunPhase::Draining(Ending::Failed), now);
     }
 
-    pub(crate) fn on_run_cancelled(&mut self, id: RunId, now: Time) {
-        let Some(run) = self.runs.get(&id) else { return };
-        match run.phase {
-            RunPhase::Accepting | RunPhase::Active | RunPhase::Draining(_) => {
-                self.append(Record::RunCancelRequested { run: id });
-                self.stop_run(id, Ending::Cancelled, now);
-            }
-            RunPhase::Stopping(_) | RunPhase::Finishing(_) | RunPhase::Ending => {}
-        }
-    }
-
     /// Lets a run begin no more batches; those begun go on.
     pub(crate) fn begin_no_more(&mut self, id: RunId, phase: RunPhase, now: Time) {
         let Some(run) = self.runs.get_mut(&id) else { return };
@@ -105,11 +94,31 @@ impl Scheduler {
 
     /// Stops a run at once: waiting batches are given up, leases are revoked, and their ends are waited for.
     pub(crate) fn stop_run(&mut self, id: RunId, ending: Ending, now: Time) {
-        let Some(run) = self.runs.get_mut(&id) else { return };
+        let leased = self.begin_to_stop(id, ending);
+        for lease in leased {
+            self.revoke(lease);
+        }
+        self.advance(id, now);
+    }
+
+    /// Stops a run after the ops that run: waiting batches are given up, leases are cut, and their ends are waited for.
+    pub(crate) fn stop_run_after_running(&mut self, id: RunId, ending: Ending, now: Time) {
+        self.begin_to_stop(id, ending);
+        self.cut_off(id);
+        self.advance(id, now);
+    }
+
+    /// Gives up what waits of a run, and returns the leases that are out.
+    fn begin_to_stop(&mut self, id: RunId, ending: Ending) -> Vec<LeaseId> {
+        let Some(run) = self.runs.get_mut(&id) else {
+            return Vec::new();
+        };
         run.phase = RunPhase::Stopping(ending);
         self.let_source_go(id);
-        let Some(run) = self.runs.get(&id) else { return };
-        let leased: Vec<LeaseId> = run.batches.values().filter_map(|batch| lease_of(batch.phase)).collect();
+        let Some(run) = self.runs.get(&id) else {
+            return Vec::new();
+        };
+        let leased = run.batches.values().filter_map(|batch| lease_of(batch.phase)).collect();
         let waiting: Vec<BatchId> = run
             .batches
             .values()
@@ -119,10 +128,7 @@ impl Scheduler {
         for batch in waiting {
             self.give_up_batch(id, batch);
         }
-        for lease in leased {
-            self.revoke(lease);
-        }
-        self.advance(id, now);
+        leased
     }
 
     fn revoke(&mut self, id: LeaseId) {

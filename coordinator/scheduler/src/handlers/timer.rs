@@ -16,6 +16,7 @@ impl Scheduler {
             AfterDurable::BatchCommitted(run, batch) => self.on_batch_committed(run, batch, now),
             AfterDurable::RunOpCommitted(run, op) => self.on_finish_op_committed(run, op, now),
             AfterDurable::RunEnded(summary) => self.on_run_ended(summary),
+            AfterDurable::Asked(asked) => self.on_ask_durable(*asked, now),
         }
     }
 

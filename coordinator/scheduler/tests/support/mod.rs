@@ -20,11 +20,13 @@ use common::ids::{BatchId, Generation, LeaseId, OpId, OutputId, RunId, SessionId
 use common::job::{Batching, CsvDialect, FailurePolicy, Job, Op, OpKind, Order, Schedule, Sink, Source};
 use common::message::{Grant, Input, LeaseEnd, OpDone, OpOutcome, PermitFate, Report, Start, ToWorker};
 use common::slice::{ByteSlice, FileId, FrozenSource, Slice, SourceFile};
+use common::steering::{AskRefused, Asker, RunCommand};
 use common::summary::RunSummary;
 use common::time::Time;
 use common::timeline::TimelineEntry;
 use scheduler::{
-    Command, Config, EndReason, Event, Ledger, NewRun, NewSession, Record, RecordSequence, Scheduler, SourceEnd,
+    Ask, Asked, Command, Config, EndReason, Event, Ledger, NewRun, NewSession, Record, RecordSequence, Scheduler,
+    SourceEnd, Ticket,
 };
 
 pub mod gantt;
@@ -54,6 +56,9 @@ pub struct World {
     pub ended: BTreeMap<RunId, RunSummary>,
     pub session_ends: Vec<(SessionId, EndReason)>,
     pub last_sessions: u64,
+    /// What was answered to whoever asked for something.
+    pub answers: BTreeMap<Ticket, Result<(), AskRefused>>,
+    last_ticket: Ticket,
     /// Leases that workers stopped by themselves while they were cut off, with the op that ran.
     stopped: Vec<(SessionId, LeaseId, Option<OpId>)>,
 }
@@ -110,6 +115,8 @@ impl World {
             ended: BTreeMap::new(),
             session_ends: Vec::new(),
             last_sessions: 0,
+            answers: BTreeMap::new(),
+            last_ticket: Ticket(0),
             stopped: Vec::new(),
         }
     }
@@ -182,6 +189,24 @@ impl World {
         self.obey();
         let violations = self.scheduler.check();
         assert!(violations.is_empty(), "at {}: {violations:#?}", self.now);
+    }
+
+    /// Asks for something, and returns what names the answer.
+    pub fn ask(&mut self, ask: Ask) -> Ticket {
+        self.last_ticket = Ticket(self.last_ticket.0 + 1);
+        let (ticket, by) = (self.last_ticket, Asker::Grpc);
+        self.tell(Event::Asked(Box::new(Asked { ticket, by, ask })));
+        ticket
+    }
+
+    /// Returns how often something was asked for by a coordinator that has not restarted since.
+    pub fn asked(&self) -> usize {
+        self.last_ticket.0 as usize
+    }
+
+    /// Tells a run to do something, and returns what names the answer.
+    pub fn steer(&mut self, run: RunId, command: RunCommand) -> Ticket {
+        self.ask(Ask::Run { run, command })
     }
 
     /// Tells the scheduler something later.
@@ -263,16 +288,24 @@ impl World {
         }
     }
 
-    /// Ends the coordinator's process and starts it again on its journal: every worker that lives lets go of what it
-    /// holds and connects anew.
-    pub fn restart(&mut self) {
+    /// Returns what the journal's records add up to.
+    pub fn ledger(&self) -> Ledger {
         let mut ledger = Ledger::default();
         for (number, record) in self.records.iter().enumerate() {
             ledger.apply(RecordSequence(number as u64 + 1), record);
         }
+        ledger
+    }
+
+    /// Ends the coordinator's process and starts it again on its journal: every worker that lives lets go of what it
+    /// holds and connects anew.
+    pub fn restart(&mut self) {
+        let ledger = self.ledger();
         self.sources.clone_from(&self.whole_sources);
         self.config.generation = Generation(self.config.generation.0 + 1);
         self.agenda.clear();
+        self.last_ticket = Ticket(0);
+        self.answers.clear();
         self.scheduler = Scheduler::restore(self.config.clone(), &ledger, self.now);
         self.obey();
         let former = std::mem::take(&mut self.workers);
@@ -409,6 +442,9 @@ impl World {
                         worker.connected = false;
                         worker.leases.clear();
                     }
+                }
+                Command::Answer { ticket, answer } => {
+                    self.answers.insert(ticket, answer);
                 }
                 Command::CloseSource { .. } | Command::RunAccepted { .. } | Command::SessionAccepted { .. } => {}
             }

@@ -163,7 +163,7 @@ fn without_parts(record: &Record) -> Record {
         | Record::WorkerCrashed { .. }
         | Record::BatchFailed { .. }
         | Record::RunOpCommitted { .. }
-        | Record::RunCancelRequested { .. }
+        | Record::RunCommanded { .. }
         | Record::RunEnded { .. } => record.clone(),
     }
 }

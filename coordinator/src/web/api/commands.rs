@@ -9,7 +9,7 @@ use common::ids::WorkerName;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Problem, run_id, shapes};
+use super::{Problem, shapes};
 use crate::service::Service;
 use crate::submit::{Accepted, Intent, JobRequest};
 
@@ -51,11 +51,6 @@ pub(super) async fn submit(
             (StatusCode::CREATED, place, answer).into_response()
         }
     })
-}
-
-pub(super) async fn cancel(State(service): State<Service>, Path(run): Path<String>) -> Result<Response, Problem> {
-    let view = service.cancel(run_id(&run)?).await?;
-    Ok((StatusCode::ACCEPTED, Json(shapes::run(&view))).into_response())
 }
 
 pub(super) async fn drain(State(service): State<Service>, Path(name): Path<String>) -> Result<Response, Problem> {

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use common::job::{FieldProblem, InvalidJob};
+use common::steering::AskRefused;
 use serde::Serialize;
 
 use crate::driver::Stopped;
@@ -89,6 +90,7 @@ impl From<LookupError> for Problem {
             LookupError::NoSuchWorker(_) => Problem::new(StatusCode::NOT_FOUND, "NO_SUCH_WORKER", detail),
             LookupError::NoSuchBatch { .. } => Problem::new(StatusCode::NOT_FOUND, "NO_SUCH_BATCH", detail),
             LookupError::NotFinishing { .. } => Problem::new(StatusCode::CONFLICT, "RUN_NOT_FINISHING", detail),
+            LookupError::Refused(refused) => Problem::new(StatusCode::CONFLICT, reason_of(&refused), detail),
             LookupError::InvalidField(FieldProblem { path, problem }) => Problem::field(&path, problem),
             LookupError::Archive(_) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "JOURNAL_UNREADABLE", detail),
             LookupError::Stopped(stopped) => stopped.into(),
@@ -105,5 +107,12 @@ impl From<SubmitError> for Problem {
             SubmitError::Stopped(stopped) => stopped.into(),
             SubmitError::CheckFailed => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", detail),
         }
+    }
+}
+
+fn reason_of(refused: &AskRefused) -> &'static str {
+    match refused {
+        AskRefused::Ended { .. } => "RUN_ENDED",
+        AskRefused::Stopping { .. } => "RUN_STOPPING",
     }
 }

@@ -91,41 +91,16 @@ pub(super) async fn spec(State(service): State<Service>, Path(run): Path<String>
 
 /// What is known to have happened, oldest first.
 pub(super) async fn activity(State(service): State<Service>, Path(run): Path<String>) -> Answer {
-    let run = run_id(&run)?;
-    let (view, chart) = service.chart(run).await?;
-    let summary = &view.summary;
-    let at = |micros: u64| shapes::millis(summary.accepted) + micros / 1_000;
-    let mut entries = vec![(at(0), "run_accepted", format!("{} accepted as {run}", summary.job))];
-    if let Some(first) = chart.task(0) {
-        entries.push((
-            at(first.started),
-            "first_task_started",
-            "the first task started".to_owned(),
-        ));
-    }
-    if let Some(loaded) = summary.first_batch_loaded {
-        entries.push((
-            shapes::millis(loaded),
-            "first_batch_loaded",
-            "the first batch was loaded".to_owned(),
-        ));
-    }
-    for group in chart.failures.groups().into_iter().take(100) {
-        let op = view
-            .job
-            .ops
-            .get(usize::from(group.op))
-            .map_or("?", |op| op.name.as_str());
-        let message = format!("{op} failed {} times: {}", group.attempts, group.error);
-        entries.push((at(group.first_us), "first_failure", message));
-    }
-    if let Some(ended) = summary.ended {
-        entries.push((shapes::millis(ended), "run_ended", format!("{run} {}", summary.state)));
-    }
-    entries.sort_by_key(|(at, ..)| *at);
-    let entries = (1_u64..).zip(entries);
-    let shown =
-        entries.map(|(id, (at, kind, message))| json!({"id": id, "at_ms": at, "kind": kind, "message": message}));
+    let entries = (1_u64..).zip(service.activity(run_id(&run)?).await?);
+    let shown = entries.map(|(id, entry)| {
+        json!({
+            "id": id,
+            "at_ms": shapes::millis(entry.at),
+            "kind": entry.kind,
+            "by": entry.by.map(common::steering::Asker::as_str),
+            "message": entry.message,
+        })
+    });
     Ok(Json(
         json!({"entries": shown.collect::<Vec<_>>(), "next_page_token": ""}),
     ))

@@ -1,0 +1,214 @@
+//! What runs do when they are told to pause, resume and cancel, one story each.
+
+mod support;
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use common::ids::RunId;
+use common::state::RunState;
+use common::steering::{AskRefused, CancelMode, RunCommand};
+use scheduler::Ticket;
+use support::jobs::two_steps;
+use support::{World, jobs};
+
+const PAUSE: RunCommand = RunCommand::Pause { reason: None };
+
+fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// A worker of two slots, and a run of ten batches that is in its second second.
+fn under_way() -> (World, RunId) {
+    let mut world = World::new();
+    world.worker("w1", 2);
+    let run = world.run(1, two_steps(2), 10);
+    world.pass(millis(500));
+    (world, run)
+}
+
+fn state(world: &World, run: RunId) -> RunState {
+    let live = world.scheduler.summary(run).map(|summary| summary.state);
+    live.unwrap_or_else(|| world.ended[&run].state)
+}
+
+fn starts(world: &World) -> usize {
+    world.timeline.len()
+}
+
+#[test]
+fn a_paused_run_ends_the_ops_that_run_and_begins_nothing_until_it_is_resumed() {
+    let (mut world, run) = under_way();
+    world.steer(run, PAUSE);
+    assert_eq!(state(&world, run), RunState::Paused);
+    let begun = starts(&world);
+    world.pass(millis(60_000));
+    assert_eq!(starts(&world), begun, "nothing begins while it is paused");
+    let summary = world.scheduler.summary(run).expect("goes on");
+    assert_eq!((summary.tasks_running.now, summary.batches_in_flight.now), (0, 2));
+    world.steer(run, RunCommand::Resume);
+    world.run_to_end();
+    assert_eq!(world.granted()[..4], ["op0..2[0]", "op0..2[1]", "op2[0]", "op2[1]"]);
+    assert_eq!(world.ended[&run].batches.committed, 10);
+}
+
+#[test]
+fn a_pause_is_answered_when_nothing_of_the_run_can_begin_any_more() {
+    let (mut world, run) = under_way();
+    let ticket = world.steer(run, PAUSE);
+    assert_eq!(
+        world.answers.get(&ticket),
+        None,
+        "the worker has not said where its chains end"
+    );
+    while !world.answers.contains_key(&ticket) {
+        assert!(world.step(), "the pause is answered");
+    }
+    let begun = starts(&world);
+    world.pass(millis(60_000));
+    assert_eq!(starts(&world), begun);
+}
+
+#[test]
+fn commands_may_be_given_twice_and_the_second_leaves_no_record() {
+    let (mut world, run) = under_way();
+    for command in [PAUSE, RunCommand::Resume, RunCommand::Cancel(CancelMode::Now)] {
+        world.steer(run, command.clone());
+        world.pass(millis(10));
+        let records = world.records.len();
+        let again = world.steer(run, command.clone());
+        world.pass(millis(2_000));
+        assert_eq!(world.answers.get(&again), Some(&Ok(())), "{command}");
+        let said = world.records.iter().skip(records);
+        let commanded = said.filter(|record| matches!(record, scheduler::Record::RunCommanded { .. }));
+        assert_eq!(commanded.count(), 0, "{command}");
+    }
+}
+
+#[test]
+fn a_run_that_was_paused_is_paused_after_a_restart() {
+    let (mut world, run) = under_way();
+    world.steer(run, PAUSE);
+    world.restart();
+    assert_eq!(state(&world, run), RunState::Paused);
+    let granted = world.grants.len();
+    world.pass(millis(60_000));
+    assert_eq!(world.grants.len(), granted);
+    world.steer(run, RunCommand::Resume);
+    world.run_to_end();
+    assert_eq!(world.ended[&run].batches.committed, 10);
+}
+
+#[test]
+fn what_waits_at_workers_is_taken_back_by_a_pause() {
+    let (mut world, run) = under_way();
+    assert!(!world.queued().is_empty(), "leases are queued ahead");
+    world.steer(run, PAUSE);
+    world.pass(millis(1));
+    assert!(world.queued().is_empty());
+}
+
+#[test]
+fn another_run_gets_the_slots_of_a_paused_one() {
+    let (mut world, run) = under_way();
+    let other = world.run(2, two_steps(2), 4);
+    world.steer(run, PAUSE);
+    while state(&world, other) != RunState::Succeeded {
+        assert!(world.step(), "the other run ends");
+    }
+    assert_eq!(state(&world, run), RunState::Paused);
+}
+
+#[test]
+fn a_run_that_is_cancelled_after_its_running_tasks_lets_them_end() {
+    let mut world = World::new();
+    world.worker("w1", 2);
+    let mut job = two_steps(2);
+    job.ops[2].max_concurrent = NonZeroU32::new(1);
+    let run = world.run(1, job, 10);
+    // One batch runs its last op, the other its last but one.
+    world.pass(millis(1_500));
+    world.steer(run, RunCommand::Cancel(CancelMode::AfterRunning));
+    let begun = starts(&world);
+    let took = world.run_to_end();
+    let summary = &world.ended[&run];
+    assert!(took >= millis(500), "running ops end: {took:?}");
+    assert_eq!(starts(&world), begun, "nothing begins any more");
+    assert_eq!(summary.state, RunState::Cancelled);
+    assert_eq!(summary.batches.committed, 1);
+    assert!(summary.rows.balances());
+}
+
+#[test]
+fn cancelling_at_once_stops_what_a_gentler_cancel_let_run() {
+    let (mut world, run) = under_way();
+    world.steer(run, RunCommand::Cancel(CancelMode::AfterRunning));
+    world.pass(millis(100));
+    assert!(world.scheduler.summary(run).is_some(), "tasks still run");
+    world.steer(run, RunCommand::Cancel(CancelMode::Now));
+    assert!(world.run_to_end() < millis(100));
+    assert_eq!(world.ended[&run].state, RunState::Cancelled);
+}
+
+#[test]
+fn a_paused_run_can_be_cancelled() {
+    for mode in [CancelMode::Now, CancelMode::AfterRunning] {
+        let (mut world, run) = under_way();
+        world.steer(run, PAUSE);
+        world.pass(millis(5_000));
+        world.steer(run, RunCommand::Cancel(mode));
+        world.run_to_end();
+        assert_eq!(world.ended[&run].state, RunState::Cancelled);
+    }
+}
+
+#[test]
+fn a_run_that_has_ended_can_be_cancelled_again_and_neither_paused_nor_resumed() {
+    let (mut world, run) = under_way();
+    world.run_to_end();
+    let answer = |world: &World, ticket: Ticket| world.answers[&ticket].clone();
+    let cancelled = world.steer(run, RunCommand::Cancel(CancelMode::Now));
+    assert_eq!(answer(&world, cancelled), Ok(()));
+    let paused = world.steer(run, PAUSE);
+    assert_eq!(answer(&world, paused), Err(AskRefused::Ended { run, what: "pause" }));
+    let resumed = world.steer(run, RunCommand::Resume);
+    assert_eq!(answer(&world, resumed), Err(AskRefused::Ended { run, what: "resume" }));
+}
+
+#[test]
+fn a_run_that_is_being_stopped_cannot_be_paused() {
+    let (mut world, run) = under_way();
+    world.steer(run, RunCommand::Cancel(CancelMode::AfterRunning));
+    let paused = world.steer(run, PAUSE);
+    let refused = AskRefused::Stopping { run, what: "pause" };
+    assert_eq!(world.answers[&paused], Err(refused));
+}
+
+#[test]
+fn the_log_of_a_run_says_what_it_was_told_also_after_a_restart() {
+    let (mut world, run) = under_way();
+    world.steer(run, PAUSE);
+    world.steer(run, RunCommand::Resume);
+    world.restart();
+    world.steer(run, RunCommand::Cancel(CancelMode::Now));
+    world.run_to_end();
+    let ledger = world.ledger();
+    let log = ledger.ended[&run].activity.iter();
+    let said: Vec<String> = log.map(|(_, activity)| activity.command.to_string()).collect();
+    assert_eq!(said, ["pause", "resume", "cancel now"]);
+}
+
+#[test]
+fn batches_that_were_found_wait_while_a_run_is_paused_and_it_ends_when_nothing_is_left() {
+    let mut world = World::new();
+    world.worker("w1", 2);
+    let run = world.run(1, jobs::two_steps(2), 2);
+    world.pass(millis(1_500));
+    world.steer(run, PAUSE);
+    world.run_to_end();
+    assert_eq!(
+        world.ended[&run].state,
+        RunState::Succeeded,
+        "its last ops ran when it was paused"
+    );
+}
