@@ -1,7 +1,8 @@
 //! A cluster of real processes: one coordinator on free ports, and workers that come and go.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
+use std::fmt::Display;
 use std::path::Path;
 
 use serde_json::Value;
@@ -14,12 +15,17 @@ use crate::repository;
 use crate::scratch::Scratch;
 use crate::wait::until;
 
+/// A coordinator's flags for leases that are soon over.
+pub const SHORT_LEASES: [&str; 4] = ["--lease-time", "1s", "--heartbeat-interval", "200ms"];
+
 /// A coordinator and its workers.
 #[derive(Debug)]
 pub struct Cluster {
     coordinator: Process,
     workers: BTreeMap<String, Process>,
     addresses: BTreeMap<String, String>,
+    /// What the coordinator is started with each time, beside its ports and its state.
+    flags: Vec<OsString>,
     /// How often the coordinator was started.
     starts: u32,
     scratch: Scratch,
@@ -38,9 +44,18 @@ impl Cluster {
 
     /// Starts a coordinator with further flags and no workers.
     pub fn coordinator_with<W: AsRef<OsStr>>(flags: impl IntoIterator<Item = W>) -> Cluster {
-        let scratch = Scratch::new();
+        Cluster::coordinator_with_scratch(Scratch::new(), flags)
+    }
+
+    /// Starts a coordinator with further flags, in a folder that the test has prepared, and no workers.
+    pub fn coordinator_with_scratch<W: AsRef<OsStr>>(scratch: Scratch, flags: impl IntoIterator<Item = W>) -> Cluster {
         let folder = scratch.folder().to_owned();
         Cluster::coordinator_in(scratch, &folder, flags)
+    }
+
+    /// Starts a coordinator whose leases live for a second, so that a test need not wait for long until one is over.
+    pub fn with_short_leases() -> Cluster {
+        Cluster::coordinator_with(SHORT_LEASES)
     }
 
     /// Starts a coordinator in the repository's folder, where the README's relative paths start, and no workers.
@@ -50,13 +65,14 @@ impl Cluster {
 
     fn coordinator_in<W: AsRef<OsStr>>(scratch: Scratch, folder: &Path, flags: impl IntoIterator<Item = W>) -> Cluster {
         let any = "127.0.0.1:0";
+        let flags: Vec<OsString> = flags.into_iter().map(|flag| flag.as_ref().to_owned()).collect();
         let mut coordinator = Plumb::new(
             &scratch,
             ["coordinator", "--grpc", any, "--worker-grpc", any, "--web", any],
         )
         .arg("--state")
         .arg(scratch.path("state"))
-        .args(flags)
+        .args(&flags)
         .in_folder(folder)
         .start_as("coordinator");
         let line = coordinator.first_line();
@@ -71,6 +87,7 @@ impl Cluster {
             coordinator,
             workers: BTreeMap::new(),
             addresses,
+            flags,
             starts: 1,
             scratch,
         }
@@ -103,17 +120,28 @@ impl Cluster {
         for name in ["grpc", "worker-grpc", "web"] {
             coordinator = coordinator.arg(format!("--{name}")).arg(&self.addresses[name]);
         }
-        self.coordinator = coordinator.start_as(&format!("coordinator-{}", self.starts));
+        self.coordinator = coordinator
+            .args(&self.flags)
+            .start_as(&format!("coordinator-{}", self.starts));
         self.coordinator.first_line();
     }
 
     /// Starts a worker; it is connected when it is ready.
     pub fn add_worker(&mut self, name: &str, slots: u32) {
-        let url = format!("http://{}", self.addresses["worker-grpc"]);
-        let worker = Plumb::new(&self.scratch, ["worker", "--coordinator", &url, "--name", name])
+        let call = self.worker_call(name, slots, &self.addresses["worker-grpc"]);
+        self.start_worker(name, call);
+    }
+
+    /// Begins the call of a worker that finds the coordinator at an address.
+    pub fn worker_call(&self, name: &str, slots: u32, coordinator: impl Display) -> Plumb {
+        let url = format!("http://{coordinator}");
+        Plumb::new(&self.scratch, ["worker", "--coordinator", &url, "--name", name])
             .args(["--slots", &slots.to_string()])
-            .start_as(name);
-        self.workers.insert(name.to_owned(), worker);
+    }
+
+    /// Starts a worker as it was called, under a name by which the test finds the process.
+    pub fn start_worker(&mut self, process: &str, call: Plumb) {
+        self.workers.insert(process.to_owned(), call.start_as(process));
     }
 
     /// Waits until the coordinator sees so many live workers.
@@ -122,6 +150,19 @@ impl Cluster {
             let live = self.workers().iter().filter(|worker| worker["state"] == "live").count();
             (live == count).then_some(())
         });
+    }
+
+    /// Returns what the coordinator says of a worker: `live`, `disconnected`, `draining` or `fenced`; none if it is gone.
+    pub fn state_of(&self, name: &str) -> Option<String> {
+        let workers = self.workers();
+        // Of two sessions under one name, the newer one counts.
+        let found = workers.iter().rev().find(|worker| worker["worker"] == name)?;
+        found["state"].as_str().map(str::to_owned)
+    }
+
+    /// Tells whether the coordinator has given up a worker: its leases are over, or another's.
+    pub fn has_given_up(&self, name: &str) -> bool {
+        self.state_of(name).is_none_or(|state| state == "fenced")
     }
 
     /// Returns the workers that the coordinator knows, as `plumb workers --json` prints them.

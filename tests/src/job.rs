@@ -61,6 +61,18 @@ impl Job {
         self
     }
 
+    /// Sets a field of an op that is there already.
+    ///
+    /// # Panics
+    /// If there is no op of that name.
+    #[must_use]
+    pub fn of_op(mut self, name: &str, field: &str, value: impl Into<Value>) -> Job {
+        let ops = self.spec["ops"].as_array_mut().expect("ops are a list");
+        let op = ops.iter_mut().find(|op| op["name"] == name);
+        op.unwrap_or_else(|| panic!("no op {name}"))[field] = value.into();
+        self
+    }
+
     /// Adds an op that only takes time.
     #[must_use]
     pub fn wait(self, name: &str, delay: &str) -> Job {

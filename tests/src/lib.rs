@@ -10,6 +10,7 @@
 //! `make tests` sees to and a bare `cargo test -p tests` does not.
 
 pub mod cluster;
+pub mod disturbed;
 pub mod ideal;
 pub mod job;
 pub mod oracle;
@@ -23,6 +24,7 @@ pub mod tables;
 pub mod wait;
 
 pub use cluster::Cluster;
+pub use disturbed::Disturbed;
 pub use job::Job;
 pub use plumb::{Ended, Plumb};
 pub use process::Process;

@@ -1,120 +1,108 @@
-//! Workers that are killed or frozen in the middle of a run: the run ends, and its output is that of an undisturbed one.
+//! Workers that are killed, frozen or replaced in the middle of a run: the run ends, and its output is that of an
+//! undisturbed one.
 
 use rustix::process::Signal;
 use serde_json::json;
-use tests::{Cluster, Job, RunReport, oracle, tables};
+use tests::disturbed::in_the_middle;
+use tests::{Cluster, Disturbed, Job, tables, until};
 
 const ROWS: usize = 400;
-
-/// A job whose output shows every row, made uuids included.
-fn job(cluster: &Cluster, delay: &str, target: &str) -> Job {
-    let table = cluster.scratch().write("people.csv", tables::people(ROWS));
-    let target = cluster.scratch().path(target).to_string_lossy().into_owned();
-    Job::over(table)
-        .rows(10)
-        .with("seed", 7)
-        .cap(4)
-        .op(
-            "mark",
-            json!({ "add": { "columns": { "mark": { "uuid": {} } } }, "delay": { "per_batch": delay } }),
-        )
-        .wait("wait", delay)
-        .single_file(&target)
-}
-
-fn output(cluster: &Cluster, name: &str) -> String {
-    std::fs::read_to_string(cluster.scratch().path(name)).expect("the output is in place")
-}
-
-/// The output of a run that nothing disturbs.
-fn undisturbed(cluster: &Cluster) -> String {
-    cluster.run(&job(cluster, "0s", "undisturbed.csv"));
-    let output = output(cluster, "undisturbed.csv");
-    tables::expect_each_row_once(&tables::parse(&output), ROWS);
-    output
-}
-
-fn in_the_middle(report: &RunReport) -> bool {
-    report.batches.committed >= 5
-}
-
-fn expect_same(cluster: &Cluster, run: &str, expected: &str) {
-    let report = cluster.wait_for_end(run).expect_success();
-    assert_eq!(report.rows.loaded, ROWS as u64);
-    assert_eq!(output(cluster, "disturbed.csv"), expected, "byte for byte, uuids too");
-    let attempts = cluster.timeline(run);
-    oracle::expect_cap(&attempts, 4);
-    oracle::expect_order(&attempts, &["extract", "mark", "wait", "load"]);
-}
-
-fn expect_nothing_else(cluster: &Cluster) {
-    let left: Vec<String> = cluster
-        .scratch()
-        .files_in("")
-        .into_iter()
-        .filter(|file| file.contains("disturbed.csv"))
-        .collect();
-    assert_eq!(
-        left,
-        ["disturbed.csv", "undisturbed.csv"],
-        "what lost attempts wrote is gone"
-    );
-}
 
 #[test]
 fn a_killed_worker_changes_nothing_in_the_output() {
     let mut cluster = Cluster::start(2, 2);
-    let expected = undisturbed(&cluster);
-    let run = cluster.submit(&job(&cluster, "40ms", "disturbed.csv"));
+    let disturbed = Disturbed::after_an_undisturbed_run(&cluster);
+    let run = disturbed.submit(&cluster, "40ms");
     cluster.wait_until(&run, "the run is in its middle", in_the_middle);
     cluster.worker("w1").kill();
-    expect_same(&cluster, &run, &expected);
-    expect_nothing_else(&cluster);
+    disturbed.expect_same(&cluster, &run);
+    disturbed.expect_nothing_else();
     cluster.finish();
 }
 
 #[test]
 fn a_run_outlives_all_its_workers() {
     let mut cluster = Cluster::start(2, 2);
-    let expected = undisturbed(&cluster);
-    let run = cluster.submit(&job(&cluster, "40ms", "disturbed.csv"));
+    let disturbed = Disturbed::after_an_undisturbed_run(&cluster);
+    let run = disturbed.submit(&cluster, "40ms");
     cluster.wait_until(&run, "the run is in its middle", in_the_middle);
     cluster.worker("w1").kill();
     cluster.worker("w2").kill();
     cluster.add_worker("w3", 4);
-    expect_same(&cluster, &run, &expected);
-    expect_nothing_else(&cluster);
+    disturbed.expect_same(&cluster, &run);
+    disturbed.expect_nothing_else();
     cluster.finish();
 }
 
 #[test]
 fn a_new_process_of_the_same_name_takes_over() {
     let mut cluster = Cluster::start(2, 2);
-    let expected = undisturbed(&cluster);
-    let run = cluster.submit(&job(&cluster, "40ms", "disturbed.csv"));
+    let disturbed = Disturbed::after_an_undisturbed_run(&cluster);
+    let run = disturbed.submit(&cluster, "40ms");
     cluster.wait_until(&run, "the run is in its middle", in_the_middle);
     cluster.worker("w1").kill();
     cluster.add_worker("w1", 2);
-    expect_same(&cluster, &run, &expected);
-    expect_nothing_else(&cluster);
+    disturbed.expect_same(&cluster, &run);
+    disturbed.expect_nothing_else();
     cluster.finish();
 }
 
 #[test]
-fn a_frozen_worker_loses_its_leases_and_commits_nothing_when_it_thaws() {
+fn a_second_process_of_the_same_name_ends_the_first() {
     let mut cluster = Cluster::start(2, 2);
-    let expected = undisturbed(&cluster);
-    let run = cluster.submit(&job(&cluster, "40ms", "disturbed.csv"));
+    let disturbed = Disturbed::after_an_undisturbed_run(&cluster);
+    let run = disturbed.submit(&cluster, "40ms");
     cluster.wait_until(&run, "the run is in its middle", in_the_middle);
-    cluster.worker("w1").signal(Signal::STOP);
-    let report = cluster.wait_for_end(&run).expect_success();
-    assert_eq!(report.rows.loaded, ROWS as u64);
-    cluster.worker("w1").signal(Signal::CONT);
-    expect_same(&cluster, &run, &expected);
-    // It stops what it may no longer do, and leaves: what it wrote in that moment nobody sweeps, and nobody commits.
-    // The next run succeeds with the other worker.
-    cluster.run(&job(&cluster, "0s", "again.csv"));
-    assert_eq!(output(&cluster, "again.csv"), expected);
+    let call = cluster.worker_call("w1", 2, cluster.address("worker-grpc"));
+    cluster.start_worker("w1-again", call);
+    let status = until("the first process ends", || cluster.worker("w1").ended());
+    let log = cluster.worker("w1").log();
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(
+        log.contains("give each worker a name of its own"),
+        "it says why it ends:\n{log}"
+    );
+    disturbed.expect_same(&cluster, &run);
+    disturbed.expect_nothing_else();
+    cluster.finish();
+}
+
+/// The ops take so long that the worker is frozen in the middle of some, the one that writes among them: what it does
+/// in the moment in which it thaws is the danger.
+#[test]
+fn a_frozen_worker_loses_its_leases_and_leaves_nothing_when_it_thaws() {
+    for long_op in ["mark", "load"] {
+        let mut cluster = Cluster::with_short_leases();
+        cluster.add_worker("w1", 2);
+        cluster.add_worker("w2", 2);
+        cluster.wait_for_workers(2);
+        let disturbed = Disturbed::after_an_undisturbed_run(&cluster);
+        let job = disturbed.job(&cluster, "0s");
+        let run = cluster.submit(&job.of_op(long_op, "delay", json!({ "per_batch": "150ms" })));
+        cluster.wait_until(&run, "the run is in its middle", in_the_middle);
+        cluster.worker("w1").signal(Signal::STOP);
+        let attempts = disturbed.expect_same(&cluster, &run);
+        assert!(
+            attempts
+                .iter()
+                .any(|attempt| attempt.worker == "w1" && attempt.state == "lost")
+        );
+        disturbed.expect_nothing_else();
+        cluster.worker("w1").signal(Signal::CONT);
+        // It stops what it may no longer do, and then leaves or works on in a new session.
+        until("the worker has left or is back", || {
+            let is_back = cluster.state_of("w1").as_deref() == Some("live");
+            (cluster.worker("w1").ended().is_some() || is_back).then_some(())
+        });
+        disturbed.expect_same(&cluster, &run);
+        disturbed.expect_nothing_else();
+        // The next run succeeds.
+        let next = disturbed
+            .job(&cluster, "0s")
+            .of_op("load", "write", json!({ "discard": {} }));
+        cluster.run(&next);
+        cluster.finish();
+    }
 }
 
 #[test]

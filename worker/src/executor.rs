@@ -7,6 +7,9 @@
 //! Data flows from the input ([`chain`]: a slice, a parked or a fetched output) through the ops to the parking or out of
 //! the worker through a sink.
 //!
+//! A chain that is stopped leaves nothing staged: its thread deletes that when the chain ends, or, if it had ended already
+//! and only the word of that is under way, whoever stops it does.
+//!
 //! Known weakness: an op that never looks at its cancel token cannot be stopped; the agent ends the process then.
 
 mod chain;
@@ -20,6 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use agent::{Chain, Input};
 use common::failure::Failure;
@@ -28,12 +32,13 @@ use common::slice::RunContext;
 use tokio::sync::mpsc::UnboundedSender;
 
 use self::chain::ChainRunner;
-use self::control::ChainControl;
+use self::control::{ChainControl, First};
 use crate::exchange::Fetcher;
 use crate::ops::Registry;
 use crate::ops::plan::Plan;
 use crate::parking::Parking;
 use crate::session::Coordinator;
+use crate::sink;
 
 /// What every slot needs besides its chains.
 #[derive(Clone, Debug)]
@@ -68,7 +73,17 @@ impl OpenRun {
 struct ChainJob {
     chain: Chain,
     run: Arc<OpenRun>,
-    control: Arc<ChainControl>,
+    control: ChainControl,
+}
+
+impl ChainJob {
+    /// Deletes what the chain staged and nobody will ask for; what cannot be deleted now is swept when the run ends.
+    fn abandon(&self) {
+        let Ok(plan) = &self.run.plan else { return };
+        if let Err(failure) = sink::abandon(plan, self.chain.batch, self.chain.lease) {
+            tracing::warn!(lease = %self.chain.lease, %failure, "what a stopped lease staged is left to be swept");
+        }
+    }
 }
 
 /// The slots of a worker.
@@ -76,12 +91,13 @@ pub(crate) struct Executor {
     registry: Registry,
     events: UnboundedSender<Input>,
     runs: BTreeMap<RunId, Arc<OpenRun>>,
-    running: BTreeMap<LeaseId, Arc<ChainControl>>,
+    running: BTreeMap<LeaseId, Arc<ChainJob>>,
+    last_stop: Option<Instant>,
     slots: Vec<Slot>,
 }
 
 struct Slot {
-    chains: SyncSender<ChainJob>,
+    chains: SyncSender<Arc<ChainJob>>,
     thread: JoinHandle<()>,
 }
 
@@ -101,6 +117,7 @@ impl Executor {
             events,
             runs: BTreeMap::new(),
             running: BTreeMap::new(),
+            last_stop: None,
             slots,
         })
     }
@@ -135,11 +152,11 @@ impl Executor {
             .runs
             .get(&chain.run.run)
             .expect("the agent opens a run before its first chain");
-        let control = Arc::new(ChainControl::new(lease, chain.steps.clone(), self.events.clone()));
-        self.running.insert(lease, Arc::clone(&control));
+        let control = ChainControl::new(lease, chain.steps.clone(), self.events.clone());
         let slot = &self.slots[chain.slot as usize];
         let run = Arc::clone(run);
-        let job = ChainJob { chain, run, control };
+        let job = Arc::new(ChainJob { chain, run, control });
+        self.running.insert(lease, Arc::clone(&job));
         slot.chains
             .try_send(job)
             .expect("the agent starts chains in free slots");
@@ -147,16 +164,24 @@ impl Executor {
 
     /// Lets a chain end after the op that runs.
     pub(crate) fn truncate_chain(&self, lease: LeaseId) {
-        if let Some(control) = self.running.get(&lease) {
-            control.truncate();
+        if let Some(job) = self.running.get(&lease) {
+            job.control.truncate();
         }
     }
 
     /// Cancels a chain.
-    pub(crate) fn stop_chain(&self, lease: LeaseId) {
-        if let Some(control) = self.running.get(&lease) {
-            control.stop();
+    pub(crate) fn stop_chain(&mut self, lease: LeaseId) {
+        let Some(job) = self.running.get(&lease) else { return };
+        self.last_stop = Some(Instant::now());
+        match job.control.stop() {
+            First::Stop => {}
+            First::End => job.abandon(),
         }
+    }
+
+    /// Returns when the last chain was stopped that still runs; `None` if none runs, or none was stopped.
+    pub(crate) fn waits_since(&self) -> Option<Instant> {
+        self.last_stop.filter(|_| !self.running.is_empty())
     }
 
     /// Forgets the handle of a chain that has ended.
@@ -189,10 +214,14 @@ impl Slot {
     }
 }
 
-fn run_chains(jobs: &Receiver<ChainJob>, surroundings: Surroundings) {
+fn run_chains(jobs: &Receiver<Arc<ChainJob>>, surroundings: Surroundings) {
     let mut runner = ChainRunner::new(surroundings);
     while let Ok(job) = jobs.recv() {
         let end = runner.run(&job);
+        match job.control.end() {
+            First::End => {}
+            First::Stop => job.abandon(),
+        }
         let lease = job.chain.lease;
         job.control.tell(Input::ChainEnded { lease, end });
     }

@@ -39,6 +39,8 @@ use crate::session::{Advertised, Coordinator, Introduction, Session, SessionErro
 const GOODBYE: Duration = Duration::from_secs(2);
 /// How many inputs of the slots are taken before others get their turn.
 const INPUTS_AT_ONCE: usize = 256;
+/// How long chains that were just stopped may take to end before the process does: what a thawed process may overlap.
+const STOP_MOMENT: Duration = Duration::from_millis(100);
 
 /// A worker, ready to run.
 pub struct Worker {
@@ -284,9 +286,27 @@ impl Running {
         None
     }
 
+    /// Gives chains that were stopped only just now a moment to delete what they staged: of a process that was frozen for
+    /// longer than a lease nobody else might.
+    async fn let_stopped_chains_end(&mut self) {
+        while let Some(since) = self.executor.waits_since() {
+            match tokio::time::timeout_at((since + STOP_MOMENT).into(), self.inputs.recv()).await {
+                Ok(Some(Input::ChainEnded { lease, .. })) => self.executor.chain_ended(lease),
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => return,
+            }
+        }
+    }
+
     /// Says goodbye where it is due, and lets go of everything that can be let go of.
-    async fn end(self, result: Result<(ExitReason, Farewell), WorkerError>) -> Result<(), WorkerError> {
+    async fn end(mut self, result: Result<(ExitReason, Farewell), WorkerError>) -> Result<(), WorkerError> {
         let (reason, farewell) = result?;
+        match reason {
+            ExitReason::Left => {}
+            ExitReason::LeftRunning | ExitReason::OpDidNotStop | ExitReason::Replaced => {
+                self.let_stopped_chains_end().await;
+            }
+        }
         match farewell {
             Farewell::Say => self.session.leave(GOODBYE).await,
             Farewell::Skip => {}

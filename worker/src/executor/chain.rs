@@ -16,7 +16,6 @@ use crate::batch::Batch;
 use crate::clock::monotonic_now;
 use crate::ops::plan::Plan;
 use crate::ops::{OpContext, OpInput, OpOutput};
-use crate::sink;
 
 /// Runs the chains of one slot, one after another.
 pub(super) struct ChainRunner {
@@ -64,7 +63,7 @@ impl ChainRunner {
             match job.control.start_step(place, monotonic_now()) {
                 Next::Started => last = step.op,
                 Next::Truncated => break,
-                Next::Stopped => return stopped(job, plan),
+                Next::Stopped => return ChainEnd::Stopped,
             }
             let context = op_context(job, plan, batch, *step);
             match self.run_op(job, plan, held.input(), &context) {
@@ -75,7 +74,7 @@ impl ChainRunner {
                 Err(failure) => {
                     tell_end(&job.control, job, step.op, OpOutcome::Failed(failure));
                     if job.control.cancel_token().is_cancelled() {
-                        return stopped(job, plan);
+                        return ChainEnd::Stopped;
                     }
                     let kept = self.keep(job, held);
                     return ChainEnd::OpFailed { op: step.op, kept };
@@ -208,14 +207,6 @@ impl Held {
             Held::Parked(_, batch) | Held::Here(_, batch) => OpInput::Batch(batch.clone()),
         }
     }
-}
-
-/// A chain that was stopped leaves nothing staged; what cannot be deleted now is swept when the run ends.
-fn stopped(job: &ChainJob, plan: &Plan) -> ChainEnd {
-    if let Err(failure) = sink::abandon(plan, job.chain.batch, job.chain.lease) {
-        tracing::warn!(lease = %job.chain.lease, %failure, "what a stopped lease staged is left to be swept");
-    }
-    ChainEnd::Stopped
 }
 
 pub(super) fn tell_end(control: &ChainControl, job: &ChainJob, op: OpId, outcome: OpOutcome) {

@@ -38,6 +38,16 @@ enum Course {
     On,
     Truncated,
     Stopped,
+    Ended,
+}
+
+/// What came first: a chain's end, or the word to stop it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum First {
+    /// It ended by itself.
+    End,
+    /// It was stopped.
+    Stop,
 }
 
 /// Whether a chain goes on with its next step.
@@ -80,7 +90,7 @@ impl ChainControl {
         match progress.course {
             Course::Truncated if step > 0 => return Next::Truncated,
             Course::Stopped if step > 0 => return Next::Stopped,
-            Course::On | Course::Truncated | Course::Stopped => {}
+            Course::On | Course::Truncated | Course::Stopped | Course::Ended => {}
         }
         progress.step = step;
         let op = self.op_at(step);
@@ -104,12 +114,29 @@ impl ChainControl {
         });
     }
 
-    /// Cancels the step that runs, and whatever it waits for.
-    pub(super) fn stop(&self) {
+    /// Cancels the step that runs, and whatever it waits for. Whoever comes second, this or [`ChainControl::end`], knows
+    /// that nobody will ask for what the chain staged.
+    pub(super) fn stop(&self) -> First {
         self.cancel.cancel();
-        self.lock().course = Course::Stopped;
+        let mut progress = self.lock();
+        if progress.course == Course::Ended {
+            return First::End;
+        }
+        progress.course = Course::Stopped;
+        drop(progress);
         self.woken.notify_all();
         self.stopped.notify_one();
+        First::Stop
+    }
+
+    /// Notes that the chain has ended.
+    pub(super) fn end(&self) -> First {
+        let mut progress = self.lock();
+        if progress.course == Course::Stopped {
+            return First::Stop;
+        }
+        progress.course = Course::Ended;
+        First::End
     }
 
     /// Sleeps for a time, or until the chain is stopped.
@@ -150,22 +177,35 @@ mod tests {
     use common::ids::{Attempt, Generation};
     use tokio::sync::mpsc::unbounded_channel;
 
-    #[test]
-    fn a_chain_that_was_truncated_and_then_stopped_starts_no_further_op() {
+    fn control(ops: &[u16]) -> ChainControl {
         #[expect(clippy::disallowed_methods, reason = "the test is the only one that fills it")]
         let (events, _kept) = unbounded_channel();
         let lease = LeaseId {
             generation: Generation(1),
             sequence: 1,
         };
-        let step = |op| Step {
-            op: OpId(op),
+        let step = |op: &u16| Step {
+            op: OpId(*op),
             attempt: Attempt::FIRST,
         };
-        let control = ChainControl::new(lease, vec![step(0), step(1)], events);
+        ChainControl::new(lease, ops.iter().map(step).collect(), events)
+    }
+
+    #[test]
+    fn a_chain_that_was_truncated_and_then_stopped_starts_no_further_op() {
+        let control = control(&[0, 1]);
         assert_eq!(control.start_step(0, Time(1)), Next::Started);
         control.truncate();
-        control.stop();
+        assert_eq!(control.stop(), First::Stop);
         assert_eq!(control.start_step(1, Time(2)), Next::Stopped);
+        assert_eq!(control.end(), First::Stop);
+    }
+
+    #[test]
+    fn a_chain_that_ended_before_it_was_stopped_is_left_to_who_stops_it() {
+        let control = control(&[0]);
+        assert_eq!(control.start_step(0, Time(1)), Next::Started);
+        assert_eq!(control.end(), First::End);
+        assert_eq!(control.stop(), First::End);
     }
 }
