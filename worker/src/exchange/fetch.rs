@@ -1,11 +1,15 @@
 //! Fetching an output from the worker that parked it.
+//!
+//! A holder that cannot be reached is tried again a few times and not for long: the output can be made again. Whether a
+//! silent holder is only slow is found out by pings, which it answers while it works.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::ids::{LeaseId, RunId};
 use common::message::RemoteOutput;
 use proto::v1;
 use proto::v1::exchange_service_client::ExchangeServiceClient;
+use tokio::time::timeout;
 use tonic::transport::Endpoint;
 use tonic::{Code, Status};
 
@@ -13,8 +17,13 @@ use crate::batch::{Batch, BatchBytesError};
 
 const TRIES: u32 = 3;
 const FIRST_WAIT: Duration = Duration::from_millis(100);
+/// After this long nothing is tried again.
+const PATIENCE: Duration = Duration::from_secs(3);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long the holder may be silent in the middle of an output.
+/// How often the holder is pinged, and how long it may take to answer that.
+const PING_INTERVAL: Duration = Duration::from_secs(1);
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the holder may be silent before an output and in its middle, though it answers pings.
 const SILENCE: Duration = Duration::from_secs(10);
 /// The largest output that is fetched: more cannot be held in memory with good reason.
 const MAX_OUTPUT_BYTES: usize = 4 << 30;
@@ -63,15 +72,16 @@ impl FetchError {
 pub(crate) struct Fetcher;
 
 impl Fetcher {
-    /// Fetches an output; tries three times where trying may help.
+    /// Fetches an output; tries up to three times where trying may help.
     pub(crate) async fn fetch(self, run: RunId, lease: LeaseId, remote: &RemoteOutput) -> Result<Batch, FetchError> {
+        let begun = Instant::now();
         let mut tried = 1;
         loop {
             let error = match fetch_once(run, lease, remote).await {
                 Ok(batch) => return Ok(batch),
                 Err(error) => error,
             };
-            if tried == TRIES || !error.may_be_retried() {
+            if tried == TRIES || !error.may_be_retried() || begun.elapsed() > PATIENCE {
                 return Err(error);
             }
             tracing::debug!(%run, %lease, tried, %error, "a fetch is tried again");
@@ -92,6 +102,8 @@ async fn fetch_once(run: RunId, lease: LeaseId, remote: &RemoteOutput) -> Result
     })?;
     let channel = endpoint
         .connect_timeout(CONNECT_TIMEOUT)
+        .http2_keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT)
         .tcp_nodelay(true)
         .connect()
         .await
@@ -102,12 +114,13 @@ async fn fetch_once(run: RunId, lease: LeaseId, remote: &RemoteOutput) -> Result
         lease: Some(lease.into()),
         ticket: remote.ticket.clone(),
     };
-    let answer = ExchangeServiceClient::new(channel).fetch(request).await;
+    let silent = |_| unreachable("it fell silent".to_owned());
+    let mut holder = ExchangeServiceClient::new(channel);
+    let answer = timeout(SILENCE, holder.fetch(request)).await.map_err(silent)?;
     let mut chunks = answer.map_err(|status| refusal(address, &status))?.into_inner();
     let mut bytes = Vec::new();
     loop {
-        let chunk = tokio::time::timeout(SILENCE, chunks.message()).await;
-        let chunk = chunk.map_err(|_| unreachable("it fell silent".to_owned()))?;
+        let chunk = timeout(SILENCE, chunks.message()).await.map_err(silent)?;
         match chunk.map_err(|status| refusal(address, &status))? {
             Some(chunk) => bytes.extend_from_slice(&chunk.chunk),
             None => break,
