@@ -14,6 +14,7 @@ pub mod disturbed;
 pub mod ideal;
 pub mod job;
 pub mod oracle;
+pub mod own_mounts;
 pub mod plumb;
 pub mod process;
 pub mod proxy;

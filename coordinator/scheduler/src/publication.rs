@@ -149,7 +149,7 @@ impl Scheduler {
         }
         publication.session = None;
         publication.failures += 1;
-        if publication.failures < ATTEMPTS {
+        if failure.kind.may_be_retried() && publication.failures < ATTEMPTS {
             let wait = FIRST_WAIT * 2_u32.pow(publication.failures - 1);
             self.timers.set(now + wait, Timer::Republish(lease));
             return;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use common::failure::{Failure, FailureKind};
 use common::ids::{BatchId, Generation, LeaseId, OpId};
-use common::job::{FailurePolicy, FileFormat, FileSink, IfExists, OnFailure, Op, OpKind, Order, SingleFile, Sink};
+use common::job::{FailurePolicy, FileFormat, FileSink, IfExists, Job, OnFailure, Op, OpKind, Order, SingleFile, Sink};
 use common::message::{Input, LeaseEnd, PermitFate, Report};
 use common::state::{RunState, TaskState};
 use common::steering::{CancelMode, RunCommand};
@@ -390,10 +390,8 @@ fn a_run_without_workers_says_that_it_is_stalled() {
     world.run_to_end();
 }
 
-#[test]
-fn a_file_sink_is_finished_by_an_op_over_the_whole_run() {
-    let mut world = World::new();
-    world.worker("w1", 1);
+/// A job that writes one file.
+fn into_a_file() -> Job {
     let sink = FileSink {
         format: FileFormat::Csv,
         uri: "/out".to_owned(),
@@ -401,7 +399,43 @@ fn a_file_sink_is_finished_by_an_op_over_the_whole_run() {
         if_exists: IfExists::Refuse,
     };
     let load = Op::new("load", OpKind::Write(Sink::File(sink)));
-    let run = world.run(1, jobs::chain("files", vec![load], jobs::rows(1), jobs::cap(1)), 2);
+    jobs::chain("files", vec![load], jobs::rows(1), jobs::cap(1))
+}
+
+#[test]
+fn a_run_whose_output_cannot_be_made_sweeps_once_more_and_fails() {
+    let mut world = World::new();
+    world.worker("w1", 1);
+    let run = world.run(1, into_a_file(), 1);
+    let failure = Failure::permanent("a part is gone");
+    world.failing_whole.insert((OpId(1), 1), failure.clone());
+    world.run_to_end();
+    assert_eq!(world.granted(), ["op0..1[0]", "op1", "op1"], "the second one sweeps");
+    let summary = &world.ended[&run];
+    assert_eq!(summary.state, RunState::Failed);
+    assert_eq!(summary.failure.as_ref().map(|found| &found.failure), Some(&failure));
+}
+
+#[test]
+fn a_run_whose_sweep_fails_too_still_ends() {
+    let mut world = World::new();
+    world.worker("w1", 1);
+    let run = world.run(1, into_a_file(), 1);
+    for attempt in 1..=2 {
+        world
+            .failing_whole
+            .insert((OpId(1), attempt), Failure::permanent("no disk"));
+    }
+    world.run_to_end();
+    assert_eq!(world.granted(), ["op0..1[0]", "op1", "op1"]);
+    assert_eq!(world.ended[&run].state, RunState::Failed);
+}
+
+#[test]
+fn a_file_sink_is_finished_by_an_op_over_the_whole_run() {
+    let mut world = World::new();
+    world.worker("w1", 1);
+    let run = world.run(1, into_a_file(), 2);
     world.run_to_end();
     assert_eq!(world.granted(), ["op0..1[0]", "op0..1[1]", "op1"]);
     assert!(

@@ -30,6 +30,8 @@ pub(super) fn run(job: &ChainJob, plan: &Plan, surroundings: &Surroundings) -> C
             if job.control.cancel_token().is_cancelled() {
                 return ChainEnd::Stopped;
             }
+            // Also the folder that it may have made, if nothing else is in it.
+            job.abandon();
             ChainEnd::OpFailed { op, kept: None }
         }
     }

@@ -127,7 +127,8 @@ impl Scheduler {
         self.advance(id, now);
     }
 
-    /// Tries an op over the whole run again, or fails the run.
+    /// Tries an op over the whole run again, or fails the run. A run that fails here runs the op once more under its new
+    /// ending, so that somebody sweeps what a failed run leaves nothing of.
     pub(crate) fn on_finish_op_failed(&mut self, id: RunId, op: OpId, failure: &Failure, now: Time) {
         let Some(run) = self.runs.get_mut(&id) else { return };
         let retry = run.job.op(op).retry;
@@ -149,7 +150,15 @@ impl Scheduler {
             self.timers.set(at, Timer::RunOpBackoff(id, op));
             return;
         }
-        self.fail_finish_op(id, op, failure, now);
+        if run.phase != RunPhase::Finishing(Ending::Complete) {
+            return self.fail_finish_op(id, op, failure, now);
+        }
+        run.note_failure(failure, Some(op), None);
+        run.phase = RunPhase::Finishing(Ending::Failed);
+        if let Some(finish) = run.finish_op(op) {
+            finish.failures = 0;
+        }
+        self.requeue_finish_op(id, op, now);
     }
 
     /// Fails a run whose output cannot be put in place.

@@ -50,6 +50,8 @@ pub struct World {
     jobs: BTreeMap<RunId, Arc<Job>>,
     /// What went wrong by design: (op, batch, attempt) that fail, and how.
     pub failing: BTreeMap<(OpId, BatchId, u32), Failure>,
+    /// The same of ops over the whole run: (op, attempt).
+    pub failing_whole: BTreeMap<(OpId, u32), Failure>,
     pub timeline: BTreeMap<(OpId, Option<BatchId>, u32, WorkerName), TimelineEntry>,
     pub grants: Vec<(String, Grant)>,
     pub records: Vec<Record>,
@@ -109,6 +111,7 @@ impl World {
             whole_sources: BTreeMap::new(),
             jobs: BTreeMap::new(),
             failing: BTreeMap::new(),
+            failing_whole: BTreeMap::new(),
             timeline: BTreeMap::new(),
             grants: Vec::new(),
             records: Vec::new(),

@@ -120,9 +120,10 @@ impl World {
         };
         let grant = held.grant.clone();
         let step = grant.steps[place];
-        let failure = grant
-            .batch
-            .and_then(|batch| self.failing.remove(&(step.op, batch, step.attempt.0)));
+        let failure = match grant.batch {
+            Some(batch) => self.failing.remove(&(step.op, batch, step.attempt.0)),
+            None => self.failing_whole.remove(&(step.op, step.attempt.0)),
+        };
         let rows = self.rows(&grant);
         let bytes_held = rows * ROW_BYTES;
         let outcome = match &failure {

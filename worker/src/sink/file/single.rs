@@ -1,7 +1,7 @@
 //! One file in input order: the join of the committed parts.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use common::failure::Failure;
@@ -44,7 +44,16 @@ pub(super) fn publish_joined(target: &Target, part: &Part) -> Result<(), Failure
 /// Appends a part to the joined file. Its bytes are read once, for the copy and for the check.
 fn copy_part(part: &Part, joined: &mut Staged<'_>, cancel: &CancelToken) -> Result<(), Failure> {
     let path = Path::new(&part.file);
-    let unreadable = |error: &std::io::Error| disk::failed("read the committed part", path, error);
+    let unreadable = |error: &std::io::Error| {
+        if error.kind() == ErrorKind::NotFound {
+            let gone = format!(
+                "the committed part {} is gone; somebody else changed these files: run the job again",
+                part.file
+            );
+            return Failure::permanent(gone);
+        }
+        disk::failed("read the committed part", path, error)
+    };
     let mut file = File::open(path).map_err(|error| unreadable(&error))?;
     file.seek(SeekFrom::Start(part.offset))
         .map_err(|error| unreadable(&error))?;
