@@ -10,6 +10,7 @@ mod commands;
 mod exit;
 mod gantt;
 mod logging;
+mod memory;
 mod output;
 mod parent;
 mod progress;

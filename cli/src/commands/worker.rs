@@ -14,8 +14,8 @@ use worker::{Worker, WorkerConfig};
 
 use super::{CommandError, system};
 use crate::exit::Exit;
-use crate::output;
 use crate::signals::Signals;
+use crate::{memory, output};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -46,7 +46,7 @@ pub(crate) struct Args {
     /// The name under which it is known; a later process of the same name takes its place [default: host and process id].
     #[arg(long, env = "PLUMB_NAME", value_name = "NAME")]
     name: Option<String>,
-    /// How many tasks it runs at once [default: as many as there are processors].
+    /// How many tasks it runs at once [default: as many as there are processors, or as a container's share of them allows].
     #[arg(long, env = "PLUMB_SLOTS", value_name = "N")]
     slots: Option<NonZeroU32>,
     /// Where the exchange listens, from which other workers fetch parked outputs; port 0 takes any free one.
@@ -55,9 +55,10 @@ pub(crate) struct Args {
     /// How other workers reach the exchange [default: where it listens; on 0.0.0.0, the address that reaches the coordinator].
     #[arg(long, env = "PLUMB_ADVERTISE", value_name = "URL")]
     advertise: Option<String>,
-    /// How much of parked outputs stays in memory; what comes above that is spilled.
-    #[arg(long, env = "PLUMB_PARKING_MEMORY", value_name = "SIZE", default_value = "256MiB")]
-    parking_memory: ByteSize,
+    /// How much of parked outputs stays in memory; what comes above that is spilled [default: half of what a memory limit,
+    /// such as a container's, leaves after 64 MiB for the program and 32 MiB a slot; 256 MiB where there is no limit].
+    #[arg(long, env = "PLUMB_PARKING_MEMORY", value_name = "SIZE")]
+    parking_memory: Option<ByteSize>,
     /// The folder for spilled outputs [default: the system's for temporary files].
     #[arg(long, env = "PLUMB_SPILL_DIR", value_name = "DIR")]
     spill_dir: Option<PathBuf>,
@@ -143,7 +144,12 @@ fn configure(args: Args) -> Result<WorkerConfig, CommandError> {
     config.token = token.map_err(|error| CommandError::Usage(error.to_string()))?;
     config.exchange = args.exchange;
     config.advertise = args.advertise;
-    config.parking_memory = args.parking_memory;
+    let limit = memory::limit();
+    config.parking_memory = args
+        .parking_memory
+        .unwrap_or_else(|| memory::parking_share(limit, slots));
+    let memory_limit = limit.map_or_else(|| "none".to_owned(), |limit| limit.to_string());
+    tracing::info!(slots, %memory_limit, parking_memory = %config.parking_memory, "configured");
     config.drain_grace = args.drain_grace;
     config.labels = args.labels.into_iter().collect();
     if let Some(folder) = args.spill_dir {
