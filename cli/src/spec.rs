@@ -1,16 +1,9 @@
 //! Reading a job spec: YAML for people (and JSON, which is YAML too) to the message that is submitted.
 //!
-//! Owns the way from a file to a checked `JobSpec`: text -> tree with lines and columns (`yaml`, `node`) -> `--set`
-//! overrides (`overrides`) -> names, types and sugar by the message's descriptor (`shape`) -> proto JSON -> message ->
-//! the domain's own checks. Whatever is wrong is reported as `file:line:column: path: problem`, all problems at once;
-//! what the coordinator finds later (a missing column, say) is mapped back to the file in the same way.
+//! Owns the way from a file to a checked `JobSpec`: text -> proto JSON ([`coordinator::spec`]) -> message -> the
+//! domain's own checks. Whatever is wrong is reported as `file:line:column: path: problem`, all problems at once; what
+//! the coordinator finds later (a missing column, say) is mapped back to the file in the same way.
 //! Here and in the client are the only generated types of the command line.
-
-mod node;
-mod overrides;
-mod problem;
-mod shape;
-mod yaml;
 
 #[cfg(test)]
 mod tests;
@@ -24,16 +17,14 @@ use common::limits::MAX_SPEC_BYTES;
 use proto::json;
 use proto::v1::{self, write::Sink};
 
-pub(crate) use self::problem::Problem;
-
-use self::node::{Node, parse_path};
+use coordinator::spec::{Problem, SpecText};
 
 /// A spec that could be read as a job.
 #[derive(Debug)]
 pub(crate) struct Spec {
     /// The file as the user named it.
     file: String,
-    tree: Node,
+    text: SpecText,
     message: v1::JobSpec,
     job: Job,
 }
@@ -99,17 +90,17 @@ impl Spec {
             file: file.to_owned(),
             problems,
         };
-        let mut tree = yaml::parse(text).map_err(|problem| invalid(vec![problem]))?;
-        for text in overrides {
-            overrides::apply(&mut tree, text).map_err(|problem| invalid(vec![problem]))?;
+        let mut text = SpecText::parse(text).map_err(|problem| invalid(vec![problem]))?;
+        for change in overrides {
+            text.apply(change).map_err(|problem| invalid(vec![problem]))?;
         }
-        let invalid_job = |error: InvalidJob| invalid(problems_at(&tree, error.problems));
-        let proto_json = shape::to_proto_json(&tree, &json::job_spec_descriptor()).map_err(invalid)?;
+        let invalid_job = |error: InvalidJob| invalid(text.locate(error.problems));
+        let proto_json = text.to_proto_json().map_err(invalid)?;
         let message = json::job_spec_from_json(&proto_json).map_err(invalid_job)?;
         let job = Job::try_from(message.clone()).map_err(invalid_job)?;
         Ok(Spec {
             file: file.to_owned(),
-            tree,
+            text,
             message,
             job,
         })
@@ -154,19 +145,9 @@ impl Spec {
             .collect();
         InvalidSpec {
             file: self.file.clone(),
-            problems: problems_at(&self.tree, problems),
+            problems: self.text.locate(problems),
         }
     }
-}
-
-fn problems_at(tree: &Node, problems: Vec<FieldProblem>) -> Vec<Problem> {
-    problems
-        .into_iter()
-        .map(|problem| {
-            let place = tree.nearest(&parse_path(&problem.path)).clone();
-            Problem::at(place, problem.path, problem.problem)
-        })
-        .collect()
 }
 
 fn resolve_uri(uri: &mut String, base: &Path) {

@@ -15,6 +15,7 @@ pub mod registry;
 pub mod service;
 pub mod shutdown;
 pub mod source;
+pub mod spec;
 pub mod store;
 pub mod submit;
 #[cfg(test)]

@@ -8,6 +8,7 @@
 //! Known weakness: a target is looked at when the job is submitted; what somebody else puts there later is found by
 //! the worker that puts the output in place.
 
+mod preview;
 mod targets;
 
 use std::path::{Path, PathBuf};
@@ -18,6 +19,8 @@ use common::ids::RunId;
 use common::job::{FieldProblem, InvalidJob, Job, output_columns};
 use common::slice::FrozenSource;
 use uuid::Uuid;
+
+pub use preview::Preview;
 
 use crate::driver::{DriverHandle, FoundSlices, SliceFinder, Stopped, Submission};
 use crate::registry::RequestIdTaken;
@@ -75,6 +78,8 @@ pub struct Plan {
     pub source: Arc<FrozenSource>,
     /// The columns after the last op.
     pub output_columns: Vec<String>,
+    /// A look into the source; empty for a job that is run.
+    pub preview: Preview,
 }
 
 /// Why a job was not accepted.
@@ -143,11 +148,12 @@ pub async fn submit(driver: &DriverHandle, folders: &Folders, request: JobReques
                     job,
                     source,
                     output_columns,
+                    preview: Preview::default(),
                 },
             });
         }
     }
-    let plan = check_outside(job, folders.clone(), problems).await?;
+    let plan = check_outside(job, folders.clone(), problems, request.intent).await?;
     let run = match request.intent {
         Intent::Validate => None,
         Intent::Run => Some(driver.submit(submission(&plan, request.request_id)).await??),
@@ -186,7 +192,12 @@ fn with_absolute_paths(mut job: Job, folders: &Folders) -> (Job, Vec<FieldProble
 }
 
 /// Lists the source, checks the columns and the targets, on a thread that may block.
-async fn check_outside(job: Arc<Job>, folders: Folders, mut problems: Vec<FieldProblem>) -> Result<Plan, SubmitError> {
+async fn check_outside(
+    job: Arc<Job>,
+    folders: Folders,
+    mut problems: Vec<FieldProblem>,
+    intent: Intent,
+) -> Result<Plan, SubmitError> {
     let check = tokio::task::spawn_blocking(move || {
         problems.extend(targets::occupied(&job));
         let source = match list(&job.source, &folders.sources) {
@@ -203,10 +214,15 @@ async fn check_outside(job: Arc<Job>, folders: Folders, mut problems: Vec<FieldP
             return Err(InvalidJob { problems });
         }
         let output_columns = columns_after(&job, &source)?;
+        let preview = match intent {
+            Intent::Validate => preview::look(&job, &source),
+            Intent::Run => Preview::default(),
+        };
         Ok(Plan {
             job,
             source,
             output_columns,
+            preview,
         })
     });
     match check.await {

@@ -6,6 +6,7 @@ import pathlib
 import socket
 import threading
 
+from cluster import until
 from playwright.sync_api import Page, sync_playwright
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
@@ -22,8 +23,8 @@ class Browser(contextlib.AbstractContextManager):
         self.browser = chromium.launch(executable_path=os.environ["CHROMIUM"], args=FLAGS)
 
     @contextlib.contextmanager
-    def page(self, width: int = 1440, theme: str = "light", forgive_network: bool = False, **more):
-        """Opens a page; on closing, whatever its scripts complained about is a failure."""
+    def page(self, width: int = 1440, theme: str = "light", forgive_network: bool = False, forgive: tuple[str, ...] = (), **more):
+        """Opens a page; on closing, whatever its scripts complained about is a failure, unless it is forgiven."""
         context = self.browser.new_context(
             viewport={"width": width, "height": 900}, color_scheme=theme, bypass_csp=False, **more
         )
@@ -37,8 +38,8 @@ class Browser(contextlib.AbstractContextManager):
             yield page
         finally:
             context.close()
-        if forgive_network:
-            complaints = [text for text in complaints if "net::" not in text and "Failed to load resource" not in text]
+        forgiven = forgive + (("net::", "Failed to load resource") if forgive_network else ())
+        complaints = [text for text in complaints if not any(words in text for words in forgiven)]
         assert not complaints, complaints
 
     def __exit__(self, *_):
@@ -52,6 +53,23 @@ def axe_violations(page: Page) -> list[str]:
     rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
     found = page.evaluate("rules => axe.run(document, rules)", rules)["violations"]
     return [f"{one['id']}: {one['nodes'][0]['html'][:160]} ({one['nodes'][0]['failureSummary'][:200]})" for one in found]
+
+
+def becomes(page: Page, expression: str, seconds: float = 30):
+    """Waits until an expression holds, by the driver: the page's policy forbids what the driver's own waiting does."""
+    until(lambda: page.evaluate(expression), expression, seconds)
+
+
+def focus(page: Page, selector: str, text: str | None = None):
+    """Presses Tab until something has the focus."""
+    for _ in range(120):
+        page.keyboard.press("Tab")
+        if page.evaluate(
+            "([selector, text]) => document.activeElement.matches(selector) && (!text || document.activeElement.textContent === text)",
+            [selector, text],
+        ):
+            return
+    raise AssertionError(f"Tab never reaches {selector}")
 
 
 def is_drawn(page: Page, canvas: str = "#chart canvas") -> bool:

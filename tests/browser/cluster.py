@@ -35,6 +35,14 @@ def until(condition, what: str, seconds: float = 30):
         time.sleep(0.05)
 
 
+def is_ready(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=1) as answer:
+            return answer.status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+
+
 class Cluster(contextlib.AbstractContextManager):
     """Coordinator and workers; what it started ends with it."""
 
@@ -63,18 +71,11 @@ class Cluster(contextlib.AbstractContextManager):
             "--worker-grpc", f"{local}:{self.workers_port}", "--web", f"{local}:{self.web}", "--lease-time", "2s",
             "--heartbeat-interval", "200ms",
         )
-        until(self.is_ready, "the coordinator")
+        until(lambda: is_ready(self.url), "the coordinator")
 
     def start_worker(self, name: str, slots: int):
         address = f"http://127.0.0.1:{self.workers_port}"
         self.start(name, "worker", "--coordinator", address, "--name", name, "--slots", str(slots))
-
-    def is_ready(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.url}/readyz", timeout=1) as answer:
-                return answer.status == 200
-        except (OSError, http.client.HTTPException):
-            return False
 
     def kill_coordinator(self):
         self.stop("coordinator", signal.SIGKILL)
@@ -92,14 +93,16 @@ class Cluster(contextlib.AbstractContextManager):
         with urllib.request.urlopen(self.url + path, timeout=10) as answer:
             return json.load(answer)
 
-    def submit(self, job: dict) -> str:
-        body = json.dumps({"job": job}).encode()
-        request = urllib.request.Request(f"{self.url}/api/runs", body, {"Content-Type": "application/json"})
+    def post(self, path: str, body: dict) -> dict:
+        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"})
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
-                return json.load(answer)["run"]
+                return json.load(answer)
         except urllib.error.HTTPError as error:
-            raise AssertionError(f"the job was refused: {error.read().decode()}") from error
+            raise AssertionError(f"{path} was refused: {error.read().decode()}") from error
+
+    def submit(self, job: dict) -> str:
+        return self.post("/api/runs", {"job": job})["run"]
 
     def wait_for(self, run: str, seconds: float = 60) -> dict:
         """Waits until a run has ended."""
@@ -109,6 +112,24 @@ class Cluster(contextlib.AbstractContextManager):
         for name in reversed(list(self.processes)):
             self.stop(name, signal.SIGKILL)
         self.folder.cleanup()
+
+
+ATTACK = '<img src=x onerror=alert(1)>"\'<script>alert(2)</script>'
+
+
+def ragged(cluster: Cluster, name: str = "ragged.csv", rows: int = 60, bad: int = 35, header: str = "a,b") -> pathlib.Path:
+    """Writes a CSV with one row that has a field too many, and one that would be markup if nobody escaped it."""
+    quoted = '"' + ATTACK.replace('"', '""') + '"'
+    lines = [f"{row},{quoted if row == 3 else row}" for row in range(rows)]
+    lines[bad] += ",one too many"
+    path = cluster.path / name
+    path.write_text("\n".join([header, *lines]) + "\n")
+    return path
+
+
+def going_on(cluster: Cluster, name: str = "fails", **more) -> dict:
+    """Returns a job that goes on when a batch fails, over a CSV in which one does."""
+    return job(name, ragged(cluster, **more), failure={"on_failure": "ON_FAILURE_CONTINUE"})
 
 
 def sample(name: str) -> dict:

@@ -6,12 +6,14 @@ use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use common::ids::WorkerName;
+use common::job::InvalidJob;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Problem, shapes};
 use crate::service::Service;
-use crate::submit::{Accepted, Intent, JobRequest};
+use crate::spec::SpecText;
+use crate::submit::{Accepted, Intent, JobRequest, SubmitError};
 
 /// Whether a job is only to be checked.
 #[derive(Debug, Deserialize)]
@@ -20,11 +22,12 @@ pub(super) struct SubmitQuery {
     validate: bool,
 }
 
-/// A submission.
+/// A submission: the job as JSON, or as people write it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Submission {
-    job: Value,
+    job: Option<Value>,
+    yaml: Option<String>,
     #[serde(default)]
     request_id: String,
 }
@@ -37,13 +40,31 @@ pub(super) async fn submit(
     let submission: Submission = serde_json::from_slice(&body)
         .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "INVALID_JSON", error.to_string()))?;
     let intent = if query.validate { Intent::Validate } else { Intent::Run };
+    let (value, text) = match (submission.job, submission.yaml) {
+        (Some(job), None) => (job, None),
+        (None, Some(yaml)) => {
+            let text = SpecText::parse(&yaml).map_err(|problem| Problem::written(vec![problem]))?;
+            (text.to_proto_json().map_err(Problem::written)?, Some(text))
+        }
+        (Some(_), Some(_)) | (None, None) => return Err(Problem::field("job", "give either job or yaml")),
+    };
+    // What is wrong with a field is said with its place, where there is a text that has places.
+    let located = |invalid: InvalidJob| match &text {
+        Some(text) => Problem::written(text.locate(invalid.problems)),
+        None => invalid.into(),
+    };
+    let spec = proto::json::job_spec_from_json(&value).map_err(&located)?;
     let request = JobRequest {
-        job: proto::json::job_from_json(&submission.job)?,
+        job: proto::json::job_from_json(&value).map_err(&located)?,
         request_id: Some(submission.request_id).filter(|name| !name.is_empty()),
         intent,
     };
-    let accepted = service.submit(request).await?;
-    let answer = Json(json!({"run": accepted.run.map(|run| run.to_string()), "plan": plan(&accepted)}));
+    let accepted = service.submit(request).await.map_err(|error| match error {
+        SubmitError::Invalid(invalid) => located(invalid),
+        SubmitError::RequestIdTaken(_) | SubmitError::Stopped(_) | SubmitError::CheckFailed => error.into(),
+    })?;
+    let run = accepted.run.map(|run| run.to_string());
+    let answer = Json(json!({"run": run, "plan": plan(&accepted), "spec": proto::json::job_spec_to_json_value(&spec)}));
     Ok(match accepted.run {
         None => answer.into_response(),
         Some(run) => {
@@ -73,6 +94,7 @@ fn plan(accepted: &Accepted) -> Value {
         "ops": plan.job.ops.iter().map(|op| &op.name).collect::<Vec<_>>(),
         "max_in_flight": cap.and_then(|cap| schedule.in_flight_bound(cap)),
         "max_in_flight_bytes": schedule.in_flight_bytes_bound(),
-        "estimated_batches": null,
+        "estimated_batches": plan.preview.batches,
+        "first_rows": plan.preview.first_rows,
     })
 }

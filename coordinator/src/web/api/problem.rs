@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::driver::Stopped;
 use crate::service::LookupError;
+use crate::spec;
 use crate::submit::SubmitError;
 
 /// Why there is no answer.
@@ -27,6 +28,10 @@ pub(in crate::web) struct Problem {
 struct FieldAnswer {
     path: String,
     problem: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<usize>,
 }
 
 impl Problem {
@@ -45,11 +50,36 @@ impl Problem {
         let problem = problem.into();
         let detail = format!("{path}: {problem}");
         Problem {
-            problems: vec![FieldAnswer {
-                path: path.to_owned(),
-                problem,
-            }],
+            problems: vec![FieldAnswer::of(path.to_owned(), problem)],
             ..Problem::new(StatusCode::BAD_REQUEST, "INVALID_FIELD", detail)
+        }
+    }
+
+    /// What is wrong with a spec, by line and column.
+    pub(in crate::web) fn written(problems: Vec<spec::Problem>) -> Problem {
+        let answer = |problem: &spec::Problem| FieldAnswer {
+            line: problem.line_and_column().map(|(line, _)| line),
+            column: problem.line_and_column().map(|(_, column)| column),
+            ..FieldAnswer::of(problem.path().to_owned(), problem.message().to_owned())
+        };
+        let sentences: Vec<String> = problems
+            .iter()
+            .map(|problem| problem.display("spec").to_string())
+            .collect();
+        Problem {
+            problems: problems.iter().map(answer).collect(),
+            ..Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "INVALID_JOB", sentences.join("; "))
+        }
+    }
+}
+
+impl FieldAnswer {
+    fn of(path: String, problem: String) -> FieldAnswer {
+        FieldAnswer {
+            path,
+            problem,
+            line: None,
+            column: None,
         }
     }
 }
@@ -68,7 +98,7 @@ impl From<InvalidJob> for Problem {
     fn from(invalid: InvalidJob) -> Self {
         let detail = invalid.to_string();
         let problems = invalid.problems.into_iter();
-        let answer = |FieldProblem { path, problem }| FieldAnswer { path, problem };
+        let answer = |FieldProblem { path, problem }| FieldAnswer::of(path, problem);
         Problem {
             problems: problems.map(answer).collect(),
             ..Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "INVALID_JOB", detail)

@@ -2,19 +2,18 @@
 // whichever the coordinator decided for what is seen.
 
 import { get } from "./api.js";
-import { duration, step, tick } from "./format.js";
-import { drawTask, opColour, palette, prepare } from "./palette.js";
+import { count, duration } from "./format.js";
+import { AXIS, GUTTER, STATES } from "./palette.js";
+import { paintChart } from "./paint.js";
+import { pointers } from "./pointer.js";
 import { onTheme } from "./shell.js";
 import { loadTile, picture } from "./tiles.js";
-import { eachFrame } from "./view.js";
+import { breathe, eachFrame } from "./view.js";
 
-export const GUTTER = 88;
-const AXIS = 22;
+/** How high a row is at most, and how high the chart is at least and at most. */
 const ROW = 22;
 const LEAST = 88;
-const MOST = 396;
-const COLUMNS = 512;
-const TILE_ROWS = 64;
+const MOST = 352;
 /** The shortest time between two looks at a live run. */
 const LIVE_PAUSE = 400;
 
@@ -43,7 +42,7 @@ export class Chart extends EventTarget {
     this.run = run;
     this.canvas = canvas;
     this.view = view;
-    this.paint = eachFrame(() => this.#paint());
+    this.paint = eachFrame(() => paintChart(this));
     this.look = eachFrame(() => this.#load());
     view.addEventListener("change", () => this.#moved());
     onTheme(this.paint);
@@ -181,151 +180,36 @@ export class Chart extends EventTarget {
       width: Math.round((this.plotWidth * (to - from)) / view.span),
       height: Math.max(1, Math.round((this.plotHeight * (lastRow - firstRow)) / rowSpan)),
     }, signal);
-    const tiles = await Promise.all(
+    const data = { ...seen, by, from, to, firstRow, lastRow, exact: seen.shown === "bars" };
+    data.tiles = await Promise.all(
       (seen.tiles ?? []).map(async (place) => ({ ...place, entry: await loadTile(place.url, place.sealed, signal) })));
-    const exact = seen.shown === "bars";
-    return { ...seen, by, from, to, firstRow, lastRow, exact, tiles };
+    // Pictures are made one by one, so that the page answers in between.
+    for (const { entry } of data.tiles) {
+      if (picture(entry, this.cells(data)).fresh) await breathe();
+    }
+    return data;
   }
 
-  #paint() {
-    const height = AXIS + this.plotHeight + 4;
-    const { ctx, width } = prepare(this.canvas, height);
-    const colours = palette();
-    this.#axis(ctx, width, height, colours);
-    if (!this.info) return;
-    ctx.save();
-    ctx.beginPath();
-    ctx.rect(GUTTER, AXIS, width - GUTTER, this.plotHeight);
-    ctx.clip();
-    if (this.data?.exact) this.#bars(ctx, width, colours);
-    else if (this.data) this.#columns(ctx, colours);
-    ctx.restore();
-    this.#labels(ctx, colours);
-  }
-
-  #axis(ctx, width, height, colours) {
-    const { view } = this;
-    const apart = step(view.span, this.plotWidth / 90);
-    ctx.strokeStyle = colours.line.css;
-    ctx.fillStyle = colours.muted.css;
-    ctx.lineWidth = 1;
-    ctx.textAlign = "center";
-    for (let at = Math.max(0, Math.ceil(view.from / apart) * apart); at <= view.to; at += apart) {
-      const x = Math.round(this.x(at)) + 0.5;
-      ctx.beginPath();
-      ctx.moveTo(x, AXIS - 4);
-      ctx.lineTo(x, height);
-      ctx.stroke();
-      if (x > GUTTER + 8 || at === 0) ctx.fillText(tick(at, apart), Math.min(Math.max(x, GUTTER + 4), width - 18), AXIS / 2);
-    }
-    if (this.info?.live) {
-      const x = this.x(this.now);
-      if (x >= GUTTER && x <= width) {
-        ctx.strokeStyle = colours.focus.css;
-        ctx.beginPath();
-        ctx.moveTo(x, AXIS);
-        ctx.lineTo(x, height);
-        ctx.stroke();
-      }
-    }
-  }
-
-  #labels(ctx, colours) {
-    const per = this.plotHeight / (this.rowTo - this.rowFrom);
-    const every = niceRows(Math.ceil(15 / per));
-    ctx.textAlign = "right";
-    ctx.fillStyle = colours.muted.css;
-    const first = Math.max(0, Math.ceil(this.rowFrom / every) * every);
-    for (let row = first; row < Math.min(this.rowTo, this.rows); row += every) {
-      const y = this.y(row + (every === 1 ? 0.5 : 0)) + (every === 1 ? 0 : 6);
-      if (y > AXIS + this.plotHeight - 4) break;
-      ctx.fillText(this.rowName(row), GUTTER - 8, y, GUTTER - 12);
-    }
+  /** How the cells of columns are drawn: rows in each, how many tasks fill one, whether the ops' shares are stacked. */
+  cells(data) {
+    const rows = data.rows_per_cell;
+    const stacked = data.by === "slot" && rows === 1 && this.plotHeight / (this.rowTo - this.rowFrom) >= 8;
+    return { rows, full: Math.min(rows, Math.max(1, this.info?.cap ?? rows)), stacked };
   }
 
   /** @param {number} row */
   rowName(row) {
-    if (this.by === "batch") return String(row);
+    if (this.by === "batch") return row === this.info.batch_rows ? "whole" : count(row);
     const lane = this.info.lanes[row];
     if (!lane) return "";
     const name = lane.worker.length > 7 ? `…${lane.worker.slice(-6)}` : lane.worker;
     return `${name} · ${lane.slot}`;
   }
 
-  #bars(ctx, width, colours) {
-    const { bars } = this.data;
-    const per = this.plotHeight / (this.rowTo - this.rowFrom);
-    const gap = per > 6 ? Math.min(4, per * 0.15) : 0;
-    const high = Math.max(1, per - gap);
-    const size = bars.start_us.length;
-    if (this.by === "batch") {
-      ctx.fillStyle = colours.waiting.css;
-      for (let at = 0; at < size; at++) {
-        const from = this.x(bars.queued_us[at]);
-        const to = this.x(bars.start_us[at]);
-        if (to - from < 0.5 || to < GUTTER || from > width) continue;
-        const y = this.y(bars.rows[at]);
-        ctx.fillRect(from, y + gap / 2 + high * 0.3, to - from, Math.max(1, high * 0.4));
-      }
-    }
-    for (const bad of [false, true]) {
-      for (let at = 0; at < size; at++) {
-        const state = bars.state[at];
-        if ((state === 2 || state === 4) !== bad) continue;
-        const from = this.x(bars.start_us[at]);
-        const to = this.x(bars.end_us[at] ?? Math.max(this.now, bars.start_us[at]));
-        if (to < GUTTER - 4 || from > width) continue;
-        const left = Math.max(from, GUTTER - 20);
-        const wide = Math.max(1, Math.min(to, width + 20) - left - (to - left > 4 ? 0.75 : 0));
-        drawTask(ctx, bars.op[at], state, bars.attempt[at] > 1, left, this.y(bars.rows[at]) + gap / 2, wide, high);
-      }
-    }
-    const at = this.selectedPlace();
-    if (at < 0) return;
-    const from = this.x(bars.start_us[at]) - 2;
-    const to = this.x(bars.end_us[at] ?? this.now) + 2;
-    ctx.strokeStyle = colours.text.css;
-    ctx.lineWidth = 2;
-    ctx.strokeRect(from, this.y(bars.rows[at]) + gap / 2 - 1, Math.max(6, to - from), high + 2);
-  }
-
   /** Returns where the selected task is among the bars. */
   selectedPlace() {
     if (!this.selected || !this.data?.exact) return -1;
     return this.data.bars.id.indexOf(this.selected.id);
-  }
-
-  #columns(ctx, colours) {
-    const { data } = this;
-    const per = this.plotHeight / (this.rowTo - this.rowFrom);
-    const stacked = this.by === "slot" && per >= 8 && data.rows_per_cell === 1;
-    const column = data.column_us;
-    const cellRows = data.rows_per_cell;
-    ctx.imageSmoothingEnabled = false;
-    const gap = stacked ? Math.min(4, per * 0.15) : 0;
-    for (const { i, j, entry } of data.tiles) {
-      const made = picture(entry, cellRows, stacked);
-      const left = this.x(i * COLUMNS * column);
-      const wide = this.x((i + 1) * COLUMNS * column) - left;
-      const top = j * TILE_ROWS * cellRows;
-      if (stacked) {
-        for (let row = 0; row < entry.tile.rows; row++) {
-          const y = this.y(top + row) + gap / 2;
-          ctx.drawImage(made.canvas, 0, row * 16, COLUMNS, 16, left, y, wide, per - gap);
-        }
-      } else {
-        const high = per * cellRows * entry.tile.rows;
-        ctx.drawImage(made.canvas, 0, 0, COLUMNS, entry.tile.rows, left, this.y(top), wide, high);
-      }
-      // A failure is drawn large enough to be seen, however small its cell is.
-      ctx.fillStyle = colours.failed.css;
-      const [w, h] = [Math.max(3, wide / COLUMNS), Math.max(3, per * cellRows - gap)];
-      for (let at = 0; at < made.bad.length; at += 2) {
-        const x = left + (made.bad[at] / COLUMNS) * wide;
-        if (x < GUTTER - w || x > GUTTER + this.plotWidth) continue;
-        ctx.fillRect(x, this.y(top + made.bad[at + 1] * cellRows) + gap / 2, w, h);
-      }
-    }
   }
 
   /** Returns the place of the bar at a point, or -1. */
@@ -351,80 +235,11 @@ export class Chart extends EventTarget {
     const { bars } = this.data;
     const name = this.info.ops[bars.op[at]]?.name ?? "?";
     const task = bars.batch[at] === null ? name : `${name}[${bars.batch[at]}]`;
-    const state = ["running", "succeeded", "failed", "cancelled", "lost"][bars.state[at]];
+    const state = STATES[bars.state[at]];
     const lane = this.info.lanes[bars.lane[at]];
     const where = lane ? `${lane.worker}, slot ${lane.slot}` : "";
     const took = (bars.end_us[at] ?? this.now) - bars.start_us[at];
     return `${task}#${bars.attempt[at]} · ${state}\n${duration(took)} on ${where}\nwaited ${duration(
       bars.start_us[at] - bars.queued_us[at])}, began at ${duration(bars.start_us[at])}`;
   }
-}
-
-function niceRows(least) {
-  let power = 1;
-  while (power * 10 < least) power *= 10;
-  return least <= 1 ? 1 : [1, 2, 5, 10].map((digit) => digit * power).find((every) => every >= least) ?? least;
-}
-
-/** Draws what a state looks like, for the legend. */
-export function swatch(canvas, kind, op = 0) {
-  const { ctx, width, height } = prepare(canvas, 12);
-  if (kind === "waiting") {
-    ctx.fillStyle = palette().waiting.css;
-    ctx.fillRect(0, 4, width, 4);
-  } else {
-    const state = { running: 0, failed: 2, cancelled: 3, lost: 4 }[kind] ?? 1;
-    drawTask(ctx, op, state, kind === "retried", 0, 0, width, height);
-  }
-  return opColour(op).css;
-}
-
-/** Lets a pointer pan, zoom, point and pick. @param {Chart} chart */
-function pointers(chart) {
-  const { canvas, view } = chart;
-  /** @type {any} */
-  let drag = null;
-  const at = (event) => {
-    const box = canvas.getBoundingClientRect();
-    return { x: event.clientX - box.left, y: event.clientY - box.top };
-  };
-  canvas.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0) return;
-    const { x, y } = at(event);
-    drag = { x, y, from: view.from, to: view.to, rowFrom: chart.rowFrom, rowTo: chart.rowTo, moved: false };
-    canvas.setPointerCapture(event.pointerId);
-  });
-  canvas.addEventListener("pointermove", (event) => {
-    const { x, y } = at(event);
-    if (drag && (drag.moved || Math.abs(x - drag.x) + Math.abs(y - drag.y) > 4)) {
-      drag.moved = true;
-      const shift = ((drag.x - x) / chart.plotWidth) * (drag.to - drag.from);
-      view.show(drag.from + shift, drag.to + shift);
-      if (!chart.allRows) {
-        const rows = ((drag.y - y) / chart.plotHeight) * (drag.rowTo - drag.rowFrom);
-        chart.showRows(drag.rowFrom + rows, drag.rowTo + rows);
-      }
-    }
-    view.point(x >= GUTTER ? chart.time(x) : null);
-    chart.dispatchEvent(new CustomEvent("hover", { detail: { x, y, at: drag?.moved ? -1 : chart.barAt(x, y) } }));
-  });
-  canvas.addEventListener("pointerup", (event) => {
-    const { x, y } = at(event);
-    if (drag && !drag.moved && x >= GUTTER) chart.dispatchEvent(new CustomEvent("pick", { detail: { x, y, at: chart.barAt(x, y) } }));
-    drag = null;
-  });
-  canvas.addEventListener("pointercancel", () => (drag = null));
-  canvas.addEventListener("pointerleave", () => {
-    view.point(null);
-    chart.dispatchEvent(new CustomEvent("hover", { detail: { x: 0, y: 0, at: -1 } }));
-  });
-  canvas.addEventListener("wheel", (event) => {
-    if (event.ctrlKey || event.metaKey) {
-      event.preventDefault();
-      view.zoom(Math.exp(Math.min(60, Math.max(-60, event.deltaY)) / 100), chart.time(at(event).x));
-    } else if (event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) {
-      event.preventDefault();
-      view.pan((event.deltaX || event.deltaY) / chart.plotWidth);
-    }
-  }, { passive: false });
 }

@@ -2,12 +2,12 @@
 
 import { follow, get } from "./api.js";
 import { duration } from "./format.js";
+import { listen, viewKeys } from "./keys.js";
 import { Panel } from "./panel.js";
-import { isTyping } from "./shell.js";
 import { View } from "./view.js";
 
 const view = new View();
-const scale = { max: {} };
+const scale = { shared: true, max: {} };
 /** The furthest end decides the scale of all. @type {Map<string, number>} */
 const ends = new Map();
 const panels = [...document.querySelectorAll(".chart[data-run]")].map((root) => {
@@ -43,23 +43,10 @@ async function compute(panel) {
   put("p95", run, waits.length ? duration(rank(0.95)) : "–");
 }
 
-const KEYS = {
-  ArrowLeft: () => view.pan(-0.15),
-  ArrowRight: () => view.pan(0.15),
-  "+": () => view.zoom(0.625),
-  "=": () => view.zoom(0.625),
-  "-": () => view.zoom(1.6),
-  0: () => view.fit(),
-  f: () => view.follow(),
+listen({
+  ...viewKeys(view),
   b: () => panels.forEach((panel) => panel.arrange("batch")),
   s: () => panels.forEach((panel) => panel.arrange("slot")),
-};
-
-document.addEventListener("keydown", (event) => {
-  const act = KEYS[event.key];
-  if (isTyping(event) || !act || /** @type {Element} */ (event.target).matches(".scroll")) return;
-  event.preventDefault();
-  act();
 });
 
 for (const panel of panels) {

@@ -1,70 +1,38 @@
 // The drawer: everything that is known of one attempt, its neighbours in the chain, and ways to take it elsewhere.
 
-import { get } from "./api.js";
+import { get, post } from "./api.js";
 import { bytes, count, duration } from "./format.js";
-import { byId, make } from "./shell.js";
+import { byId, make, offers } from "./shell.js";
+import { nameOf, stateMark } from "./table.js";
 
 const drawer = byId("drawer");
 const side = byId("side");
-
-/** Writes a task's name. @param {any} task @param {any[]} ops */
-export function nameOf(task, ops) {
-  const op = ops[task.op]?.name ?? "?";
-  return `${task.batch === null ? op : `${op}[${task.batch}]`}#${task.attempt}`;
-}
-
-/** Makes a state as a shape and a word. @param {string} state */
-export const stateMark = (state) => make("span", { class: `state ${state}` }, state.replaceAll("_", " "));
+/** How many lines of its log are shown. */
+const TAIL = 12;
+let turn = 0;
 
 /**
- * @param {string} run @param {any} task @param {any[]} ops
+ * @param {import("./tabs.js").Page} page @param {any} task
  * @param {{pick: (task: any) => void, close: () => void, focus: boolean}} acts
  */
-export async function openDrawer(run, task, ops, acts) {
+export async function openDrawer(page, task, acts) {
+  const mine = ++turn;
+  const { run, ops } = page;
   let batch = null;
   if (task.batch !== null) batch = await get(`/api/runs/${run}/batches/${task.batch}`).catch(() => null);
-  const facts = make("dl", { class: "kv" });
-  const fact = (name, ...values) => facts.append(make("dt", {}, name), make("dd", {}, ...values));
-  fact("State", stateMark(task.state));
-  fact("Where", `${task.worker}, slot ${task.slot}`);
-  fact("Queued", `at ${duration(task.queued_us)}`);
-  fact("Waited", duration(task.start_us - task.queued_us));
-  fact("Started", `at ${duration(task.start_us)}`);
-  fact("Ended", task.end_us === null ? "not yet" : `at ${duration(task.end_us)}`);
-  fact("Took", task.end_us === null ? "still running" : duration(task.end_us - task.start_us));
-  const slice = batch?.slice;
-  if (slice) {
-    fact("Rows", `${slice.rows === null ? "" : `${count(slice.rows)}, `}from line ${count(slice.first_line)}`);
-    fact("Bytes", `${count(slice.start)} to ${count(slice.end)} (${bytes(slice.end - slice.start)})`);
-    fact("File", slice.path);
-  }
+  if (mine !== turn) return;
   const close = make("button", { type: "button", "aria-label": "Close the drawer", onclick: acts.close }, "✕");
-  drawer.replaceChildren(make("div", { class: "row between" }, make("h2", {}, nameOf(task, ops)), close), facts);
-  if (task.error) {
-    drawer.append(make("h3", {}, `Error${task.error_kind ? ` (${task.error_kind.replaceAll("_", " ")})` : ""}`),
-      make("pre", { tabindex: "0" }, task.error));
-  }
-  const tasks = batch?.tasks ?? [];
-  if (tasks.length > 1) {
-    const list = make("ul", { class: "problems", "aria-label": "The chain" });
-    for (const other of tasks) {
-      const row = make("button", { type: "button", onclick: () => acts.pick(other), disabled: other.id === task.id },
-        stateMark(other.state), nameOf(other, ops));
-      list.append(make("p", {}, row));
-    }
-    const chain = make("div", {}, ...list.children);
-    drawer.append(make("h3", {}, `Batch ${task.batch}, end to end`), chain);
-  }
-  drawer.append(make("h3", {}, "Take it elsewhere"), make("p", { class: "row" },
-    copier("Copy link", location.href),
-    copier("Copy grpcurl", `grpcurl -plaintext -d '${JSON.stringify({ run_id: run, batch_id: task.batch ?? undefined })}' ` +
-      `${drawer.dataset.grpc ?? "127.0.0.1:50051"} plumbline.v1.JobService/GetBatch`)));
+  drawer.replaceChildren(
+    make("div", { class: "row between" }, make("h2", {}, nameOf(task, ops)), close), facts(task, batch),
+    ...(task.error ? error(task) : []), ...chain(task, batch, ops, acts), elsewhere(page, task));
   drawer.hidden = false;
   side.classList.add("open");
   if (acts.focus) close.focus();
+  if (offers("logs")) tail(page, task, mine);
 }
 
 export function closeDrawer() {
+  turn++;
   drawer.hidden = true;
   drawer.replaceChildren();
   side.classList.remove("open");
@@ -72,15 +40,82 @@ export function closeDrawer() {
 
 export const isDrawerOpen = () => !drawer.hidden;
 
-/** Makes a button that copies a text. @param {string} label @param {string} text */
+function facts(task, batch) {
+  const list = make("dl", { class: "kv" });
+  const fact = (name, ...values) => list.append(make("dt", {}, name), make("dd", {}, ...values));
+  const known = (value) => value !== null && value !== undefined;
+  fact("State", stateMark(task.state));
+  fact("Where", `${task.worker}, slot ${task.slot}`);
+  fact("Queued", `at ${duration(task.queued_us)}`);
+  if (known(task.leased_us)) fact("Leased", `at ${duration(task.leased_us)}`);
+  if (known(task.fetch_us)) fact("Fetching from", duration(task.fetch_us));
+  fact("Started", `at ${duration(task.start_us)}, after ${duration(task.start_us - task.queued_us)} of waiting`);
+  fact("Ended", task.end_us === null ? "not yet" : `at ${duration(task.end_us)}, after ${duration(task.end_us - task.start_us)}`);
+  if (known(task.committed_us)) fact("Committed", `at ${duration(task.committed_us)}`);
+  if (known(task.rows_in)) fact("Rows in, out", `${count(task.rows_in)} → ${count(task.rows_out ?? 0)}`);
+  if (known(task.bytes_in)) fact("Bytes in, out", `${bytes(task.bytes_in)} → ${bytes(task.bytes_out ?? 0)}`);
+  const slice = batch?.slice;
+  if (slice) {
+    fact("Rows", `${slice.rows === null ? "" : `${count(slice.rows)}, `}from line ${count(slice.first_line)}`);
+    fact("Bytes", `${count(slice.start)} to ${count(slice.end)} (${bytes(slice.end - slice.start)})`);
+    fact("File", slice.path);
+  }
+  return list;
+}
+
+function error(task) {
+  const kind = task.error_kind ? ` (${task.error_kind.replaceAll("_", " ")})` : "";
+  return [make("h3", {}, `Error${kind}`), make("pre", { tabindex: "0", "aria-label": "The error" }, task.error)];
+}
+
+/** All attempts at the batch, in the order of its chain. */
+function chain(task, batch, ops, acts) {
+  const tasks = batch?.tasks ?? [];
+  if (tasks.length < 2) return [];
+  const longest = Math.max(1, ...tasks.map((other) => (other.end_us ?? other.start_us) - other.start_us));
+  const rows = tasks.map((other) => {
+    const took = other.end_us === null ? null : other.end_us - other.start_us;
+    const meter = make("meter", { max: longest, value: took ?? 0, "aria-hidden": "true" });
+    return make("li", {}, make("button", { type: "button", class: "plain", onclick: () => acts.pick(other), disabled: other.id === task.id,
+      "aria-current": other.id === task.id ? "true" : null, title: other.state },
+      make("span", { class: `state ${other.state}` }, make("span", { class: "sr" }, other.state)), nameOf({ ...other, batch: null }, ops)), meter,
+      make("span", { class: "quiet" }, took === null ? "runs" : duration(took)));
+  });
+  return [make("h3", {}, `Batch ${task.batch}, end to end`), make("ol", { class: "chain" }, ...rows)];
+}
+
+function elsewhere(page, task) {
+  const named = JSON.stringify({ run_id: page.run, batch_id: task.batch ?? undefined });
+  const buttons = make("p", { class: "row apart" }, copier("Copy link", () => location.href),
+    copier("Copy grpcurl", () => `grpcurl -plaintext -d '${named}' ${drawer.dataset.grpc} plumbline.v1.JobService/${task.batch === null ? "GetRun" : "GetBatch"}`));
+  if (task.batch !== null && task.state === "failed" && offers("retry")) {
+    const retry = make("button", { type: "button", onclick: async () => {
+      retry.disabled = true;
+      retry.textContent = await post(`/api/runs/${page.run}/retry`, { batches: [task.batch] }).then(() => "Tried again", (problem) => problem.message);
+    } }, "Retry the batch");
+    buttons.append(retry);
+  }
+  return make("div", {}, buttons);
+}
+
+/** What the task said last. */
+async function tail(page, task, mine) {
+  const query = { op: task.op, batch: task.batch, attempt: task.attempt, page_size: 500 };
+  const found = await get(`/api/runs/${page.run}/logs`, query).catch(() => null);
+  if (mine !== turn || !found?.lines.length) return;
+  const text = found.lines.slice(-TAIL).map((line) => `${duration(line.at_us)} ${line.level} ${line.text}`).join("\n");
+  drawer.append(make("h3", {}, "The end of its log"), make("pre", { tabindex: "0", "aria-label": "The end of its log" }, text));
+}
+
+/** Makes a button that copies a text. @param {string} label @param {() => string} text */
 function copier(label, text) {
   const button = make("button", { type: "button" }, label);
   button.addEventListener("click", async () => {
     try {
-      await navigator.clipboard.writeText(text);
+      await navigator.clipboard.writeText(text());
       button.textContent = "Copied";
     } catch {
-      drawer.append(make("pre", { tabindex: "0" }, text));
+      drawer.append(make("pre", { tabindex: "0", "aria-label": label }, text()));
     }
     setTimeout(() => (button.textContent = label), 1500);
   });

@@ -1,15 +1,19 @@
-// A new run: fields that write into the spec, the coordinator's opinion of it while it is typed, the same from a shell.
+// A new run: a form that writes the spec, the coordinator's opinion of it while it is typed, the same from a shell.
 
 import { get, post } from "./api.js";
 import { bytes, count } from "./format.js";
 import { byId, make } from "./shell.js";
+import { table } from "./table.js";
+import { toYaml } from "./yaml.js";
 
-const PAUSE = 300;
+const PAUSE = 250;
 const form = byId("new");
 const spec = byId("spec");
 const checked = byId("checked");
 /** @type {Record<string, any>} */
 const fields = Object.fromEntries([...form.querySelectorAll("[data-field]")].map((field) => [field.dataset.field, field]));
+/** The job as the coordinator read it last: what the form's fields are written into. @type {any} */
+let job = null;
 let timer = 0;
 let newest = 0;
 /** One name per attempt to submit, so that a retry after a lost answer starts nothing twice. */
@@ -20,89 +24,96 @@ function newName() {
   return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-function read() {
-  return JSON.parse(spec.value);
-}
-
-/** Shows the job's values in the fields. @param {any} job */
-function toFields(job) {
-  fields.name.value = job.name ?? "";
-  fields.uris.value = (job.source?.uris ?? []).join(", ");
-  fields.whole.value = job.batch?.whole_input ? "whole" : "rows";
-  fields.rows.value = job.batch?.rows ?? "";
-  fields.rows.disabled = Boolean(job.batch?.whole_input);
-  fields.order.value = job.schedule?.order ?? "ORDER_DEPTH_FIRST";
-  fields.cap.value = job.schedule?.max_concurrent ?? "";
-}
-
-/** Writes the fields' values into the job. @param {any} job */
-function fromFields(job) {
-  job.name = fields.name.value;
-  job.source = { ...job.source, uris: fields.uris.value.split(",").map((uri) => uri.trim()).filter(Boolean) };
-  const rows = Number(fields.rows.value);
-  job.batch = fields.whole.value === "whole" ? { whole_input: true } : { ...job.batch, whole_input: undefined, rows: rows || undefined };
-  job.schedule = { ...job.schedule, order: fields.order.value, max_concurrent: Number(fields.cap.value) || undefined };
+/** Shows the job's values in the fields, except in the one that is being filled in. */
+function toFields() {
+  const put = (name, value) => fields[name] !== document.activeElement && (fields[name].value = value ?? "");
+  put("name", job.name);
+  put("uris", (job.source?.uris ?? []).join(", "));
+  put("whole", job.batch?.whole_input ? "whole" : "rows");
+  put("rows", job.batch?.rows);
+  put("order", job.schedule?.order ?? "ORDER_DEPTH_FIRST");
+  put("cap", job.schedule?.max_concurrent);
+  put("flight", job.schedule?.max_in_flight);
+  put("failure", job.failure?.on_failure ?? "ON_FAILURE_DRAIN");
   fields.rows.disabled = fields.whole.value === "whole";
-  return job;
+}
+
+/** Writes the fields' values into the job. */
+function fromFields() {
+  const whole = fields.whole.value === "whole";
+  const number = (name) => (fields[name].value === "" ? undefined : Number(fields[name].value));
+  fields.rows.disabled = whole;
+  return {
+    ...job,
+    name: fields.name.value,
+    source: { ...job.source, uris: fields.uris.value.split(",").map((uri) => uri.trim()).filter(Boolean) },
+    batch: whole ? { whole_input: true } : { ...job.batch, whole_input: undefined, rows: number("rows") },
+    schedule: { ...job.schedule, order: fields.order.value, max_concurrent: number("cap"), max_in_flight: number("flight") },
+    failure: { ...job.failure, on_failure: fields.failure.value },
+  };
 }
 
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
-/** @param {any} job */
-function sayLines(job) {
-  const grpc = form.dataset.grpc;
-  const file = `${(job.name || "job").replace(/[^\w.-]+/g, "_")}.json`;
+function sayLines() {
+  const { grpc } = form.dataset;
+  const file = `${(job.name || "job").replace(/[^\w.-]+/g, "_")}.yaml`;
   byId("line-plumb").textContent = `plumb submit ${file} --coordinator ${"http:" + "//"}${grpc}`;
   byId("line-grpcurl").textContent =
     `grpcurl -plaintext -d ${quoted(JSON.stringify({ job }))} \\\n  ${grpc} plumbline.v1.JobService/SubmitJob`;
 }
 
-/** @param {{path: string, problem: string}[]} problems */
+/** Puts the cursor at a line and a column of the spec. */
+function goTo(line, column) {
+  const lines = spec.value.split("\n");
+  const at = lines.slice(0, line - 1).reduce((sum, text) => sum + text.length + 1, 0) + column - 1;
+  spec.focus();
+  spec.setSelectionRange(at, at);
+}
+
+/** @param {{path: string, problem: string, line?: number, column?: number}[]} problems */
 function sayProblems(problems) {
   const list = make("ul", { class: "problems" });
-  for (const { path, problem } of problems) list.append(make("li", {}, make("code", {}, path), ` ${problem}`));
+  for (const { path, problem, line, column } of problems) {
+    const place = line ? make("button", { type: "button", class: "plain", onclick: () => goTo(line, column) }, `Line ${line}`) : null;
+    list.append(make("li", {}, place, path ? make("code", {}, path) : null, ` ${problem}`));
+  }
   checked.replaceChildren(make("p", {}, problems.length === 1 ? "One thing is wrong:" : `${problems.length} things are wrong:`), list);
   spec.setAttribute("aria-invalid", "true");
-  const bad = (name, ...prefixes) =>
-    fields[name].setAttribute("aria-invalid", String(problems.some(({ path }) => prefixes.some((prefix) => path.includes(prefix)))));
-  bad("name", "name");
-  bad("uris", "source.uris");
-  bad("rows", "batch.rows");
-  bad("cap", "schedule.max_concurrent");
+  const paths = { name: ["name"], uris: ["source.uris"], rows: ["batch.rows"], cap: ["schedule.max_concurrent"], flight: ["schedule.max_in_flight"] };
+  for (const [name, own] of Object.entries(paths)) {
+    fields[name].setAttribute("aria-invalid", String(problems.some(({ path }) => own.some((prefix) => path.startsWith(prefix)))));
+  }
 }
 
 /** @param {any} plan */
 function sayPlan(plan) {
-  spec.setAttribute("aria-invalid", "false");
-  for (const field of Object.values(fields)) field.setAttribute("aria-invalid", "false");
+  for (const field of [spec, ...Object.values(fields)]) field.setAttribute("aria-invalid", "false");
   const facts = make("dl", { class: "kv" });
   const fact = (name, value) => facts.append(make("dt", {}, name), make("dd", {}, value));
-  fact("Input", `${count(plan.files.length)} ${plan.files.length === 1 ? "file" : "files"}, ${bytes(plan.source_bytes)}`);
-  for (const file of plan.files.slice(0, 5)) fact("", `${file.path} (${bytes(file.bytes)})`);
+  const files = plan.files.slice(0, 3).map((file) => file.path).join(", ");
+  fact("Input", `${count(plan.files.length)} ${plan.files.length === 1 ? "file" : "files"}, ${bytes(plan.source_bytes)}: ${files}${plan.files.length > 3 ? ", …" : ""}`);
   fact("Batches", plan.estimated_batches === null ? "known when it runs" : `about ${count(plan.estimated_batches)}`);
-  fact("In flight at most", plan.max_in_flight === null ? "no bound" : count(plan.max_in_flight));
-  fact("Bytes in flight at most", plan.max_in_flight_bytes === null ? "no bound" : bytes(plan.max_in_flight_bytes));
-  fact("Ops", plan.ops.map((op) => op.name ?? op).join(" → "));
-  fact("Columns in", plan.source_columns.join(", "));
+  fact("In flight at most", `${plan.max_in_flight === null ? "no bound" : `${count(plan.max_in_flight)} batches`}, ${
+    plan.max_in_flight_bytes === null ? "no bound on bytes" : bytes(plan.max_in_flight_bytes)}`);
+  fact("Chain", plan.ops.map((op) => op.name ?? op).join(" → "));
   fact("Columns out", plan.output_columns.join(", "));
-  checked.replaceChildren(make("p", {}, "This can run."), facts);
+  const rows = plan.first_rows.map((row) => make("tr", {}, ...row.map((field) => make("td", {}, field))));
+  const shown = rows.length ? [make("h3", {}, "The first rows"), table("The first rows", plan.source_columns, rows)] : [];
+  checked.replaceChildren(make("p", {}, make("strong", {}, "This can run.")), facts, ...shown);
 }
 
 async function check() {
   const turn = ++newest;
-  let job;
   try {
-    job = read();
+    const { plan, spec: read } = await post("/api/runs?validate=true", { yaml: spec.value });
+    if (turn !== newest) return;
+    job = read;
+    toFields();
+    sayPlan(plan);
+    sayLines();
   } catch (error) {
-    sayProblems([{ path: "spec", problem: error.message }]);
-    return;
-  }
-  sayLines(job);
-  try {
-    const { plan } = await post("/api/runs?validate=true", { job });
-    if (turn === newest) sayPlan(plan);
-  } catch (error) {
-    if (turn === newest) sayProblems(error.problems?.length ? error.problems : [{ path: "spec", problem: error.message }]);
+    if (turn === newest) sayProblems(error.problems?.length ? error.problems : [{ path: "", problem: error.message }]);
   }
 }
 
@@ -114,23 +125,15 @@ function soon() {
 
 for (const field of Object.values(fields)) {
   field.addEventListener("input", () => {
-    try {
-      spec.value = JSON.stringify(fromFields(read()), null, 2);
-    } catch {
-      // While the spec is no JSON the fields cannot write into it; the check says so.
+    // Until the coordinator has read a job there is nothing that a field could be written into; the check says why.
+    if (job) {
+      job = fromFields();
+      spec.value = toYaml(job);
     }
     soon();
   });
 }
-
-spec.addEventListener("input", () => {
-  try {
-    toFields(read());
-  } catch {
-    // The check says what is wrong.
-  }
-  soon();
-});
+spec.addEventListener("input", soon);
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
@@ -138,11 +141,11 @@ form.addEventListener("submit", async (event) => {
   button.disabled = true;
   byId("said").textContent = "Starting…";
   try {
-    const { run } = await post("/api/runs", { job: read(), request_id: request });
+    const { run } = await post("/api/runs", { yaml: spec.value, request_id: request });
     location.assign(`/runs/${run}`);
   } catch (error) {
     byId("said").textContent = "It was not started.";
-    sayProblems(error.problems?.length ? error.problems : [{ path: "spec", problem: error.message }]);
+    sayProblems(error.problems?.length ? error.problems : [{ path: "", problem: error.message }]);
     button.disabled = false;
   }
 });
@@ -166,17 +169,10 @@ async function begin() {
   if (from) {
     try {
       const found = await get(`/api/runs/${encodeURIComponent(from)}/spec`);
-      spec.value = JSON.stringify(found.job, null, 2);
+      spec.value = toYaml(found.job);
     } catch (error) {
       byId("said").textContent = error.message;
     }
-  }
-  try {
-    const job = read();
-    spec.value = JSON.stringify(job, null, 2);
-    toFields(job);
-  } catch {
-    // The check says what is wrong.
   }
   check();
 }

@@ -2,6 +2,9 @@
 
 import { onTheme } from "./shell.js";
 
+/** Where the plots begin and how high the time axis is, in pixels: the same for charts, strips and minimaps. */
+export const GUTTER = innerWidth < 640 ? 66 : 88;
+export const AXIS = 26;
 const OPS = 6;
 const NAMES = ["bg", "panel", "line", "text", "muted", "focus", "waiting", "failed"];
 

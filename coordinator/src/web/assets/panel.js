@@ -1,12 +1,19 @@
 // A chart with what belongs to it: arrangements, zoom, legend, strips, minimap, the tip under the pointer.
 
 import { get } from "./api.js";
-import { Chart, GUTTER, swatch } from "./chart.js";
+import { Chart } from "./chart.js";
 import { count, duration } from "./format.js";
+import { FARTHER, NEARER } from "./keys.js";
+import { Minimap } from "./minimap.js";
+import { swatch } from "./paint.js";
+import { GUTTER } from "./palette.js";
+import { CURVES, Series } from "./series.js";
 import { make, onTheme } from "./shell.js";
-import { CURVES, Minimap, Series, Strip } from "./strips.js";
+import { Strip } from "./strips.js";
 
-/** @typedef {{whole: boolean, scale?: {max: Record<string, number>}}} Options whether it has its own tools, as on a run's page */
+/** How many of the curves stand below a chart that is compared with others. */
+const COMPARED = 3;
+/** @typedef {{whole: boolean, scale?: any}} Options whether it has its own tools, as on a run's page; a shared scale */
 
 export class Panel {
   /** @param {HTMLElement} root @param {import("./view.js").View} view @param {Options} options */
@@ -19,17 +26,18 @@ export class Panel {
     this.failures = 0;
     const canvas = make("canvas", { role: "img", tabindex: "0", "aria-label": "Chart, being loaded" });
     this.tip = make("div", { class: "tip", hidden: true });
+    this.cross = make("div", { class: "cross", hidden: true, "aria-hidden": "true" }, make("span", {}));
     this.legend = make("ul", { class: "legend", "aria-label": "Legend" });
     this.scaleLine = make("p", { class: "scale" });
-    this.plot = make("div", { class: "plot" }, canvas, this.tip);
+    this.plot = make("div", { class: "plot" }, canvas, this.tip, this.cross);
     root.replaceChildren();
     if (options.whole) root.append(this.#tools());
     root.append(this.plot);
     this.chart = new Chart(this.run, canvas, view);
     const width = () => this.chart.plotWidth;
     this.series = new Series(this.run, view, width, false);
-    const scale = options.scale ?? { max: {} };
-    this.strips = CURVES.map((curve) => {
+    const scale = options.scale ?? { shared: false, max: {} };
+    this.strips = CURVES.slice(0, options.whole ? CURVES.length : COMPARED).map((curve) => {
       const strip = make("canvas", { role: "img", "aria-label": curve.long });
       this.plot.append(strip);
       return new Strip(strip, curve, this.series, scale);
@@ -45,6 +53,11 @@ export class Panel {
     this.chart.addEventListener("hover", (event) => this.#hover(/** @type {any} */ (event).detail));
     this.chart.addEventListener("loaded", () => this.say());
     view.addEventListener("change", () => this.#sayTools());
+    view.addEventListener("cursor", () => this.#point());
+    for (const strip of this.strips) {
+      strip.canvas.addEventListener("pointermove", (event) => view.point(this.chart.time(Math.max(GUTTER, event.offsetX))));
+      strip.canvas.addEventListener("pointerleave", () => view.point(null));
+    }
     onTheme(() => this.#drawLegend());
   }
 
@@ -59,8 +72,8 @@ export class Panel {
     return make("div", { class: "row between" },
       make("div", { class: "row" },
         group("Arrangement", this.byBatch, this.bySlot),
-        group("Zoom", button("−", "-", () => view.zoom(1.6), { "aria-label": "Zoom out" }),
-          button("+", "+", () => view.zoom(0.625), { "aria-label": "Zoom in" }), this.fitButton, this.followButton)),
+        group("Zoom", button("−", "-", () => view.zoom(FARTHER), { "aria-label": "Zoom out" }),
+          button("+", "+", () => view.zoom(NEARER), { "aria-label": "Zoom in" }), this.fitButton, this.followButton)),
       make("div", { class: "row" },
         button("PNG", "The chart as a picture", () => this.#savePicture(), { "aria-label": "Save the chart as PNG" }),
         make("a", { class: "button", href: `/api/runs/${this.run}/tasks.csv`, download: `${this.run}.csv` }, "CSV"),
@@ -158,6 +171,18 @@ export class Panel {
     this.chart.canvas.setAttribute("aria-label", label);
   }
 
+  /** Moves the line through the chart and its strips to the time that is pointed at. */
+  #point() {
+    const { cursor } = this.view;
+    const x = cursor === null ? -1 : this.chart.x(cursor);
+    this.cross.hidden = x < GUTTER || x > this.plot.clientWidth;
+    if (this.cross.hidden) return;
+    this.cross.style.transform = `translateX(${Math.round(x)}px)`;
+    const label = this.cross.firstChild;
+    label.textContent = duration(Math.max(0, cursor));
+    label.classList.toggle("left", x > this.plot.clientWidth - 80);
+  }
+
   #hover({ x, y, at }) {
     const { tip } = this;
     this.chart.canvas.style.cursor = at >= 0 ? "pointer" : "default";
@@ -190,5 +215,3 @@ export class Panel {
     });
   }
 }
-
-export { GUTTER };

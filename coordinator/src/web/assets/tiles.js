@@ -56,12 +56,16 @@ function decode(buffer) {
 
 /**
  * Makes a picture of a tile: a pixel per cell, or where `stacked`, the shares of its ops one above the other.
- * @param {{tile: Tile, pictures: Map<string, any>}} entry @param {number} rowsPerCell @param {boolean} stacked
+ * @param {{tile: Tile, pictures: Map<string, any>}} entry
+ * @param {{rows: number, full: number, stacked: boolean}} cells rows in a cell, how many tasks fill one
  */
-export function picture(entry, rowsPerCell, stacked) {
-  const key = `${rowsPerCell} ${stacked}`;
+export function picture(entry, { rows, full, stacked }) {
+  const key = `${rows} ${full} ${stacked}`;
   const known = entry.pictures.get(key);
-  if (known) return known;
+  if (known) {
+    known.fresh = false;
+    return known;
+  }
   const { tile } = entry;
   const high = stacked ? STACK : 1;
   const canvas = new OffscreenCanvas(COLUMNS, Math.max(1, tile.rows * high));
@@ -69,36 +73,42 @@ export function picture(entry, rowsPerCell, stacked) {
   const image = ctx.createImageData(canvas.width, canvas.height);
   const pixels = new Uint32Array(image.data.buffer);
   const colours = palette();
-  const pack = (rgb, alpha) => ((Math.round(alpha * 255) << 24) | (rgb[2] << 16) | (rgb[1] << 8) | rgb[0]) >>> 0;
+  const ops = Array.from({ length: tile.ops }, (_, op) => opColour(op).rgb);
+  const solid = ops.map((rgb) => pack(rgb, 1));
+  const pale = ops.map((rgb) => pack(rgb, 0.35));
   const bad = [];
   for (let row = 0; row < tile.rows; row++) {
     for (let column = 0; column < COLUMNS; column++) {
       const cell = row * COLUMNS + column;
       const flags = tile.flags[cell];
       if (flags & (FAILED | LOST)) bad.push(column, row);
-      const share = tile.busy[cell] / 256 / rowsPerCell;
-      const wait = tile.wait[cell] / 256 / rowsPerCell;
+      const share = tile.busy[cell] / 256 / full;
+      const wait = tile.wait[cell] / 256 / rows;
+      // What a lost worker ran is hatched: nobody knows how far it came.
+      const dim = flags & LOST && column & 2 ? 0.35 : 1;
       if (stacked) {
-        stack(pixels, tile, cell, row * STACK * COLUMNS + column, share, pack);
+        stack(pixels, tile, cell, row * STACK * COLUMNS + column, share, dim === 1 ? solid : pale);
         continue;
       }
       let pixel = 0;
-      if (tile.op[cell] !== 255) pixel = pack(opColour(tile.op[cell]).rgb, shade(share));
+      if (tile.op[cell] < ops.length) pixel = pack(ops[tile.op[cell]], shade(share) * dim);
       else if (wait > 0) pixel = pack(colours.waiting.rgb, 0.3 + 0.5 * Math.min(1, wait));
       if (flags & CANCELLED && (column & 2) === 0) pixel = pack(colours.muted.rgb, 1);
       pixels[cell] = pixel;
     }
   }
   ctx.putImageData(image, 0, 0);
-  const made = { canvas, bad };
+  const made = { canvas, bad, high, fresh: true };
   entry.pictures.set(key, made);
   return made;
 }
 
+const pack = (rgb, alpha) => ((Math.round(alpha * 255) << 24) | (rgb[2] << 16) | (rgb[1] << 8) | rgb[0]) >>> 0;
+
 /** The shade of a cell; little is still seen. @param {number} share */
 const shade = (share) => 0.35 + 0.65 * Math.sqrt(Math.min(1, share));
 
-function stack(pixels, tile, cell, top, share, pack) {
+function stack(pixels, tile, cell, top, share, solid) {
   const cells = tile.rows * COLUMNS;
   const filled = Math.min(1, share) * STACK;
   let from = STACK;
@@ -107,11 +117,10 @@ function stack(pixels, tile, cell, top, share, pack) {
     rest += (tile.share[op * cells + cell] / 255) * filled;
     const to = STACK - Math.round(rest);
     if (to >= from) continue;
-    const pixel = pack(opColour(op).rgb, 1);
-    for (let y = to; y < from; y++) pixels[top + y * COLUMNS] = pixel;
+    for (let y = to; y < from; y++) pixels[top + y * COLUMNS] = solid[op];
     from = to;
   }
   if (filled > 0 && from === STACK && tile.op[cell] !== 255) {
-    pixels[top + (STACK - 1) * COLUMNS] = pack(opColour(tile.op[cell]).rgb, 1);
+    pixels[top + (STACK - 1) * COLUMNS] = solid[tile.op[cell]];
   }
 }

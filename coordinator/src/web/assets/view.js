@@ -87,3 +87,15 @@ export function eachFrame(callback) {
     });
   };
 }
+
+/** Lets the browser answer to other things before going on. @returns {Promise<void>} */
+export function breathe() {
+  return new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(0);
+  });
+}

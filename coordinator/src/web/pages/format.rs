@@ -59,6 +59,17 @@ pub(super) fn ago(then: Time, now: Time) -> String {
     }
 }
 
+/// Writes a share of a whole; only what is whole is 100 %, and only what is nothing is 0 %.
+pub(super) fn percent(share: f64) -> String {
+    let hundredths = share * 100.0;
+    match hundredths {
+        ..0.0001 => "0 %".to_owned(),
+        0.0001..1.0 => "< 1 %".to_owned(),
+        99.0..100.0 => "99 %".to_owned(),
+        _ => format!("{hundredths:.0} %"),
+    }
+}
+
 /// Writes a state as words.
 pub(super) fn words(name: &str) -> String {
     name.replace('_', " ")
@@ -125,6 +136,8 @@ mod tests {
             ["2 ms", "12.3 s", "1 min 15 s"]
         );
         assert_eq!(seconds(90_061.0), "1 d 1 h");
+        let shares = [0.0, 0.0001, 0.5, 0.9999, 1.0];
+        assert_eq!(shares.map(percent), ["0 %", "< 1 %", "50 %", "99 %", "100 %"]);
         assert_eq!(ago(Time(0), Time(61_000_000_000)), "1 min ago");
     }
 }

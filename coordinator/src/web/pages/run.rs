@@ -4,12 +4,13 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use common::ids::{OpId, RunId};
-use common::summary::Stall;
+use common::state::RunState;
+use common::summary::{RunSummary, Stall};
 use maud::{Markup, html};
 
-use super::format::{ago, bytes, count, seconds};
+use super::format::{ago, bytes, count, estimated_total, percent, seconds, shares};
 use super::layout::{Frame, Place};
-use super::runs::{bar, in_flight, left, state_mark};
+use super::runs::{left, state_mark, wide_bar};
 use super::{PartQuery, Site};
 use crate::service::RunView;
 
@@ -21,6 +22,9 @@ const TABS: [(&str, &str); 5] = [
     ("spec", "Spec"),
     ("activity", "Activity"),
 ];
+
+/// What of steering and looking the coordinator can do, for the scripts.
+const OFFERS: &str = "cancel-modes";
 
 /// Shows the page.
 pub(super) async fn page(
@@ -41,7 +45,7 @@ pub(super) async fn page(
                 script: "run.js",
             };
             let body = match query.part {
-                super::Part::Page => body(&view),
+                super::Part::Page => body(&view, &site.grpc),
                 super::Part::Live => head(&view),
             };
             site.answer(&frame, query.part, body)
@@ -50,30 +54,21 @@ pub(super) async fn page(
     }
 }
 
-fn body(view: &RunView) -> Markup {
+fn body(view: &RunView, grpc: &str) -> Markup {
     html! {
         (head(view))
-        div id="side" class="side" {
+        div id="side" class="side" data-offers=(OFFERS) {
             div id="chart" class="chart" data-run=(view.summary.run) {
                 p class="scale" { "The chart is drawn by a script. Without one, the tasks are at "
                     a href={ "/api/runs/" (view.summary.run) "/tasks.csv" } { "tasks.csv" } "." }
             }
-            section id="drawer" class="drawer" aria-label="The selected task" hidden {}
+            section id="drawer" class="drawer" aria-label="The selected task" data-grpc=(grpc) hidden {}
         }
         (tabs())
-        dialog id="cancel-dialog" aria-labelledby="cancel-title" {
-            h2 id="cancel-title" { "Cancel this run?" }
-            p id="cancel-loses" {}
-            p class="row" {
-                button type="button" class="danger" id="cancel-yes" { "Cancel the run" }
-                button type="button" id="cancel-no" { "Let it go on" }
-            }
-            p role="alert" id="cancel-said" {}
-        }
     }
 }
 
-/// The part above the chart, which follows the run.
+/// The part above the chart, which follows the run: alive? how far? when done? slots busy? memory bounded? what failed?
 fn head(view: &RunView) -> Markup {
     let summary = &view.summary;
     let state = summary.state.as_str();
@@ -87,13 +82,10 @@ fn head(view: &RunView) -> Markup {
                     (state_mark(state))
                     span class="quiet" { "started " (ago(summary.accepted, view.now)) }
                 }
-                div class="row tools" {
-                    @if !summary.state.is_terminal() {
-                        button type="button" class="danger" data-act="cancel" { "Cancel…" }
-                    }
-                    a class="button" href={ "/new?from=" (run) } { "Run again…" }
-                }
+                (tools(summary))
             }
+            p id="steer-said" class="quiet" role="status" data-keep {}
+            (wide_bar(summary))
             @if let Some(stall) = &summary.stalled {
                 div class="notice calm" role="note" { (stalled(view, stall)) }
             }
@@ -106,11 +98,88 @@ fn head(view: &RunView) -> Markup {
                 }
             }
             (facts(view))
+            div id="first-failure" data-keep {}
+        }
+    }
+}
+
+/// The buttons that steer a run: those that its state allows.
+fn tools(summary: &RunSummary) -> Markup {
+    let is_over = summary.state.is_terminal();
+    html! {
+        div class="row tools" {
+            @match summary.state {
+                RunState::Queued | RunState::Running => button type="button" data-act="pause" { "Pause" },
+                RunState::Paused => button type="button" class="primary" data-act="resume" { "Resume" },
+                RunState::Succeeded | RunState::CompletedWithFailures | RunState::Failed | RunState::Cancelled => {}
+            }
+            @if !is_over {
+                button type="button" data-act="cancel" class="danger" aria-haspopup="dialog" { "Cancel…" }
+            }
+            a class="button" href={ "/new?from=" (summary.run) } { "Run again…" }
         }
     }
 }
 
 fn facts(view: &RunView) -> Markup {
+    let summary = &view.summary;
+    let part = shares(summary);
+    let about = if summary.total_is_exact { "" } else { "≈ " };
+    let busy = summary.tasks_running;
+    html! {
+        dl class="facts" {
+            (fact("Done", html! { (percent(part.done + part.failed)) }, html! {
+                (count(summary.batches.committed + summary.batches.failed)) " of " (about) (count(estimated_total(summary))) " batches"
+            }))
+            (time_fact(view))
+            (fact("Slots busy", html! { (count(busy.now)) " of " (count(summary.cap)) }, html! {
+                @if summary.state.is_terminal() { "peak " (count(busy.peak)) }
+                @else { (percent(busy.now as f64 / summary.cap.max(1) as f64)) " of what may run · peak " (count(busy.peak)) }
+            }))
+            (fact("Batches in flight", html! {
+                (count(summary.batches_in_flight.now)) " of "
+                @match summary.max_in_flight { Some(bound) => (count(bound)), None => "∞" }
+            }, html! {
+                "peak " (count(summary.batches_in_flight.peak)) " · "
+                @if summary.max_in_flight.is_some() { "bounded" } @else { "no bound is set" }
+            }))
+            (fact("Memory held", html! { (bytes(summary.bytes_in_flight.now)) }, html! {
+                "peak " (bytes(summary.bytes_in_flight.peak))
+                @match view.job.schedule.in_flight_bytes_bound() {
+                    Some(bound) => { " of " (bytes(bound)) },
+                    None => " · no bound is set",
+                }
+            }))
+            (rate_fact(view))
+            (failures_fact(summary))
+        }
+    }
+}
+
+/// A number with what it means above it and what it is measured by below it.
+fn fact(name: &str, value: Markup, more: Markup) -> Markup {
+    html! { div { dt { (name) } dd { (value) small { (more) } } } }
+}
+
+/// When the run will be done, or how long it took.
+fn time_fact(view: &RunView) -> Markup {
+    let summary = &view.summary;
+    let wall = seconds(summary.wall_seconds(view.now));
+    let first = match summary.first_batch_loaded {
+        Some(time) => format!("first batch after {}", seconds(time.seconds_since(summary.accepted))),
+        None => "no batch loaded yet".to_owned(),
+    };
+    if summary.state.is_terminal() {
+        return fact("Took", html! { (wall) }, html! { (first) });
+    }
+    fact(
+        "Left",
+        html! { (left(summary, view.now)) },
+        html! { (wall) " so far · " (first) },
+    )
+}
+
+fn rate_fact(view: &RunView) -> Markup {
     let summary = &view.summary;
     let wall = summary.wall_seconds(view.now);
     let rate = if wall > 0.0 {
@@ -118,32 +187,26 @@ fn facts(view: &RunView) -> Markup {
     } else {
         0.0
     };
+    fact(
+        "Rows loaded",
+        html! { (count(summary.rows.loaded)) },
+        html! {
+            (count(rate.round() as u64)) " a second"
+            @if summary.rows.filtered > 0 { " · " (count(summary.rows.filtered)) " filtered" }
+        },
+    )
+}
+
+fn failures_fact(summary: &RunSummary) -> Markup {
+    let failed = summary.batches.failed;
+    let words = if failed == 1 { " batch" } else { " batches" };
     html! {
-        dl class="facts" {
-            div { dt { "Batches" } dd { (bar(summary)) } }
-            div { dt { "In flight / bound" } dd { (in_flight(summary)) } }
-            div { dt { "Running / cap" } dd {
-                (count(summary.tasks_running.now)) " / " (count(summary.cap))
-                " " small { "peak " (count(summary.tasks_running.peak)) }
+        div class=[(failed + summary.tasks.failed > 0).then_some("bad")] {
+            dt { "Failed" }
+            dd { (count(failed)) (words) small {
+                (count(summary.tasks.failed)) " attempts · " (count(summary.tasks.retried)) " retries"
+                @if summary.rows.rejected > 0 { " · " (count(summary.rows.rejected)) " rows rejected" }
             } }
-            div { dt { "Bytes in flight" } dd {
-                (bytes(summary.bytes_in_flight.now)) " " small { "peak " (bytes(summary.bytes_in_flight.peak)) }
-            } }
-            div { dt { "Rows loaded" } dd {
-                (count(summary.rows.loaded)) " " small { (count(rate.round() as u64)) "/s" }
-            } }
-            div { dt { "Failed batches" } dd class=[(summary.batches.failed > 0).then_some("bad")] {
-                (count(summary.batches.failed)) " "
-                small { (count(summary.tasks.failed)) " attempts, " (count(summary.rows.rejected)) " rejects" }
-            } }
-            div { dt { "First batch loaded" } dd {
-                @match summary.first_batch_loaded {
-                    Some(time) => (seconds(time.seconds_since(summary.accepted))),
-                    None => "–",
-                }
-            } }
-            div { dt { "Time" } dd { (seconds(wall)) } }
-            div { dt { "Left" } dd { (left(summary, view.now)) } }
         }
     }
 }

@@ -170,25 +170,40 @@ pub(super) fn state_mark(state: &str) -> Markup {
 }
 
 /// How far a run is, as a bar and as numbers.
-pub(super) fn bar(summary: &RunSummary) -> Markup {
-    let part = shares(summary);
-    let total = estimated_total(summary);
+fn bar(summary: &RunSummary) -> Markup {
     let about = if summary.total_is_exact { "" } else { "≈" };
+    html! {
+        span class="bar" { (segments(summary)) }
+        span { (count(summary.batches.committed)) " of " (about) (count(estimated_total(summary))) }
+    }
+}
+
+/// How far a run is, as a bar over the whole width.
+pub(super) fn wide_bar(summary: &RunSummary) -> Markup {
+    let says = format!(
+        "{} batches loaded, {} failed, {} in flight, of {}",
+        count(summary.batches.committed),
+        count(summary.batches.failed),
+        count(summary.batches_in_flight.now + summary.committing.now),
+        count(estimated_total(summary)),
+    );
+    html! { div class="bar wide" role="img" aria-label=(says) { (segments(summary)) } }
+}
+
+fn segments(summary: &RunSummary) -> Markup {
+    let part = shares(summary);
     let at = |share: f64| format!("{:.2}", share * 100.0);
     html! {
-        span class="bar" {
-            svg viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true" {
-                rect class="done" x="0" y="0" height="8" width=(at(part.done)) {}
-                rect class="flight" x=(at(part.done)) y="0" height="8" width=(at(part.in_flight)) {}
-                rect class="bad" x=(at(part.done + part.in_flight)) y="0" height="8" width=(at(part.failed)) {}
-            }
+        svg viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true" {
+            rect class="done" x="0" y="0" height="8" width=(at(part.done)) {}
+            rect class="flight" x=(at(part.done)) y="0" height="8" width=(at(part.in_flight)) {}
+            rect class="bad" x=(at(part.done + part.in_flight)) y="0" height="8" width=(at(part.failed)) {}
         }
-        span { (count(summary.batches.committed)) " of " (about) (count(total)) }
     }
 }
 
 /// Batches in flight against their bound, with the peak.
-pub(super) fn in_flight(summary: &RunSummary) -> Markup {
+fn in_flight(summary: &RunSummary) -> Markup {
     let gauge = summary.batches_in_flight;
     html! {
         (count(gauge.now)) " / "

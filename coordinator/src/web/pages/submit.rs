@@ -1,4 +1,4 @@
-//! `/new`: a job as JSON with a few fields above it, checked while it is typed, and the command lines that do the same.
+//! `/new`: a job as YAML with a form above it that writes it, checked while it is typed, and the command lines that do the same.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -8,7 +8,7 @@ use super::layout::{Frame, Place};
 use super::{Part, Site};
 
 /// What the editor begins with when it is given nothing else.
-const FIRST_JOB: &str = include_str!("../../../../data/jobs/prio_dynamic_job.json");
+const FIRST_JOB: &str = include_str!("../../../../data/jobs/prio_dynamic_job.yaml");
 
 /// Shows the page.
 pub(super) async fn page(State(site): State<Site>) -> Response {
@@ -38,9 +38,14 @@ fn body(grpc: &str) -> Markup {
                         option value="ORDER_DEPTH_FIRST" { "Depth first" } option value="ORDER_BREADTH_FIRST" { "Breadth first" }
                     } }
                     label { "Tasks at once" input data-field="cap" type="number" min="1" inputmode="numeric"; }
+                    label { "Batches in flight" input data-field="flight" type="number" min="1" inputmode="numeric" placeholder="the cap and a quarter"; }
+                    label { "When a batch fails" select data-field="failure" {
+                        option value="ON_FAILURE_DRAIN" { "Finish what is in flight" } option value="ON_FAILURE_CONTINUE" { "Go on with the others" }
+                        option value="ON_FAILURE_CANCEL" { "Cancel the run" }
+                    } }
                 }
-                label for="spec" { "Spec (JSON)" }
-                textarea id="spec" rows="26" spellcheck="false" autocomplete="off" aria-describedby="checked" { (FIRST_JOB) }
+                label for="spec" { "Spec (YAML or JSON)" }
+                textarea id="spec" rows="20" wrap="off" spellcheck="false" autocomplete="off" aria-describedby="checked" { (FIRST_JOB) }
                 p class="row bottom" {
                     button type="submit" class="primary" id="submit" { "Start the run" }
                     span id="said" role="status" class="quiet" {}

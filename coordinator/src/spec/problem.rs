@@ -6,8 +6,8 @@ use super::node::Place;
 
 /// One problem of a spec and where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Problem {
-    pub(super) place: Place,
+pub struct Problem {
+    place: Place,
     /// The field's path, such as `ops[1].select`; empty for the file as a whole.
     path: String,
     message: String,
@@ -23,8 +23,26 @@ impl Problem {
         }
     }
 
+    /// Returns the line and the column, from 1; `None` for what stood in an override.
+    pub fn line_and_column(&self) -> Option<(usize, usize)> {
+        match self.place {
+            Place::File { line, column } => Some((line, column)),
+            Place::Override(_) => None,
+        }
+    }
+
+    /// Returns the field's path, such as `ops[1].select`; empty for the text as a whole.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Returns what is wrong.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Prints the problem as compilers do, so that editors can jump there: `job.yaml:3:7: batch.rows: ...`.
-    pub(super) fn display<'a>(&'a self, file: &'a str) -> impl fmt::Display + 'a {
+    pub fn display<'a>(&'a self, file: &'a str) -> impl fmt::Display + 'a {
         std::fmt::from_fn(move |f| {
             match &self.place {
                 Place::File { line, column } => write!(f, "{file}:{line}:{column}: ")?,

@@ -1,0 +1,117 @@
+"""Budgets with a million tasks, in software rendering: first chart, panning and zooming, what is said and seen."""
+
+import json
+
+from browser import Browser, becomes, is_drawn
+from cluster import Cluster, until
+from fixture import Fixtures
+
+TASKS = 1_000_000
+# A budget is met if one of a few tries meets it: the machine may be busy with something else, never with nothing.
+TRIES = 5
+FIRST_CHART_MS = 300
+LONG_TASK_MS = 50
+
+_fixtures: list[Fixtures] = []
+
+
+def fixtures() -> Fixtures:
+    if not _fixtures:
+        _fixtures.append(Fixtures(TASKS))
+    return _fixtures[0]
+
+
+def close():
+    while _fixtures:
+        _fixtures.pop().__exit__()
+
+
+def the_chart_of_a_million_tasks_is_shown_in_time(browser: Browser, _: Cluster):
+    took = []
+    for _try in range(TRIES):
+        with browser.page() as page:
+            page.goto(f"{fixtures().url}/runs/r1")
+            becomes(page, "performance.getEntriesByName('chart-shown').length > 0")
+            assert is_drawn(page)
+            took.append(page.evaluate("performance.getEntriesByName('chart-shown')[0].startTime"))
+        if min(took) <= FIRST_CHART_MS:
+            break
+    print(f"       first chart after {[round(one) for one in took]} ms")
+    assert min(took) <= FIRST_CHART_MS, took
+
+
+def panning_and_zooming_a_million_tasks_never_blocks(browser: Browser, _: Cluster):
+    longest = []
+    for run, by in (("r1", "batch"), ("r2", "batch"), ("r1", "slot")):
+        tries = []
+        for _try in range(TRIES):
+            tries.append(longest_task(browser, f"/runs/{run}#by={by}"))
+            if tries[-1] <= LONG_TASK_MS:
+                break
+        longest.append(min(tries))
+    print(f"       longest task {[round(one) for one in longest]} ms")
+    assert max(longest) <= LONG_TASK_MS, longest
+
+
+def longest_task(browser: Browser, place: str) -> float:
+    """Pans and zooms with keys, wheel and pointer, and returns the longest that the page did not answer for."""
+    with browser.page() as page:
+        page.goto(fixtures().url + place)
+        becomes(page, "performance.getEntriesByName('chart-shown').length > 0")
+        page.evaluate(
+            """() => {
+              window.longest = 0;
+              new PerformanceObserver((list) => {
+                for (const one of list.getEntries()) window.longest = Math.max(window.longest, one.duration);
+              }).observe({ type: "longtask" });
+            }"""
+        )
+        canvas = page.locator("#chart canvas").first
+        canvas.focus()
+        for key in ["+"] * 8 + ["ArrowRight"] * 8 + ["ArrowLeft"] * 4 + ["-"] * 6 + ["0"]:
+            page.keyboard.press(key)
+        box = canvas.bounding_box()
+        page.mouse.move(box["x"] + 600, box["y"] + 150)
+        page.keyboard.down("Control")
+        for _ in range(12):
+            page.mouse.wheel(0, -120)
+        page.keyboard.up("Control")
+        page.mouse.down()
+        for step in range(20):
+            page.mouse.move(box["x"] + 600 - 15 * step, box["y"] + 150)
+        page.mouse.up()
+        becomes(page, "!document.querySelector('#chart .scale').textContent.includes('…')")
+        return page.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(() => done(window.longest), 100)))")
+
+
+def the_chart_of_a_million_tasks_says_what_it_shows(browser: Browser, _: Cluster):
+    failed = json.loads(fixtures().read("/api/runs/r1/tasks?state=failed&page_size=1"))["tasks"][0]
+    middle = (failed["start_us"] + failed["end_us"]) / 2
+    with browser.page() as page:
+        page.goto(f"{fixtures().url}/runs/r1")
+        becomes(page, "/^1,0\\d\\d,\\d{3} tasks, shown as [\\d.]+ .?s columns/.test(document.querySelector('#chart .scale').textContent)")
+        label = page.locator("#chart canvas").first.get_attribute("aria-label")
+        assert "failed attempts" in label and "250,000 batches" in label, label
+        for span in (100_000_000, 10_000_000, 1_000_000, 100_000, 10_000):
+            begin = max(0, middle - span / 2)
+            page.goto(f"{fixtures().url}/runs/r1#t={round(begin)}-{round(begin + span)}")
+            share = (middle - begin) / span
+            until(lambda: is_marked(page, share), f"the failure at {failed['start_us']} us in a window of {span} us")
+
+
+def is_marked(page, share: float) -> bool:
+    """Tells whether the line under the axis has the colour of failures at a share of its length."""
+    return page.evaluate(
+        """share => {
+          const canvas = document.querySelector("#chart canvas");
+          const ratio = canvas.width / canvas.clientWidth;
+          const gutter = 88, rug = 23;
+          const x = gutter + share * (canvas.clientWidth - gutter);
+          const near = canvas.getContext("2d").getImageData((x - 40) * ratio, rug * ratio, 80 * ratio, 1).data;
+          for (let at = 0; at < near.length; at += 4) {
+            if (near[at] > 180 && near[at + 1] < 60 && near[at + 2] < 60 && near[at + 3] > 200) return true;
+          }
+          return false;
+        }""",
+        share,
+    )
