@@ -85,7 +85,10 @@ pub async fn serve_workers(
     token: Option<WorkerToken>,
     shutdown: Shutdown,
 ) -> Result<(), ServeError> {
-    let workers = Workers::new(Sessions::new(driver, clock, terms, shutdown.clone()), service);
+    let workers = Workers::new(
+        Sessions::new(driver, clock, terms, service.vitals().clone(), shutdown.clone()),
+        service,
+    );
     let workers = WorkerServiceServer::new(workers)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);

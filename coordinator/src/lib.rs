@@ -21,6 +21,7 @@ pub mod submit;
 #[cfg(test)]
 mod testing;
 pub mod timeline;
+pub mod vitals;
 pub mod web;
 
 pub use config::{ConfigError, CoordinatorConfig};

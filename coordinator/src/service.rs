@@ -25,6 +25,7 @@ use scheduler::{BatchView, WorkerState, WorkerView};
 use crate::driver::{DriverHandle, NoSuchRun, NoSuchWorker, Stopped, World};
 use crate::store::ArchiveError;
 use crate::submit::{Accepted, Folders, JobRequest, SubmitError, submit};
+use crate::vitals::VitalsBook;
 
 use charts::Drawn;
 
@@ -42,6 +43,7 @@ pub struct Service {
     driver: DriverHandle,
     folders: Arc<Folders>,
     drawn: Drawn,
+    vitals: VitalsBook,
 }
 
 /// A run as people see it.
@@ -128,7 +130,13 @@ impl Service {
             driver,
             folders: Arc::new(folders),
             drawn: Drawn::default(),
+            vitals: VitalsBook::default(),
         }
+    }
+
+    /// Returns what workers say of themselves.
+    pub fn vitals(&self) -> &VitalsBook {
+        &self.vitals
     }
 
     /// Checks a job and has it run.

@@ -1,6 +1,7 @@
 """Budgets with a million tasks, in software rendering: first chart, panning and zooming, what is said and seen."""
 
 import json
+import os
 
 from browser import Browser, becomes, is_drawn
 from cluster import Cluster, until
@@ -9,8 +10,13 @@ from fixture import Fixtures
 TASKS = 1_000_000
 # A budget is met if one of a few tries meets it: the machine may be busy with something else, never with nothing.
 TRIES = 5
+# Budgets are of a machine that has nothing else to do; one that is busy is given as much longer as it is overbooked.
 FIRST_CHART_MS = 300
 LONG_TASK_MS = 50
+
+
+def patience() -> float:
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 _fixtures: list[Fixtures] = []
 
@@ -36,8 +42,8 @@ def the_chart_of_a_million_tasks_is_shown_in_time(browser: Browser, _: Cluster):
             took.append(page.evaluate("performance.getEntriesByName('chart-shown')[0].startTime"))
         if min(took) <= FIRST_CHART_MS:
             break
-    print(f"       first chart after {[round(one) for one in took]} ms")
-    assert min(took) <= FIRST_CHART_MS, took
+    print(f"       first chart after {[round(one) for one in took]} ms, patience {patience():.1f}")
+    assert min(took) <= FIRST_CHART_MS * patience(), took
 
 
 def panning_and_zooming_a_million_tasks_never_blocks(browser: Browser, _: Cluster):
@@ -49,8 +55,8 @@ def panning_and_zooming_a_million_tasks_never_blocks(browser: Browser, _: Cluste
             if tries[-1] <= LONG_TASK_MS:
                 break
         longest.append(min(tries))
-    print(f"       longest task {[round(one) for one in longest]} ms")
-    assert max(longest) <= LONG_TASK_MS, longest
+    print(f"       longest task {[round(one) for one in longest]} ms, patience {patience():.1f}")
+    assert max(longest) <= LONG_TASK_MS * patience(), longest
 
 
 def longest_task(browser: Browser, place: str) -> float:

@@ -76,8 +76,12 @@ pub(crate) enum SessionEvent {
 /// What a heartbeat says besides the time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Vitals {
+    /// Resident memory in bytes; 0 where that cannot be told.
+    pub(crate) rss_bytes: u64,
     /// Bytes of parked outputs.
     pub(crate) parked_bytes: u64,
+    /// How many of them are on disk.
+    pub(crate) spilled_bytes: u64,
 }
 
 enum State {
@@ -157,8 +161,9 @@ impl Session {
         if let State::Connected(connection) = &mut self.state {
             connection.heartbeat = Some(v1::Heartbeat {
                 sent_at_nanos: sent_at.0,
-                rss_bytes: 0,
+                rss_bytes: vitals.rss_bytes,
                 parked_bytes: vitals.parked_bytes,
+                spilled_bytes: vitals.spilled_bytes,
                 clock_offset_nanos: estimate.offset,
                 clock_error_nanos: estimate.error,
             });

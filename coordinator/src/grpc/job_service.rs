@@ -8,6 +8,7 @@ use futures_util::stream::unfold;
 use futures_util::{Stream, StreamExt};
 use proto::v1;
 use proto::v1::job_service_server::JobService;
+use scheduler::WorkerView;
 use tonic::{Request, Response, Status};
 
 use super::status::{self, ToStatus};
@@ -147,8 +148,10 @@ impl JobService for Jobs {
         let request = request.into_inner();
         let page = self.service.workers(page(request.page_size, request.page_token)).await;
         let page = page.map_err(|error| error.to_status())?;
+        let vitals = self.service.vitals();
+        let worker = |worker: &WorkerView| wire::worker(worker, &vitals.of(worker.session));
         Ok(Response::new(v1::ListWorkersResponse {
-            workers: page.items.iter().map(wire::worker).collect(),
+            workers: page.items.iter().map(worker).collect(),
             next_page_token: page.next_token,
         }))
     }
@@ -160,7 +163,7 @@ impl JobService for Jobs {
         let name =
             WorkerName::new(&request.get_ref().worker).map_err(|error| status::invalid_field("worker", error))?;
         let worker = self.service.drain(name).await.map_err(|error| error.to_status())?;
-        let worker = Some(wire::worker(&worker));
+        let worker = Some(wire::worker(&worker, &self.service.vitals().of(worker.session)));
         Ok(Response::new(v1::DrainWorkerResponse { worker }))
     }
 

@@ -29,6 +29,7 @@ use super::status::ToStatus;
 use crate::clock::Clock;
 use crate::driver::{DriverHandle, FromSession, Opening, Stopped};
 use crate::shutdown::Shutdown;
+use crate::vitals::VitalsBook;
 use connection::Connection;
 use table::{Link, Table};
 
@@ -59,6 +60,7 @@ pub(super) struct Sessions {
     driver: DriverHandle,
     clock: Clock,
     terms: SessionTerms,
+    vitals: VitalsBook,
     table: Table,
     shutdown: Shutdown,
 }
@@ -93,11 +95,18 @@ pub(super) enum SessionRefused {
 }
 
 impl Sessions {
-    pub(super) fn new(driver: DriverHandle, clock: Clock, terms: SessionTerms, shutdown: Shutdown) -> Sessions {
+    pub(super) fn new(
+        driver: DriverHandle,
+        clock: Clock,
+        terms: SessionTerms,
+        vitals: VitalsBook,
+        shutdown: Shutdown,
+    ) -> Sessions {
         Sessions {
             driver,
             clock,
             terms,
+            vitals,
             table: Table::default(),
             shutdown,
         }
@@ -137,6 +146,7 @@ impl Sessions {
             });
         }
         let same_clock = !hello.boot_id.is_empty() && hello.boot_id == self.terms.boot_id;
+        let version = hello.program_version.clone();
         let (link, resumption, backlog) = match hello.resume {
             None => (self.open(hello).await?, Resumption::New, Vec::new()),
             Some(resume) => {
@@ -144,6 +154,7 @@ impl Sessions {
                 (link, Resumption::Resumed, backlog)
             }
         };
+        self.vitals.met(link.session, &version);
         let welcome = self.welcome(&link, resumption, same_clock);
         let frame = v1::CoordinatorFrame {
             acknowledged: link.inbox.received(),
@@ -203,6 +214,12 @@ impl Sessions {
         self.driver.session(FromSession::Resumed(session)).await?;
         tracing::info!(%session, worker = link.worker.as_str(), "session resumed");
         Ok((link, backlog))
+    }
+
+    /// Forgets a session that is over.
+    fn forget(&self, session: SessionId) {
+        self.table.forget(session);
+        self.vitals.forget(session);
     }
 
     fn welcome(&self, link: &Link, resumption: Resumption, same_clock: bool) -> v1::Welcome {

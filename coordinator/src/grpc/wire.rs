@@ -14,6 +14,7 @@ use tonic::Status;
 use super::status;
 use crate::service::{ActivityEntry, CommittedParts, RunView, Update};
 use crate::submit::{Accepted, Intent, JobRequest};
+use crate::vitals::Vitals;
 
 /// Reads a submission.
 pub(super) fn job_request(request: v1::SubmitJobRequest) -> Result<JobRequest, Status> {
@@ -127,7 +128,7 @@ pub(super) fn batch(batch: &BatchView, view: &RunView) -> v1::Batch {
 }
 
 /// Shows a worker's session.
-pub(super) fn worker(worker: &WorkerView) -> v1::Worker {
+pub(super) fn worker(worker: &WorkerView, vitals: &Vitals) -> v1::Worker {
     let state = match worker.state {
         WorkerState::Live => v1::WorkerState::Live,
         WorkerState::Disconnected => v1::WorkerState::Disconnected,
@@ -142,6 +143,12 @@ pub(super) fn worker(worker: &WorkerView) -> v1::Worker {
         busy: worker.busy,
         ops: worker.ops.iter().cloned().collect(),
         last_heard_time: Some(time_to_wire(worker.last_heard)),
+        program_version: vitals.version.clone(),
+        rss_bytes: vitals.rss_bytes,
+        parked_bytes: vitals.parked_bytes,
+        spilled_bytes: vitals.spilled_bytes,
+        tasks_done: vitals.tasks_done,
+        tasks_per_second: vitals.tasks_per_second,
     }
 }
 

@@ -23,6 +23,15 @@ struct Asset {
     bytes: &'static [u8],
 }
 
+impl Asset {
+    /// Returns the names of the modules that it imports.
+    fn imports(&self) -> impl Iterator<Item = &'static str> {
+        let text = std::str::from_utf8(self.bytes).unwrap_or_default();
+        let quoted = text.split("from \"./").skip(1);
+        quoted.filter_map(|rest| rest.split('"').next())
+    }
+}
+
 macro_rules! assets {
     ($($name:literal: $content_type:expr),* $(,)?) => {
         [$(Asset { name: $name, content_type: $content_type, bytes: include_bytes!(concat!("assets/", $name)) }),*]
@@ -93,6 +102,22 @@ impl Assets {
         format!("/assets/{}/{name}", self.mark)
     }
 
+    /// Returns the addresses of the modules that a module imports, and those import: a page asks for all of them at once.
+    pub(super) fn imports(&self, name: &str) -> Vec<String> {
+        let mut found: Vec<&str> = Vec::new();
+        let mut open = vec![name];
+        while let Some(module) = open.pop() {
+            let asset = ASSETS.iter().find(|asset| asset.name == module);
+            for import in asset.into_iter().flat_map(Asset::imports) {
+                if !found.contains(&import) {
+                    found.push(import);
+                    open.push(import);
+                }
+            }
+        }
+        found.into_iter().map(|name| self.url(name)).collect()
+    }
+
     /// Answers a request for an asset.
     pub(super) async fn serve(&self, name: &str) -> Response {
         let Some(asset) = ASSETS.iter().find(|asset| asset.name == name) else {
@@ -131,9 +156,7 @@ mod tests {
     #[test]
     fn every_module_that_is_imported_is_served() {
         for asset in ASSETS.iter().filter(|asset| asset.content_type == SCRIPT) {
-            let text = std::str::from_utf8(asset.bytes).expect("scripts are text");
-            for import in text.split("from \"./").skip(1) {
-                let name = import.split('"').next().expect("a name");
+            for name in asset.imports() {
                 assert!(
                     ASSETS.iter().any(|asset| asset.name == name),
                     "{} imports {name}",
@@ -141,6 +164,15 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_page_asks_for_all_of_its_modules_at_once() {
+        let imports = Assets::new(None).imports("run.js");
+        for name in ["chart.js", "tiles.js", "shell.js"] {
+            assert_eq!(imports.iter().filter(|url| url.ends_with(name)).count(), 1, "{name}");
+        }
+        assert!(!imports.iter().any(|url| url.ends_with("new.js")));
     }
 
     #[test]

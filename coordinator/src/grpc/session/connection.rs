@@ -21,6 +21,7 @@ use super::table::{Backlog, Handover, Link};
 use crate::driver::{FromSession, Stopped};
 use crate::grpc::status;
 use crate::grpc::status::ToStatus;
+use crate::vitals::Memory;
 
 /// How many frames of a worker are taken before they are acknowledged at the latest.
 const ACKNOWLEDGE_EVERY: u32 = 16;
@@ -169,6 +170,12 @@ impl Connection {
                 received_at_nanos: sessions.clock.now().0,
                 replied_at_nanos: 0,
             });
+            let memory = Memory {
+                rss: heartbeat.rss_bytes,
+                parked: heartbeat.parked_bytes,
+                spilled: heartbeat.spilled_bytes,
+            };
+            sessions.vitals.heard(session, memory, sessions.clock.now());
             sessions
                 .driver
                 .session(FromSession::Heard(session))
@@ -187,6 +194,8 @@ impl Connection {
             .map(Report::try_from)
             .collect::<Result<_, InvalidMessage>>()
             .map_err(|invalid| End::Violation(status::invalid_message(&invalid)))?;
+        let ended = reports.iter().filter(|report| matches!(report, Report::OpEnded { .. }));
+        sessions.vitals.did(self.link.session, ended.count() as u64);
         let message = FromSession::Reported(self.link.session, reports);
         sessions.driver.session(message).await.map_err(|Stopped| End::Stopping)
     }
@@ -201,11 +210,11 @@ impl Connection {
                 let _ = handover.send(self.link);
             }
             End::Goodbye => {
-                sessions.table.forget(session);
+                sessions.forget(session);
                 tell(sessions, FromSession::Closed(session)).await;
             }
             End::Ended(Some(reason)) => {
-                sessions.table.forget(session);
+                sessions.forget(session);
                 for (number, messages) in self.backlog {
                     let frame = v1::CoordinatorFrame {
                         number,
@@ -217,12 +226,12 @@ impl Connection {
                 let _ = self.outgoing.send(Ok(ended_frame(reason))).await;
             }
             End::Ended(None) => {
-                sessions.table.forget(session);
+                sessions.forget(session);
                 let _ = self.outgoing.send(Err(status::cut_off(session))).await;
             }
             End::Violation(status) => {
                 tracing::warn!(%session, %status, "a worker broke the protocol");
-                sessions.table.forget(session);
+                sessions.forget(session);
                 tell(sessions, FromSession::Disconnected(session)).await;
                 let _ = self.outgoing.send(Err(status)).await;
             }

@@ -77,7 +77,11 @@ pub(super) async fn submit(
 pub(super) async fn drain(State(service): State<Service>, Path(name): Path<String>) -> Result<Response, Problem> {
     let name = WorkerName::new(&name).map_err(|error| Problem::field("name", error.to_string()))?;
     let worker = service.drain(name).await?;
-    Ok((StatusCode::ACCEPTED, Json(shapes::worker(&worker))).into_response())
+    Ok((
+        StatusCode::ACCEPTED,
+        Json(shapes::worker(&worker, &service.vitals().of(worker.session))),
+    )
+        .into_response())
 }
 
 fn plan(accepted: &Accepted) -> Value {

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use common::ids::BatchId;
+use scheduler::WorkerView;
 use serde_json::{Value, json};
 
 use super::{PageQuery, Problem, run_id, shapes};
@@ -108,7 +109,8 @@ pub(super) async fn activity(State(service): State<Service>, Path(run): Path<Str
 
 pub(super) async fn workers(State(service): State<Service>, Query(query): Query<PageQuery>) -> Answer {
     let page = service.workers(query.into()).await?;
-    let workers: Vec<_> = page.items.iter().map(shapes::worker).collect();
+    let worker = |worker: &WorkerView| shapes::worker(worker, &service.vitals().of(worker.session));
+    let workers: Vec<_> = page.items.iter().map(worker).collect();
     Ok(Json(json!({"workers": workers, "next_page_token": page.next_token})))
 }
 

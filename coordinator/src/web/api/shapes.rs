@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::chart::{ChartView, Found, Life};
 use crate::service::RunView;
+use crate::vitals::Vitals;
 
 /// Milliseconds since 1970.
 pub(super) fn millis(time: Time) -> u64 {
@@ -173,7 +174,7 @@ pub(super) fn batch(batch: &BatchView, files: &[common::slice::SourceFile]) -> V
     })
 }
 
-pub(super) fn worker(worker: &WorkerView) -> Value {
+pub(super) fn worker(worker: &WorkerView, vitals: &Vitals) -> Value {
     let state = match worker.state {
         WorkerState::Live => "live",
         WorkerState::Disconnected => "disconnected",
@@ -188,5 +189,11 @@ pub(super) fn worker(worker: &WorkerView) -> Value {
         "busy": worker.busy,
         "ops": worker.ops,
         "last_heard_ms": millis(worker.last_heard),
+        "version": vitals.version,
+        "rss_bytes": vitals.rss_bytes,
+        "parked_bytes": vitals.parked_bytes,
+        "spilled_bytes": vitals.spilled_bytes,
+        "tasks_done": vitals.tasks_done,
+        "tasks_per_s": vitals.tasks_per_second,
     })
 }

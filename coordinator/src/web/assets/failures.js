@@ -18,9 +18,10 @@ export async function failures(page) {
       wrapped(make("code", {}, group.error ?? group.example), make("br", {}), make("small", { class: "quiet" }, `first: ${group.example}`)),
       cell(page.ops[group.op]?.name ?? "–"), cell(words(group.kind)), number(count(group.attempts)),
       cell(first(page, group, `Batch ${group.first_batch ?? "–"}`), more), name(group.workers.join(", ")),
-      number(duration(group.first_us)), cell(retry(page, group)));
+      number(duration(group.first_us)), ...(offers("retry") ? [cell(retry(page, group))] : []));
   });
-  const parts = [table("Failures, by op and error", ["Error", "Op", "Kind", "#Attempts", "First at", "Workers", "#First", ""], rows)];
+  const parts = [table("Failures, by op and error", ["Error", "Op", "Kind", "#Attempts", "First at", "Workers", "#First",
+    ...(offers("retry") ? ["Again"] : [])], rows)];
   if (dropped) parts.push(quiet(`${count(dropped)} more kinds of error were not kept.`));
   return parts;
 }
@@ -69,7 +70,6 @@ function first(page, group, label) {
 
 /** Makes a button that has the batches of a group tried again, where they failed for good. */
 function retry(page, group) {
-  if (!offers("retry")) return null;
   const some = group.batches.length > 0 && group.batches.length < NAMED;
   const op = page.ops[group.op]?.name;
   const label = some ? `Retry all ${count(group.batches.length)}` : `Retry all of ${op}`;

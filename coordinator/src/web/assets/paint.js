@@ -23,13 +23,17 @@ export function paintChart(chart) {
   ctx.beginPath();
   ctx.rect(GUTTER, AXIS, width - GUTTER, chart.plotHeight + 3);
   ctx.clip();
-  /** The pixels under the axis with a failure. @type {Set<number>} */
-  const rug = new Set();
+  const rug = new Path2D();
   if (chart.data?.exact) bars(chart, ctx, width, rug);
   else if (chart.data) columns(chart, ctx, rug);
   ctx.restore();
+  ctx.save();
+  ctx.beginPath();
+  ctx.rect(GUTTER - 1, 0, width, AXIS);
+  ctx.clip();
   ctx.fillStyle = palette().failed.css;
-  for (const x of rug) ctx.fillRect(x - 1, AXIS - RUG, 3, RUG);
+  ctx.fill(rug);
+  ctx.restore();
   labels(chart, ctx);
   if (chart.data && !shown) shown = performance.mark("chart-shown");
 }
@@ -109,7 +113,7 @@ function bars(chart, ctx, width, rug) {
       const left = Math.max(from, GUTTER - 20);
       const wide = Math.max(1, Math.min(to, width + 20) - left - (to - left > 4 ? 0.75 : 0));
       drawTask(ctx, all.op[at], state, all.attempt[at] > 1, left, chart.y(all.rows[at]) + gap / 2, wide, high);
-      if (bad) rug.add(Math.round(Math.max(left, GUTTER)));
+      if (bad) rug.rect(left - 1, AXIS - RUG, Math.max(3, wide), RUG);
     }
   }
   const at = chart.selectedPlace();
@@ -129,6 +133,8 @@ function columns(chart, ctx, rug) {
   ctx.imageSmoothingEnabled = false;
   const gap = cells.stacked ? Math.min(4, per * 0.15) : 0;
   const marks = new Path2D();
+  /** The pixels that the line under the axis marks already. */
+  const marked = new Set();
   for (const { i, j, entry } of data.tiles) {
     const made = picture(entry, cells);
     const left = chart.x(i * COLUMNS * data.column_us);
@@ -152,7 +158,9 @@ function columns(chart, ctx, rug) {
       if (x < GUTTER - w || x > GUTTER + chart.plotWidth) continue;
       const y = chart.y(top + made.bad[at + 1] * cells.rows) + gap / 2;
       marks.rect(x, y + (high > 8 ? high - h : high), w, h);
-      rug.add(Math.round(Math.max(x, GUTTER)));
+      const at_pixel = Math.round(x);
+      if (!marked.has(at_pixel)) rug.rect(at_pixel - 1, AXIS - RUG, Math.max(3, w), RUG);
+      marked.add(at_pixel);
     }
   }
   ctx.fillStyle = colours.failed.css;

@@ -59,6 +59,7 @@ pub(super) fn whole(site: &Site, frame: &Frame<'_>, body: &Markup) -> Markup {
                 link rel="stylesheet" href=(asset("style.css"));
                 script src=(asset("theme.js")) {}
                 script type="module" src=(asset(frame.script)) {}
+                @for module in site.assets.imports(frame.script) { link rel="modulepreload" href=(module); }
             }
             body {
                 a class="skip" href="#main" { "Skip to the content" }

@@ -5,11 +5,12 @@ use axum::response::Response;
 use maud::{Markup, html};
 use scheduler::{WorkerState, WorkerView};
 
-use super::format::{ago, count};
+use super::format::{ago, bytes, count, percent};
 use super::layout::{Frame, Place};
 use super::runs::state_mark;
 use super::{PartQuery, Site};
 use crate::service::PageRequest;
+use crate::vitals::Vitals;
 use common::time::Time;
 
 /// How many sessions the page shows.
@@ -28,21 +29,20 @@ pub(super) async fn page(State(site): State<Site>, Query(query): Query<PartQuery
                 place: Place::Workers,
                 script: "workers.js",
             };
-            site.answer(&frame, query.part, body(&workers.items))
+            let workers = workers.items.into_iter();
+            let workers = workers.map(|worker| (site.service.vitals().of(worker.session), worker));
+            site.answer(&frame, query.part, body(&workers.collect::<Vec<_>>()))
         }
         Err(error) => site.refuse(&error),
     }
 }
 
-fn body(workers: &[WorkerView]) -> Markup {
-    let slots: u64 = workers.iter().map(|worker| u64::from(worker.slots)).sum();
-    let busy: u64 = workers.iter().map(|worker| u64::from(worker.busy)).sum();
+fn body(workers: &[(Vitals, WorkerView)]) -> Markup {
+    let sum = |value: &dyn Fn(&(Vitals, WorkerView)) -> u64| workers.iter().map(value).sum::<u64>();
+    let rate: f64 = workers.iter().map(|(vitals, _)| vitals.tasks_per_second).sum();
     // The worker that was heard last tells the time well enough.
-    let now = workers
-        .iter()
-        .map(|worker| worker.last_heard)
-        .max()
-        .unwrap_or(Time::ZERO);
+    let heard = workers.iter().map(|(_, worker)| worker.last_heard);
+    let now = heard.max().unwrap_or(Time::ZERO);
     html! {
         div id="workers" data-live {
             h1 { "Workers" }
@@ -53,19 +53,26 @@ fn body(workers: &[WorkerView]) -> Markup {
                     pre { "plumb worker" }
                 }
             } @else {
-                p class="quiet" { (count(busy)) " of " (count(slots)) " slots are busy." }
+                p class="quiet" {
+                    (count(sum(&|(_, worker)| worker.busy.into()))) " of " (count(sum(&|(_, worker)| worker.slots.into())))
+                    " slots are busy · " (per_second(rate)) " tasks a second · " (bytes(sum(&|(vitals, _)| vitals.rss_bytes))) " of memory"
+                }
                 div class="scroll" role="region" aria-label="Workers" tabindex="0" {
                     table {
                         thead { tr {
                             th scope="col" { "Worker" }
                             th scope="col" { "State" }
                             th scope="col" { "Busy slots" }
+                            th scope="col" class="number" { "Tasks/s" }
+                            th scope="col" class="number" { "Tasks done" }
+                            th scope="col" class="number" { "Memory" }
+                            th scope="col" class="number" { "Kept outputs" }
                             th scope="col" class="number" { "Last heard" }
-                            th scope="col" { "Ops" }
+                            th scope="col" { "Version" }
                             th scope="col" { "Session" }
                             th scope="col" { span class="sr" { "Actions" } }
                         } }
-                        tbody { @for worker in workers { (row(worker, now)) } }
+                        tbody { @for (vitals, worker) in workers { (row(vitals, worker, now)) } }
                     }
                 }
             }
@@ -74,12 +81,13 @@ fn body(workers: &[WorkerView]) -> Markup {
     }
 }
 
-fn row(worker: &WorkerView, now: Time) -> Markup {
+fn row(vitals: &Vitals, worker: &WorkerView, now: Time) -> Markup {
     let name = worker.worker.as_str();
     let share = f64::from(worker.busy) / f64::from(worker.slots.max(1));
+    let ops: Vec<&str> = worker.ops.iter().map(String::as_str).collect();
     html! {
         tr data-key=(worker.session) {
-            td class="name" { (name) }
+            td class="name" title={ "Can do " (ops.join(", ")) } { (name) }
             td { (state_mark(state_name(worker.state))) }
             td {
                 span class="bar" {
@@ -87,12 +95,17 @@ fn row(worker: &WorkerView, now: Time) -> Markup {
                         rect class="done" height="8" width=(format!("{:.1}", share * 100.0)) {}
                     }
                 }
-                (worker.busy) " of " (worker.slots) " " small class="quiet" { (format!("{:.0} %", share * 100.0)) }
+                (worker.busy) " of " (worker.slots) " " small class="quiet" { (percent(share)) }
+            }
+            td class="number" { (per_second(vitals.tasks_per_second)) }
+            td class="number" { (count(vitals.tasks_done)) }
+            td class="number" { @if vitals.rss_bytes > 0 { (bytes(vitals.rss_bytes)) } @else { "–" } }
+            td class="number" {
+                (bytes(vitals.parked_bytes))
+                @if vitals.spilled_bytes > 0 { " " small class="quiet" { (bytes(vitals.spilled_bytes)) " on disk" } }
             }
             td class="number" { (ago(worker.last_heard, now)) }
-            td class="wrap quiet" {
-                @for (place, op) in worker.ops.iter().enumerate() { @if place > 0 { ", " } (op) }
-            }
+            td class="quiet" { (vitals.version) }
             td class="quiet" { (worker.session) }
             td {
                 @if worker.state == WorkerState::Live {
@@ -100,6 +113,14 @@ fn row(worker: &WorkerView, now: Time) -> Markup {
                 }
             }
         }
+    }
+}
+
+fn per_second(rate: f64) -> String {
+    if rate < 10.0 {
+        format!("{rate:.1}")
+    } else {
+        count(rate.round() as u64)
     }
 }
 
