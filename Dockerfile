@@ -26,20 +26,21 @@ COPY coordinator/Cargo.toml coordinator/
 COPY coordinator/scheduler/Cargo.toml coordinator/scheduler/
 COPY worker/Cargo.toml worker/
 COPY worker/agent/Cargo.toml worker/agent/
+COPY scan/Cargo.toml scan/
 COPY cli/Cargo.toml cli/
 COPY tests/Cargo.toml tests/
 COPY tests/benches/Cargo.toml tests/benches/
 COPY tests/simulator/Cargo.toml tests/simulator/
 RUN if [ -z "$BINARY" ]; then \
       set -e; \
-      for crate in proto common coordinator coordinator/scheduler worker worker/agent tests tests/benches tests/simulator; do \
+      for crate in proto common coordinator coordinator/scheduler worker worker/agent scan tests tests/benches tests/simulator; do \
         mkdir -p $crate/src; touch $crate/src/lib.rs; \
       done; \
       mkdir -p cli/src; echo 'fn main() {}' > cli/src/main.rs; echo 'fn main() {}' > proto/build.rs; \
       cargo build --release --locked --package plumb; \
       cargo clean --release --package proto --package common --package coordinator --package scheduler \
-        --package worker --package agent --package plumb; \
-      rm -r proto common coordinator worker cli tests; \
+        --package worker --package agent --package scan --package plumb; \
+      rm -r proto common coordinator worker scan cli tests; \
     fi
 
 # Without BINARY the second line copies a file that is there already: COPY cannot copy nothing.

@@ -154,3 +154,15 @@ fn no_source_file_is_longer_than_eight_hundred_lines() {
     let long: Vec<_> = rust_files().into_iter().filter(|path| lines(path) > 800).collect();
     assert!(long.is_empty(), "split them: {long:?}");
 }
+
+#[test]
+fn only_one_crate_may_say_unsafe() {
+    // Spelled in two halves, so that this file does not name it.
+    let named = concat!("unsafe", "_code");
+    let found: Vec<PathBuf> = rust_files()
+        .into_iter()
+        .filter(|path| !path.starts_with("scan/src"))
+        .filter(|path| std::fs::read_to_string(repository::root().join(path)).is_ok_and(|text| text.contains(named)))
+        .collect();
+    assert!(found.is_empty(), "only scan may say {named}: {found:?}");
+}

@@ -11,6 +11,7 @@
 //! Known weakness: an op sees one batch at a time, so nothing here can join, sort or aggregate over batches.
 
 mod add;
+mod buffers;
 mod extract;
 mod filter;
 mod noop;

@@ -10,8 +10,9 @@
 //! record begins, so that empty lines stay with the record before them; a bound on bytes closes it at the last line that
 //! begins within the bound, or after the first line if that alone is larger.
 
+use ::scan::{BLOCK, Kernel, Masks};
+
 use super::error::SourceError;
-use super::mask::{BLOCK, equals, parity_up_to};
 use super::scan::{Bounds, MAX_RECORD, Mark, Stop};
 use super::window::Window;
 
@@ -23,20 +24,49 @@ pub(super) fn find_end(window: &mut Window, start: u64, bounds: Bounds, quote: u
     loop {
         let data = window.from(at)?;
         let (blocks, rest) = data.as_chunks::<BLOCK>();
-        for block in blocks {
-            if let Some(stop) = scan.block(at, block, BLOCK as u64) {
-                return Ok(stop);
-            }
-            at += BLOCK as u64;
+        let length = BLOCK as u64;
+        if let Some(stop) = scan.take(TakeBlocks { at, blocks, length }) {
+            return Ok(stop);
         }
+        at += length * blocks.len() as u64;
         if at + rest.len() as u64 == end {
             let mut block = [0; BLOCK];
             block[..rest.len()].copy_from_slice(rest);
-            if let Some(stop) = scan.block(at, &block, rest.len() as u64) {
-                return Ok(stop);
-            }
-            return Ok(scan.end_of_file(end));
+            let (blocks, length) = (&[block][..], rest.len() as u64);
+            let stop = scan.take(TakeBlocks { at, blocks, length });
+            return Ok(stop.unwrap_or_else(|| scan.end_of_file(end)));
         }
+    }
+}
+
+/// Blocks that follow each other.
+struct TakeBlocks<'a> {
+    /// The offset of the first in the file.
+    at: u64,
+    blocks: &'a [[u8; BLOCK]],
+    /// How many bytes of each belong to the file.
+    length: u64,
+}
+
+/// A scan that takes blocks with the instructions of this machine.
+struct Take<'a> {
+    scan: &'a mut BlockScan,
+    blocks: TakeBlocks<'a>,
+}
+
+impl Kernel for Take<'_> {
+    type Output = Option<Stop>;
+
+    #[inline(always)]
+    fn run<M: Masks>(self, masks: M) -> Option<Stop> {
+        let TakeBlocks { mut at, blocks, length } = self.blocks;
+        for block in blocks {
+            if let Some(stop) = self.scan.block(masks, at, block, length) {
+                return Some(stop);
+            }
+            at += length;
+        }
+        None
     }
 }
 
@@ -79,12 +109,18 @@ impl BlockScan {
         }
     }
 
+    /// Takes the next blocks.
+    fn take(&mut self, blocks: TakeBlocks<'_>) -> Option<Stop> {
+        ::scan::run(Take { scan: self, blocks })
+    }
+
     /// Takes the next block, of which the first `length` bytes belong to the file.
-    fn block(&mut self, base: u64, block: &[u8; BLOCK], length: u64) -> Option<Stop> {
+    #[inline(always)]
+    fn block<M: Masks>(&mut self, masks: M, base: u64, block: &[u8; BLOCK], length: u64) -> Option<Stop> {
         let valid = u64::MAX.checked_shr(64 - length as u32).unwrap_or(0);
-        let newlines = equals(block, b'\n');
-        let returns = equals(block, b'\r');
-        let inside = parity_up_to(equals(block, self.quote)) ^ self.inside;
+        let newlines = masks.equals(block, b'\n');
+        let returns = masks.equals(block, b'\r');
+        let inside = masks.parity_up_to(masks.equals(block, self.quote)) ^ self.inside;
         let ends = (newlines | returns) & !inside;
         let outer_returns = returns & !inside;
         let after_end = ends << 1 | self.after_end;

@@ -19,7 +19,6 @@ mod cursor;
 mod error;
 mod header;
 mod listing;
-mod mask;
 mod open;
 mod pattern;
 mod refusal;

@@ -9,9 +9,9 @@ use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 
 use common::slice::SourceFile;
+use scan::BLOCK;
 
 use super::error::SourceError;
-use super::mask::BLOCK;
 use super::open;
 
 /// The bytes read at once: fits the second-level cache, so that a scan may look at them twice.

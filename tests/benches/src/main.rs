@@ -10,6 +10,7 @@
 //!
 //! Known weakness: whatever else the machine does is in the figures; `machine_busy` beside `cpu` shows it.
 
+mod data;
 mod depth_first;
 mod figure;
 mod gaps;
@@ -18,6 +19,7 @@ mod peers;
 mod runs;
 mod sample;
 mod usage;
+mod yardstick;
 
 use std::path::PathBuf;
 
@@ -38,6 +40,9 @@ struct Args {
     /// How many batches, where a workload has a choice.
     #[arg(long, value_name = "N", value_delimiter = ',')]
     batches: Vec<u64>,
+    /// How many megabytes of input, where a workload has a choice.
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    megabytes: Vec<u64>,
     /// How often each figure is taken; the median is shown.
     #[arg(long, value_name = "N", default_value_t = 3)]
     repeat: usize,
@@ -52,6 +57,8 @@ enum Workload {
     W1,
     /// Depth first with latency: 64 batches, two ops of 50 ms, cap 4.
     W2,
+    /// Data: a CSV of the sample's rows to CSV part files with four columns and a uuid.
+    W3,
     /// The sample's job with priority, a second a batch and transform.
     W5,
 }
@@ -62,6 +69,8 @@ pub(crate) struct Settings {
     pub(crate) size: Size,
     /// Sizes that the user asked for; empty for the workload's own.
     pub(crate) batches: Vec<u64>,
+    /// Sizes of the input that the user asked for; empty for the workload's own.
+    pub(crate) megabytes: Vec<u64>,
     pub(crate) repeat: usize,
     pub(crate) peers: Peers,
 }
@@ -91,6 +100,7 @@ fn main() {
     let settings = Settings {
         size: if args.short { Size::Short } else { Size::Full },
         batches: args.batches,
+        megabytes: args.megabytes,
         repeat: if args.short { 1 } else { args.repeat.max(1) },
         peers: Peers::new(args.peers),
     };
@@ -103,6 +113,7 @@ fn main() {
         let figures: Vec<Figure> = match workload {
             Workload::W1 => overhead::measure(&settings),
             Workload::W2 => depth_first::measure(&settings),
+            Workload::W3 => data::measure(&settings),
             Workload::W5 => sample::measure(&settings),
         };
         figure::print(&figures);

@@ -3,7 +3,7 @@
 //! Nothing of them is in the repository: the user names a folder whose `run.sh PEER WORKLOAD [N]` prints a JSON line a
 //! run. Which peers there are says `PEER_NAMES`. Known weakness: a peer that is not set up is noted and left out.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -29,10 +29,26 @@ impl Peers {
 
     /// Runs every peer once on a workload, and adds what it says.
     pub(crate) fn run(&self, workload: &'static str, sizes: &[&str], figures: &mut Vec<Figure>) {
+        self.run_with(&[], workload, sizes, figures);
+    }
+
+    /// The same for a workload with an input, whose path the peers get as `CSV` in their environment.
+    pub(crate) fn run_on(&self, input: &Path, workload: &'static str, sizes: &[&str], figures: &mut Vec<Figure>) {
+        self.run_with(&[("CSV", input)], workload, sizes, figures);
+    }
+
+    fn run_with(
+        &self,
+        environment: &[(&str, &Path)],
+        workload: &'static str,
+        sizes: &[&str],
+        figures: &mut Vec<Figure>,
+    ) {
         let Some(folder) = &self.folder else { return };
         for name in &self.names {
             let mut command = Command::new(folder.join("run.sh"));
             command.args(["-n", "1", name, workload]).args(sizes);
+            command.envs(environment.iter().copied());
             let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output();
             let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
             let lines: Vec<Value> = text

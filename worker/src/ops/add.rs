@@ -7,8 +7,8 @@
 
 use std::sync::Arc;
 
-use arrow_array::builder::StringViewBuilder;
-use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, StringViewArray};
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, StringViewArray};
+use arrow_buffer::Buffer;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use common::failure::Failure;
 use common::ids::{BatchId, OpId};
@@ -77,7 +77,7 @@ impl Op for AddOp {
         let mut columns = batch.records().columns().to_vec();
         for (place, column) in self.columns.iter().enumerate() {
             context.cancel.check()?;
-            columns.push(make_column(&column.kind, place, &batch, context));
+            columns.push(make_column(&column.kind, place, &batch, context)?);
         }
         let options = RecordBatchOptions::new().with_row_count(Some(batch.records().num_rows()));
         let records = RecordBatch::try_new_with_options(self.output.clone(), columns, &options)
@@ -86,15 +86,18 @@ impl Op for AddOp {
     }
 }
 
-fn make_column(kind: &ColumnKind, place: usize, batch: &Batch, context: &OpContext) -> ArrayRef {
+fn make_column(kind: &ColumnKind, place: usize, batch: &Batch, context: &OpContext) -> Result<ArrayRef, Failure> {
     let rows = batch.records().num_rows();
-    match kind {
+    Ok(match kind {
         ColumnKind::Uuid => {
             let generator = UuidGenerator::new(context.seed, context.op, place, context.batch);
             // By the row's place in the slice, so that a row keeps its id when a filter before this op changes.
-            uuid_column(rows, |row| generator.uuid(batch.provenance().place(row)))
+            match &batch.provenance().places {
+                None => uuid_column(rows, |row| generator.uuid(row as u64))?,
+                Some(places) => uuid_column(rows, |row| generator.uuid(u64::from(places.value(row))))?,
+            }
         }
-        ColumnKind::RandomUuid => uuid_column(rows, |_| Uuid::new_v4()),
+        ColumnKind::RandomUuid => uuid_column(rows, |_| Uuid::new_v4())?,
         ColumnKind::Literal(text) => {
             // One value, and views of it: a long literal is kept once.
             let one = StringViewArray::from_iter_values([text.as_str()]);
@@ -107,19 +110,54 @@ fn make_column(kind: &ColumnKind, place: usize, batch: &Batch, context: &OpConte
             let numbers = (0..rows).map(|row| i64::try_from(first + provenance.place(row)).unwrap_or(i64::MAX));
             Arc::new(Int64Array::from_iter_values(numbers))
         }
-    }
+    })
 }
 
-fn uuid_column(rows: usize, mut uuid: impl FnMut(usize) -> Uuid) -> ArrayRef {
-    let mut builder = StringViewBuilder::with_capacity(rows);
-    let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
-    for row in 0..rows {
-        builder.append_value(&*uuid(row).hyphenated().encode_lower(&mut text));
+/// The length of a uuid's text.
+const UUID: usize = uuid::fmt::Hyphenated::LENGTH;
+/// The most rows whose uuids views can point to.
+const MAX_UUIDS: usize = i32::MAX as usize / UUID;
+
+fn uuid_column(rows: usize, mut uuid: impl FnMut(usize) -> Uuid) -> Result<ArrayRef, Failure> {
+    if rows > MAX_UUIDS {
+        return Err(Failure::permanent(format!(
+            "a batch of {rows} rows is too large for a uuid column, at most {MAX_UUIDS} rows are possible; \
+             set batch.rows or batch.bytes"
+        )));
     }
-    let column = builder.finish();
-    // The builder allocates whole blocks; keep what is used.
-    debug_assert_eq!(column.null_count(), 0);
-    Arc::new(column.gc())
+    let mut text = vec![0; rows * UUID];
+    for (row, place) in text.as_chunks_mut::<UUID>().0.iter_mut().enumerate() {
+        spell(uuid(row).as_bytes(), place);
+    }
+    let column = scan::ascii_column(Buffer::from_vec(text), UUID);
+    column.map_or_else(
+        || Err(Failure::permanent("a uuid is not spelled in ASCII")),
+        |column| Ok(Arc::new(column) as ArrayRef),
+    )
+}
+
+/// Writes a uuid in its usual form.
+fn spell(uuid: &[u8; 16], text: &mut [u8; UUID]) {
+    /// The hexadecimal digits of every byte.
+    const DIGITS: [[u8; 2]; 256] = {
+        let digits = b"0123456789abcdef";
+        let mut all = [[0; 2]; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            all[byte] = [digits[byte >> 4], digits[byte & 15]];
+            byte += 1;
+        }
+        all
+    };
+    /// Where the digits of each byte stand.
+    const PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
+
+    for (byte, place) in uuid.iter().zip(PLACES) {
+        [text[place], text[place + 1]] = DIGITS[*byte as usize];
+    }
+    for hyphen in [8, 13, 18, 23] {
+        text[hyphen] = b'-';
+    }
 }
 
 /// Makes the uuids of one column of one batch.
@@ -158,4 +196,21 @@ fn mix(value: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn uuids_are_spelled_as_the_uuid_crate_spells_them(bytes: [u8; 16]) {
+            let mut text = [0; UUID];
+            spell(&bytes, &mut text);
+            let expected = Uuid::from_bytes(bytes).hyphenated().to_string();
+            prop_assert_eq!(std::str::from_utf8(&text), Ok(expected.as_str()));
+        }
+    }
 }

@@ -1,7 +1,8 @@
 //! `extract`: reads the batch's slice of the source.
 //!
-//! The slice's bytes are read at once into one buffer; the columns that the chain needs become views into it. The file
-//! must be the one that was listed when the run was accepted: its etag is compared before and after reading.
+//! The slice's bytes are read at once into one buffer; the columns that the chain needs become views into it. The
+//! buffer comes from a pool ([`super::buffers`]) and goes back to it with the last view. The file must be the one that
+//! was listed when the run was accepted: its etag is compared before and after reading.
 
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -12,12 +13,15 @@ use common::failure::Failure;
 use common::job::OpKind;
 use common::slice::{ByteSlice, RunContext, Slice, SourceFile};
 
+use super::buffers::{BufferPool, PooledBuffer};
 use super::reader::{self, SliceText};
 use super::{ColumnNames, Op, OpContext, OpFactory, OpInput, OpOutput, OpenOp};
 use crate::batch::{Batch, Provenance};
 
-/// The largest slice: views have 32-bit offsets.
-const MAX_SLICE_BYTES: u64 = i32::MAX as u64;
+/// Bytes behind the slice in its buffer, so that every field can be looked at by 16 bytes.
+const SLACK: usize = 64;
+/// The largest slice: views have 31-bit offsets.
+const MAX_SLICE_BYTES: u64 = i32::MAX as u64 - SLACK as u64;
 
 pub(super) struct ExtractFactory;
 
@@ -39,6 +43,7 @@ impl OpFactory for ExtractFactory {
             run: open.run.clone(),
             output: open.output.clone(),
             open_file: None,
+            buffers: BufferPool::default(),
         }))
     }
 }
@@ -49,6 +54,7 @@ struct Extract {
     output: SchemaRef,
     /// The file of the last slice, by its place in the listing: slices of a file mostly follow each other.
     open_file: Option<(u32, File)>,
+    buffers: BufferPool,
 }
 
 impl Op for Extract {
@@ -69,7 +75,8 @@ impl Op for Extract {
         let text = SliceText {
             path: &file.path,
             first_line: slice.first_line,
-            bytes,
+            bytes: bytes.into_buffer(),
+            length: slice.end.saturating_sub(slice.start) as usize,
         };
         let dialect = &run.job.source.csv;
         let records = reader::read(text, dialect, &run.source.columns, &self.output, &context.cancel)?;
@@ -90,7 +97,7 @@ impl Op for Extract {
 }
 
 impl Extract {
-    fn read(&mut self, slice: &ByteSlice, listed: &SourceFile) -> Result<Vec<u8>, Failure> {
+    fn read(&mut self, slice: &ByteSlice, listed: &SourceFile) -> Result<PooledBuffer, Failure> {
         let length = slice.end.saturating_sub(slice.start);
         if length > MAX_SLICE_BYTES {
             return Err(Failure::permanent(format!(
@@ -107,7 +114,7 @@ impl Extract {
         result
     }
 
-    fn read_bytes(&mut self, slice: &ByteSlice, listed: &SourceFile, length: usize) -> Result<Vec<u8>, Failure> {
+    fn read_bytes(&mut self, slice: &ByteSlice, listed: &SourceFile, length: usize) -> Result<PooledBuffer, Failure> {
         let io = |what, error: std::io::Error| {
             Failure::retryable(format!("cannot {what} the source file {}: {error}", listed.path))
         };
@@ -116,8 +123,8 @@ impl Extract {
             Some(_) | None => File::open(&listed.path).map_err(|error| io("open", error))?,
         };
         check_unchanged(&file, listed).map_err(|error| io("look at", error))??;
-        let mut bytes = vec![0; length];
-        file.read_exact_at(&mut bytes, slice.start)
+        let mut bytes = self.buffers.take(length + SLACK);
+        file.read_exact_at(&mut bytes.as_mut_slice()[..length], slice.start)
             .map_err(|error| io("read", error))?;
         check_unchanged(&file, listed).map_err(|error| io("look at", error))??;
         self.open_file = Some((slice.file.0, file));

@@ -27,6 +27,7 @@ mod stage;
 mod target;
 
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use arrow_schema::SchemaRef;
 use common::failure::Failure;
@@ -44,6 +45,8 @@ use crate::ops::OpContext;
 /// A file sink that is open.
 pub(super) struct FileSink {
     target: Target,
+    /// The text of a part before it is written; kept to be used again.
+    text: Mutex<Vec<u8>>,
 }
 
 impl FileSink {
@@ -51,13 +54,15 @@ impl FileSink {
     pub(super) fn new(run: &RunContext, op: OpId, spec: &FileSpec, input: &SchemaRef) -> Result<FileSink, Failure> {
         Ok(FileSink {
             target: Target::new(run, op, spec, input)?,
+            text: Mutex::default(),
         })
     }
 }
 
 impl Sink for FileSink {
     fn stage(&self, batch: &Batch, context: &OpContext) -> Result<Vec<Part>, Failure> {
-        let part = stage::stage_batch(&self.target, batch, context)?;
+        let mut text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+        let part = stage::stage_batch(&self.target, batch, &mut text, context)?;
         Ok(part.into_iter().collect())
     }
 

@@ -20,7 +20,7 @@ impl Sink for StdoutSink {
     fn stage(&self, batch: &Batch, context: &OpContext) -> Result<Vec<Part>, Failure> {
         let mut out = std::io::stdout().lock();
         RowWriter::new(FileFormat::Csv, batch)?
-            .write_rows(&context.cancel, |bytes| out.write_all(bytes))
+            .write_rows(&mut Vec::new(), &context.cancel, |bytes| out.write_all(bytes))
             .and_then(|()| out.flush().map_err(WriteError::Io))
             .map_err(|error| {
                 error.into_failure(|error| Failure::retryable(format!("cannot write to standard output: {error}")))

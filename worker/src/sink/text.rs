@@ -2,6 +2,9 @@
 //!
 //! CSV is RFC 4180 with `\n` between records and quotes only where they are needed: around a delimiter, a quote, a
 //! carriage return or a newline, and around the only field of a record if it is empty (an empty line is no record).
+//! [`records`] writes it.
+
+mod records;
 
 use std::io;
 
@@ -13,8 +16,12 @@ use crate::batch::Batch;
 use crate::column::TextColumn;
 use crate::ops::CancelToken;
 
-/// How many bytes of text are collected before they are handed on.
-const CHUNK: usize = 256 << 10;
+use self::records::{CsvRows, append_csv_field, end_csv_record};
+
+/// How many bytes of text are collected before they are handed on: most batches are written at once.
+const CHUNK: usize = 4 << 20;
+/// How many rows are written between two looks at the cancel token and at the size of the text.
+const ROWS_AT_ONCE: usize = 256;
 
 /// Returns the header line of a CSV file.
 pub(crate) fn csv_header(schema: &Schema) -> Vec<u8> {
@@ -83,42 +90,32 @@ impl<'a> RowWriter<'a> {
         })
     }
 
-    /// Writes every row, handing on the text in pieces that end with a row.
+    /// Writes every row behind what stands in `text`, handing on the text in large pieces that end with a row. The
+    /// text is empty afterwards, and may be used again.
     pub(crate) fn write_rows(
         &self,
+        text: &mut Vec<u8>,
         cancel: &CancelToken,
         mut hand_on: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<(), WriteError> {
-        let mut text = Vec::with_capacity(CHUNK + CHUNK / 4);
-        for row in 0..self.rows {
+        let mut csv = CsvRows::new(&self.columns);
+        for first in (0..self.rows).step_by(ROWS_AT_ONCE) {
+            let rows = first..(first + ROWS_AT_ONCE).min(self.rows);
+            cancel.check().map_err(WriteError::Stopped)?;
             match self.format {
-                FileFormat::Csv => self.append_csv_row(row, &mut text),
-                FileFormat::Jsonl => self.append_json_row(row, &mut text),
+                FileFormat::Csv => csv.append(rows, text),
+                FileFormat::Jsonl => rows.for_each(|row| self.append_json_row(row, text)),
             }
             if text.len() >= CHUNK {
-                cancel.check().map_err(WriteError::Stopped)?;
-                hand_on(&text).map_err(WriteError::Io)?;
+                hand_on(text).map_err(WriteError::Io)?;
                 text.clear();
             }
         }
-        if text.is_empty() {
-            return Ok(());
+        if !text.is_empty() {
+            hand_on(text).map_err(WriteError::Io)?;
+            text.clear();
         }
-        hand_on(&text).map_err(WriteError::Io)
-    }
-
-    fn append_csv_row(&self, row: usize, text: &mut Vec<u8>) {
-        let start = text.len();
-        for (place, column) in self.columns.iter().enumerate() {
-            if place > 0 {
-                text.push(b',');
-            }
-            match column {
-                TextColumn::Text(values) => append_csv_field(values.value(row), text),
-                TextColumn::Integer(_) => column.append(row, text),
-            }
-        }
-        end_csv_record(start, text);
+        Ok(())
     }
 
     fn append_json_row(&self, row: usize, text: &mut Vec<u8>) {
@@ -134,31 +131,6 @@ impl<'a> RowWriter<'a> {
         }
         text.extend_from_slice(b"}\n");
     }
-}
-
-fn end_csv_record(start: usize, out: &mut Vec<u8>) {
-    if out.len() == start {
-        out.extend_from_slice(b"\"\"");
-    }
-    out.push(b'\n');
-}
-
-fn append_csv_field(value: &str, out: &mut Vec<u8>) {
-    let bytes = value.as_bytes();
-    let needs_quotes = bytes.iter().any(|byte| matches!(byte, b',' | b'"' | b'\r' | b'\n'));
-    if !needs_quotes {
-        out.extend_from_slice(bytes);
-        return;
-    }
-    out.push(b'"');
-    let mut rest = bytes;
-    while let Some(quote) = memchr::memchr(b'"', rest) {
-        out.extend_from_slice(&rest[..=quote]);
-        out.push(b'"');
-        rest = &rest[quote + 1..];
-    }
-    out.extend_from_slice(rest);
-    out.push(b'"');
 }
 
 fn append_json_string(value: &str, out: &mut Vec<u8>) {
@@ -197,7 +169,7 @@ mod tests {
         let mut bytes = Vec::new();
         RowWriter::new(format, &batch)
             .expect("columns are text")
-            .write_rows(&CancelToken::default(), |text| {
+            .write_rows(&mut Vec::new(), &CancelToken::default(), |text| {
                 bytes.extend_from_slice(text);
                 Ok(())
             })

@@ -5,7 +5,7 @@ use std::io::Read;
 use common::job::CsvDialect;
 use csv::{ByteRecord, ReaderBuilder};
 
-use super::columns::{Columns, Field};
+use super::columns::Columns;
 use super::problem::{Problem, Stop};
 use crate::ops::CancelToken;
 
@@ -44,9 +44,9 @@ pub(super) fn read(
         }
         let at = skip_empty_lines(bytes, start.unwrap_or(0));
         for field in &record {
-            columns.field(Field::Copied(field, at))?;
+            columns.field(field, at)?;
         }
-        columns.end_record(at..end.max(at))?;
+        columns.end_record(at..end.min(bytes.len()).max(at))?;
         std::mem::swap(&mut record, &mut next);
         start = next_start;
     }

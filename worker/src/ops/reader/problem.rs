@@ -6,7 +6,7 @@ use common::limits::{MAX_FIELD_BYTES, MAX_RECORD_BYTES};
 /// Why the reading of a slice ended early.
 #[derive(Debug)]
 pub(super) enum Stop {
-    /// The text is not RFC 4180; the state machine has to read it.
+    /// The text is not RFC 4180, or a record is very long; the state machine has to read it.
     Irregular,
     /// Somebody asked for a stop.
     Cancelled(Failure),

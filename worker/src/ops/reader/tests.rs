@@ -25,7 +25,8 @@ fn read_bytes(bytes: &[u8], header: &[String], wanted: &[String]) -> Result<Reco
     let text = SliceText {
         path: "/data/in.csv",
         first_line: 10,
-        bytes: bytes.to_vec(),
+        bytes: Buffer::from_vec(bytes.to_vec()),
+        length: bytes.len(),
     };
     read(
         text,
@@ -183,7 +184,8 @@ fn reading_stops_when_it_is_asked_to() {
         let text = SliceText {
             path: "/data/in.csv",
             first_line: 1,
-            bytes: bytes.to_vec(),
+            bytes: Buffer::from_vec(bytes.to_vec()),
+            length: bytes.len(),
         };
         let failure = read(text, &CsvDialect::default(), &header(1), &schema(&header(1)), &cancel).expect_err("stops");
         assert_eq!(failure.kind, FailureKind::Cancelled);
@@ -193,6 +195,38 @@ fn reading_stops_when_it_is_asked_to() {
 /// A field of anything that makes trouble.
 fn any_field() -> impl Strategy<Value = String> {
     proptest::string::string_regex("[a-z ,\"\r\né]{0,20}").expect("is a pattern")
+}
+
+/// Text that is made of records, most of them with as many fields as the first, and of anything.
+fn any_records() -> impl Strategy<Value = (Vec<u8>, usize)> {
+    let piece = prop_oneof![
+        8 => "[a-z]{0,9}",
+        2 => "[a-z ]{13,80}",
+        2 => "\"[a-z,\n\r;]{0,20}(\"\"[a-z\n]{0,9}){0,3}\"",
+        2 => "'[a-z,\n\r;]{0,20}(''[a-z\n]{0,9}){0,3}'",
+        1 => "[é日]{1,9}",
+        1 => "[ab,;'\"\r\n]{0,9}",
+    ];
+    let end = prop_oneof![9 => Just("\n"), 2 => Just("\r\n"), 1 => Just("\r"), 1 => Just("\n\n"), 1 => Just("")];
+    let delimiter = prop_oneof![9 => Just(","), 1 => Just(";")];
+    (1_usize..5).prop_flat_map(move |columns| {
+        let fields = prop::collection::vec((piece.clone(), delimiter.clone()), columns);
+        let records = prop::collection::vec((fields, end.clone()), 0..12);
+        let bad_byte = prop::option::weighted(0.2, 0_usize..200);
+        (records, bad_byte).prop_map(move |(records, bad_byte)| {
+            let mut text = String::new();
+            for (fields, end) in records {
+                let record: Vec<String> = fields.into_iter().map(|(field, by)| field + by).collect();
+                text.push_str(record.concat().trim_end_matches([',', ';']));
+                text.push_str(end);
+            }
+            let mut bytes = text.into_bytes();
+            if let Some(byte) = bad_byte.and_then(|place| bytes.get_mut(place)) {
+                *byte = 0xff;
+            }
+            (bytes, columns)
+        })
+    })
 }
 
 proptest! {
@@ -242,26 +276,52 @@ proptest! {
     }
 
     #[test]
-    fn both_ways_agree(text in "[ab,\"\r\n]{0,40}", columns in 1_usize..4) {
+    fn both_ways_agree(
+        (text, columns) in any_records(),
+        wanted in 0_usize..4,
+        slack in prop_oneof![Just(0_usize), Just(64)],
+        dialect in prop_oneof![Just(CsvDialect::default()), Just(CsvDialect { delimiter: b';', quote: b'\'', ..CsvDialect::default() })],
+    ) {
         let header = header(columns);
-        let wanted = schema(&header);
-        let bytes = Buffer::from_vec(text.into_bytes());
-        let read_with = |way: fn(&Buffer, &mut Columns<'_>) -> Result<(), Stop>| {
-            let mut columns = Columns::new(bytes.clone(), &header, &wanted).expect("few columns");
-            way(&bytes, &mut columns).map(|()| rows_of(&columns.finish().expect("fits")))
-        };
-        let fast = read_with(|bytes, columns| {
-            fast::read(bytes, &CsvDialect::default(), columns, &CancelToken::default())
-        });
-        let careful = read_with(|bytes, columns| {
-            careful::read(bytes, &CsvDialect::default(), columns, &CancelToken::default())
-        });
-        match (fast, careful) {
-            (Err(Stop::Irregular), _) => {}
-            (Ok(fast), Ok(careful)) => prop_assert_eq!(fast, careful),
-            // Which of two things is found first may differ.
-            (Err(Stop::Bad(..)), Err(Stop::Bad(..))) => {}
-            (fast, careful) => prop_assert!(false, "{fast:?} and {careful:?}"),
+        let wanted = schema(&header[wanted.min(columns - 1)..]);
+        let mut bytes = text;
+        let length = bytes.len();
+        // What lies behind a slice is never looked at.
+        bytes.resize(length + slack, b'"');
+        let bytes = Buffer::from_vec(bytes);
+        let never = CancelToken::default();
+        let prepare = || Columns::new(&bytes, length, dialect.quote, &header, &wanted).expect("few columns");
+        let slice = &bytes[..length];
+        let mut columns = prepare();
+        let careful = careful::read(slice, &dialect, &mut columns, &never);
+        let careful = careful.map(|()| rows_of(&columns.finish().expect("fits")));
+        for piece in [scan::BLOCK, 3 * scan::BLOCK, fast::PIECE] {
+            let mut columns = prepare();
+            let fast = fast::read(slice, piece, &dialect, &mut columns, &never);
+            let fast = fast.map(|()| rows_of(&columns.finish().expect("fits")));
+            match (fast, &careful) {
+                (Err(Stop::Irregular), _) => {}
+                (Ok(fast), Ok(careful)) => prop_assert_eq!(&fast, careful),
+                // Which of two things is found first may differ.
+                (Err(Stop::Bad(..)), Err(Stop::Bad(..))) => {}
+                (fast, careful) => prop_assert!(false, "{:?} and {:?}", fast, careful),
+            }
         }
+    }
+
+    #[test]
+    fn regular_text_takes_the_fast_way(rows in prop::collection::vec(prop::collection::vec(any_field(), 3), 0..40), crlf in any::<bool>()) {
+        let terminator = if crlf { csv::Terminator::CRLF } else { csv::Terminator::Any(b'\n') };
+        let mut writer = csv::WriterBuilder::new().terminator(terminator).from_writer(Vec::new());
+        for row in &rows {
+            writer.write_record(row).expect("is memory");
+        }
+        let bytes = Buffer::from_vec(writer.into_inner().expect("is memory"));
+        let header = header(3);
+        let wanted = schema(&header);
+        let mut columns = Columns::new(&bytes, bytes.len(), b'"', &header, &wanted).expect("few columns");
+        let fast = fast::read(&bytes, scan::BLOCK, &CsvDialect::default(), &mut columns, &CancelToken::default());
+        prop_assert!(fast.is_ok(), "{:?}", fast);
+        prop_assert_eq!(rows_of(&columns.finish().expect("fits")), rows);
     }
 }

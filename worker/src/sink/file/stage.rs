@@ -88,19 +88,25 @@ impl Drop for Staged<'_> {
     }
 }
 
-/// Stages the rows of a batch; a batch without rows makes no part.
-pub(super) fn stage_batch(target: &Target, batch: &Batch, context: &OpContext) -> Result<Option<Part>, Failure> {
+/// Stages the rows of a batch; a batch without rows makes no part. The text is memory to be used again.
+pub(super) fn stage_batch(
+    target: &Target,
+    batch: &Batch,
+    text: &mut Vec<u8>,
+    context: &OpContext,
+) -> Result<Option<Part>, Failure> {
     if batch.rows() == 0 {
         return Ok(None);
     }
     let rows = RowWriter::new(target.format, batch)?;
     let mut staged = Staged::create(target, Some(context.batch), context.lease)?;
+    text.clear();
     // The joined file has one header, which the join writes.
     match (target.format, target.single_file) {
-        (FileFormat::Csv, SingleFile::Parts) => staged.append(&csv_header(&target.columns))?,
+        (FileFormat::Csv, SingleFile::Parts) => text.extend_from_slice(&csv_header(&target.columns)),
         (FileFormat::Csv, SingleFile::Join) | (FileFormat::Jsonl, _) => {}
     }
-    rows.write_rows(&context.cancel, |bytes| staged.write_all(bytes))
+    rows.write_rows(text, &context.cancel, |bytes| staged.write_all(bytes))
         .map_err(|error| error.into_failure(|error| disk::failed("write", &staged.path, error)))?;
     staged.seal(batch.rows()).map(Some)
 }

@@ -50,6 +50,7 @@ impl Scene {
                 hidden: hidden.clone(),
                 ..self.target
             },
+            text: Mutex::default(),
         }
     }
 
