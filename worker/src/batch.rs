@@ -9,7 +9,7 @@
 //!
 //! Known weakness: views into a slice keep the whole slice; `extract` copies what is used when that is little.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -103,20 +103,17 @@ impl Batch {
 
     /// Returns the bytes that the batch keeps in memory: each buffer once, however many columns point into it.
     pub fn bytes_held(&self) -> u64 {
-        let mut counted = HashSet::new();
-        let mut bytes = 0;
-        let mut count = |buffer: &Buffer| {
-            if counted.insert(buffer.data_ptr()) {
-                bytes += buffer.capacity() as u64;
-            }
-        };
+        let mut buffers = Vec::with_capacity(4 * self.records.num_columns());
+        let mut count = |buffer: &Buffer| buffers.push((buffer.data_ptr(), buffer.capacity() as u64));
         for column in self.records.columns() {
             for_each_buffer(column, &mut count);
         }
         if let Some(places) = &self.provenance.places {
             count(places.values().inner());
         }
-        bytes
+        buffers.sort_unstable();
+        buffers.dedup_by_key(|(place, _)| *place);
+        buffers.iter().map(|(_, bytes)| bytes).sum()
     }
 
     /// Writes the batch as an Arrow IPC stream, with only the bytes that its rows use.

@@ -26,7 +26,7 @@ pub struct WorkerConfig {
     /// How other workers reach the exchange, as an URL; `None` is the address it listens on, or where that is every
     /// address of the machine, the one from which the coordinator is reached.
     pub advertise: Option<String>,
-    /// How many bytes of parked outputs stay in memory; what comes above that is spilled.
+    /// How many bytes of batches are held in memory; parked outputs that do not fit beside what runs are spilled.
     pub parking_memory: ByteSize,
     /// The folder in which spilled outputs get their (unlinked) files.
     pub spill_dir: PathBuf,

@@ -13,6 +13,7 @@ mod column;
 pub mod config;
 mod exchange;
 mod executor;
+pub mod memory;
 pub mod ops;
 pub mod parking;
 mod session;

@@ -1,14 +1,15 @@
 //! Parked outputs: what waits on this worker for its next op, here or elsewhere.
 //!
-//! Owns the data of kept outputs: in memory up to a budget, above it spilled to files as Arrow IPC. A spill file is
-//! unlinked as soon as it is made, so the system deletes it with the process, however that ends. Which outputs are
+//! Owns the data of kept outputs: in memory while the worker's budget ([`Memory`]) has room for them, otherwise spilled
+//! to files as Arrow IPC: the one that comes when it does not fit, those that are there when chains need the room. A
+//! spill file is unlinked as soon as it is made, so the system deletes it with the process, however that ends. Which outputs are
 //! kept and dropped is the agent's decision.
 //!
 //! Data comes from the slots' threads with [`Parking::park`], and goes to them with [`Parking::get`] or to other
 //! workers with [`Parking::ipc`]; all of it is synchronous and may read or write a file.
 //!
-//! Known weakness: each spilled output holds one file descriptor, and the newest output is spilled, not the one that
-//! will wait longest.
+//! Known weakness: each spilled output holds one file descriptor, and the largest output is spilled, not the one that
+//! will wait longest; while it is written it takes its bytes twice.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -19,15 +20,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use common::ids::{OutputId, RunId};
-use common::units::ByteSize;
 
 use crate::batch::{Batch, BatchBytesError};
+use crate::memory::{Held, Memory, Use};
 
 /// The parked outputs of a worker.
 #[derive(Debug)]
 pub struct Parking {
     spill_dir: PathBuf,
-    memory: u64,
+    memory: Arc<Memory>,
     files_made: AtomicU64,
     parked: Mutex<Parked>,
 }
@@ -35,13 +36,14 @@ pub struct Parking {
 #[derive(Debug, Default)]
 struct Parked {
     outputs: BTreeMap<(RunId, OutputId), Output>,
-    bytes: ParkedBytes,
+    /// The bytes in files.
+    spilled: u64,
 }
 
 /// Where an output's data is.
 #[derive(Clone, Debug)]
 enum Output {
-    Memory { batch: Batch, bytes: u64 },
+    Memory { batch: Batch, held: Arc<Held> },
     Spilled { file: Arc<File>, bytes: u64 },
 }
 
@@ -66,11 +68,11 @@ pub enum ParkingError {
 }
 
 impl Parking {
-    /// Makes an empty parking that keeps so many bytes in memory and spills the rest to files in a folder.
-    pub fn new(memory: ByteSize, spill_dir: PathBuf) -> Parking {
+    /// Makes an empty parking that keeps in memory what fits there and spills the rest to files in a folder.
+    pub fn new(memory: Arc<Memory>, spill_dir: PathBuf) -> Parking {
         Parking {
             spill_dir,
-            memory: memory.0,
+            memory,
             files_made: AtomicU64::new(0),
             parked: Mutex::default(),
         }
@@ -79,19 +81,32 @@ impl Parking {
     /// Keeps an output and returns its size in bytes. A spill that fails leaves it in memory.
     pub fn park(&self, run: RunId, output: OutputId, batch: Batch) -> u64 {
         let bytes = batch.bytes_held();
-        let fits = self.lock().bytes.memory + bytes <= self.memory;
-        let in_memory = |batch| Output::Memory { batch, bytes };
-        let kept = if fits {
-            in_memory(batch)
-        } else {
-            self.spill(&batch).unwrap_or_else(|error| {
+        let kept = match self.memory.try_hold(Use::Parked, bytes) {
+            Some(held) => in_memory(batch, held),
+            None => self.spill(&batch).unwrap_or_else(|error| {
                 tracing::warn!(%run, %error, "an output could not be spilled and stays in memory");
-                in_memory(batch)
-            })
+                in_memory(batch, self.memory.hold(Use::Parked, bytes))
+            }),
         };
         let size = kept.bytes();
         self.lock().insert((run, output), kept);
         size
+    }
+
+    /// Spills outputs until the budget holds again, or none is left in memory.
+    pub fn make_room(&self) {
+        while self.memory.is_over_budget() {
+            let Some((key, batch)) = self.lock().largest_in_memory() else {
+                return;
+            };
+            match self.spill(&batch) {
+                Ok(spilled) => self.lock().replace(key, spilled),
+                Err(error) => {
+                    tracing::warn!(run = %key.0, %error, "an output could not be spilled and stays in memory");
+                    return;
+                }
+            }
+        }
     }
 
     /// Returns a kept output; `None` if there is none of that name.
@@ -138,7 +153,15 @@ impl Parking {
 
     /// Returns how many bytes are parked.
     pub fn bytes(&self) -> ParkedBytes {
-        self.lock().bytes
+        ParkedBytes {
+            memory: self.memory.bytes().parked,
+            spilled: self.lock().spilled,
+        }
+    }
+
+    /// Returns the memory that parked outputs count against.
+    pub(crate) fn memory(&self) -> &Arc<Memory> {
+        &self.memory
     }
 
     fn find(&self, run: RunId, output: OutputId) -> Option<Output> {
@@ -172,30 +195,52 @@ impl Parking {
 impl Parked {
     fn insert(&mut self, key: (RunId, OutputId), output: Output) {
         self.remove(&key);
-        *self.place_of(&output) += output.bytes();
+        self.spilled += output.spilled();
         self.outputs.insert(key, output);
     }
 
     fn remove(&mut self, key: &(RunId, OutputId)) {
         if let Some(output) = self.outputs.remove(key) {
-            *self.place_of(&output) -= output.bytes();
+            self.spilled -= output.spilled();
         }
     }
 
-    fn place_of(&mut self, output: &Output) -> &mut u64 {
-        match output {
-            Output::Memory { .. } => &mut self.bytes.memory,
-            Output::Spilled { .. } => &mut self.bytes.spilled,
+    /// Puts a spilled output in the place of the same one in memory, unless that is gone.
+    fn replace(&mut self, key: (RunId, OutputId), output: Output) {
+        if self.outputs.contains_key(&key) {
+            self.insert(key, output);
         }
+    }
+
+    fn largest_in_memory(&self) -> Option<((RunId, OutputId), Batch)> {
+        let in_memory = self.outputs.iter().filter_map(|(key, output)| match output {
+            Output::Memory { batch, held } => Some((held.bytes(), key, batch)),
+            Output::Spilled { .. } => None,
+        });
+        let largest = in_memory.max_by_key(|(bytes, _, _)| *bytes);
+        largest.map(|(_, key, batch)| (*key, batch.clone()))
     }
 }
 
 impl Output {
     fn bytes(&self) -> u64 {
         match self {
-            Output::Memory { bytes, .. } | Output::Spilled { bytes, .. } => *bytes,
+            Output::Memory { held, .. } => held.bytes(),
+            Output::Spilled { bytes, .. } => *bytes,
         }
     }
+
+    fn spilled(&self) -> u64 {
+        match self {
+            Output::Memory { .. } => 0,
+            Output::Spilled { bytes, .. } => *bytes,
+        }
+    }
+}
+
+fn in_memory(batch: Batch, held: Held) -> Output {
+    let held = Arc::new(held);
+    Output::Memory { batch, held }
 }
 
 fn read(file: &File, bytes: u64) -> io::Result<Vec<u8>> {
@@ -207,6 +252,7 @@ fn read(file: &File, bytes: u64) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use common::ids::BatchId;
+    use common::units::ByteSize;
 
     use super::*;
     use crate::testing::{batch_of, output};
@@ -217,7 +263,7 @@ mod tests {
     fn what_does_not_fit_in_memory_is_spilled_and_comes_back() {
         let dir = tempfile::tempdir().expect("makes a folder");
         let batch = batch_of(1_000);
-        let parking = Parking::new(ByteSize(batch.bytes_held()), dir.path().to_owned());
+        let parking = Parking::new(Memory::new(ByteSize(batch.bytes_held())), dir.path().to_owned());
         for index in 0..3 {
             parking.park(RUN, output(index, 1), batch.clone());
         }
@@ -236,12 +282,38 @@ mod tests {
 
     #[test]
     fn a_folder_that_is_gone_leaves_the_output_in_memory() {
-        let parking = Parking::new(ByteSize(0), PathBuf::from("/nowhere/at/all"));
+        let parking = Parking::new(Memory::new(ByteSize(0)), PathBuf::from("/nowhere/at/all"));
         let output = output(BatchId::whole(1).index, 1);
         parking.park(RUN, output, batch_of(3));
         assert!(parking.get(RUN, output).expect("is read").is_some());
         parking.drop_output(RUN, output);
         parking.drop_output(RUN, output);
         assert_eq!(parking.bytes(), ParkedBytes::default());
+    }
+
+    #[test]
+    fn parked_outputs_give_way_when_chains_need_the_room() {
+        let dir = tempfile::tempdir().expect("makes a folder");
+        let (small, large) = (batch_of(100), batch_of(1_000));
+        let both = small.bytes_held() + large.bytes_held();
+        let memory = Memory::new(ByteSize(both));
+        let parking = Parking::new(Arc::clone(&memory), dir.path().to_owned());
+        parking.park(RUN, output(0, 1), small.clone());
+        parking.park(RUN, output(1, 1), large.clone());
+        parking.make_room();
+        assert_eq!((parking.bytes().memory, parking.bytes().spilled), (both, 0));
+        let _chain = memory.hold(Use::Running, 1);
+        parking.make_room();
+        assert_eq!(parking.bytes().memory, small.bytes_held(), "the largest is enough");
+        assert!(parking.bytes().spilled > 0);
+        let back = parking.get(RUN, output(1, 1)).expect("is read").expect("is kept");
+        assert_eq!(back.records(), large.records());
+        let _larger = memory.hold(Use::Running, 2 * both);
+        parking.make_room();
+        assert_eq!(
+            parking.bytes().memory,
+            0,
+            "what chains hold cannot be spilled, everything else is"
+        );
     }
 }

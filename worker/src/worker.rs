@@ -31,6 +31,7 @@ use crate::clock::monotonic_now;
 use crate::config::WorkerConfig;
 use crate::exchange::{ExchangeKey, ExchangeServer, Fetcher, Health, Link};
 use crate::executor::{Executor, Surroundings};
+use crate::memory::Memory;
 use crate::ops::Registry;
 use crate::parking::Parking;
 use crate::session::{Advertised, Coordinator, Introduction, Session, SessionError, SessionEvent, Vitals};
@@ -113,7 +114,8 @@ impl Worker {
 
     async fn start(self) -> Result<Running, WorkerError> {
         let config = self.config;
-        let parking = Arc::new(Parking::new(config.parking_memory, config.spill_dir.clone()));
+        let memory = Memory::new(config.parking_memory);
+        let parking = Arc::new(Parking::new(Arc::clone(&memory), config.spill_dir.clone()));
         let exchange_key = ExchangeKey::default();
         let address = config.exchange;
         let exchange = ExchangeServer::bind(address, Arc::clone(&parking), exchange_key.clone()).await;
@@ -131,7 +133,7 @@ impl Worker {
         let (slot_inputs, inputs) = mpsc::unbounded_channel();
         let surroundings = Surroundings {
             parking: Arc::clone(&parking),
-            fetcher: Fetcher,
+            fetcher: Fetcher::new(memory),
             coordinator: coordinator.clone(),
             runtime: tokio::runtime::Handle::current(),
         };

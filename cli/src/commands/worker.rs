@@ -55,7 +55,7 @@ pub(crate) struct Args {
     /// How other workers reach the exchange [default: where it listens; on 0.0.0.0, the address that reaches the coordinator].
     #[arg(long, env = "PLUMB_ADVERTISE", value_name = "URL")]
     advertise: Option<String>,
-    /// How much of parked outputs stays in memory; what comes above that is spilled [default: half of what a memory limit,
+    /// How much memory batches may take; parked outputs that do not fit beside what runs are spilled [default: half of what a memory limit,
     /// such as a container's, leaves after 64 MiB for the program and 32 MiB a slot; 256 MiB where there is no limit].
     #[arg(long, env = "PLUMB_PARKING_MEMORY", value_name = "SIZE")]
     parking_memory: Option<ByteSize>,

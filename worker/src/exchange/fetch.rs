@@ -3,6 +3,7 @@
 //! A holder that cannot be reached is tried again a few times and not for long: the output can be made again. Whether a
 //! silent holder is only slow is found out by pings, which it answers while it works.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::ids::{LeaseId, RunId};
@@ -14,6 +15,7 @@ use tonic::transport::Endpoint;
 use tonic::{Code, Status};
 
 use crate::batch::{Batch, BatchBytesError};
+use crate::memory::{Memory, Use};
 
 const TRIES: u32 = 3;
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -68,16 +70,23 @@ impl FetchError {
 }
 
 /// Fetches outputs from other workers.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Fetcher;
+#[derive(Clone, Debug)]
+pub(crate) struct Fetcher {
+    memory: Arc<Memory>,
+}
 
 impl Fetcher {
+    /// Makes a fetcher whose bytes on the way count against a memory.
+    pub(crate) fn new(memory: Arc<Memory>) -> Fetcher {
+        Fetcher { memory }
+    }
+
     /// Fetches an output; tries up to three times where trying may help.
-    pub(crate) async fn fetch(self, run: RunId, lease: LeaseId, remote: &RemoteOutput) -> Result<Batch, FetchError> {
+    pub(crate) async fn fetch(&self, run: RunId, lease: LeaseId, remote: &RemoteOutput) -> Result<Batch, FetchError> {
         let begun = Instant::now();
         let mut tried = 1;
         loop {
-            let error = match fetch_once(run, lease, remote).await {
+            let error = match fetch_once(&self.memory, run, lease, remote).await {
                 Ok(batch) => return Ok(batch),
                 Err(error) => error,
             };
@@ -91,7 +100,12 @@ impl Fetcher {
     }
 }
 
-async fn fetch_once(run: RunId, lease: LeaseId, remote: &RemoteOutput) -> Result<Batch, FetchError> {
+async fn fetch_once(
+    memory: &Arc<Memory>,
+    run: RunId,
+    lease: LeaseId,
+    remote: &RemoteOutput,
+) -> Result<Batch, FetchError> {
     let address = &remote.address;
     let unreachable = |message: String| FetchError::Unreachable {
         address: address.clone(),
@@ -119,10 +133,14 @@ async fn fetch_once(run: RunId, lease: LeaseId, remote: &RemoteOutput) -> Result
     let answer = timeout(SILENCE, holder.fetch(request)).await.map_err(silent)?;
     let mut chunks = answer.map_err(|status| refusal(address, &status))?.into_inner();
     let mut bytes = Vec::new();
+    let mut held = memory.hold(Use::InTransfer, 0);
     loop {
         let chunk = timeout(SILENCE, chunks.message()).await.map_err(silent)?;
         match chunk.map_err(|status| refusal(address, &status))? {
-            Some(chunk) => bytes.extend_from_slice(&chunk.chunk),
+            Some(chunk) => {
+                bytes.extend_from_slice(&chunk.chunk);
+                held.change(bytes.len() as u64);
+            }
             None => break,
         }
         if bytes.len() > MAX_OUTPUT_BYTES {

@@ -17,6 +17,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
 use super::health::Health;
+use crate::memory::Use;
 use crate::parking::Parking;
 
 const CHUNK_BYTES: usize = 512 << 10;
@@ -130,11 +131,12 @@ impl ExchangeService for Exchange {
         let ipc = ipc.map_err(|_| Status::internal("encoding the output panicked"))?;
         let ipc = ipc.map_err(|error| Status::unavailable(error.to_string()))?;
         let bytes = Bytes::from(ipc.ok_or_else(|| Status::not_found("the output is gone"))?);
+        let held = self.parking.memory().hold(Use::InTransfer, bytes.len() as u64);
         let (chunks, stream) = mpsc::channel(CHUNKS_AHEAD);
         // Ends with the stream: when the fetching worker goes away, sending fails.
         tokio::spawn(async move {
             send_chunks(bytes, &chunks).await;
-            drop(permit);
+            drop((permit, held));
         });
         Ok(Response::new(ReceiverStream::new(stream)))
     }

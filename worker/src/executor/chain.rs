@@ -14,6 +14,7 @@ use super::open_ops::OpenOps;
 use super::{ChainJob, OpenRun, Surroundings, run_scope};
 use crate::batch::Batch;
 use crate::clock::monotonic_now;
+use crate::memory::Use;
 use crate::ops::plan::Plan;
 use crate::ops::{OpContext, OpInput, OpOutput};
 
@@ -59,6 +60,9 @@ impl ChainRunner {
 
     fn run_steps(&mut self, job: &ChainJob, plan: &Plan, batch: BatchId, mut held: Held) -> ChainEnd {
         let mut last = job.chain.steps[0].op;
+        let parking = &self.surroundings.parking;
+        let mut memory = parking.memory().hold(Use::Running, held.bytes());
+        parking.make_room();
         for (place, step) in job.chain.steps.iter().enumerate() {
             match job.control.start_step(place, monotonic_now()) {
                 Next::Started => last = step.op,
@@ -68,6 +72,8 @@ impl ChainRunner {
             let context = op_context(job, plan, batch, *step);
             match self.run_op(job, plan, held.input(), &context) {
                 Ok((output, done)) => {
+                    memory.change(done.bytes_held);
+                    self.surroundings.parking.make_room();
                     tell_end(&job.control, job, step.op, OpOutcome::Done(done));
                     held = Held::Here(output_id(batch, *step), output);
                 }
@@ -76,6 +82,7 @@ impl ChainRunner {
                     if job.control.cancel_token().is_cancelled() {
                         return ChainEnd::Stopped;
                     }
+                    drop(memory);
                     let kept = self.keep(job, held);
                     return ChainEnd::OpFailed { op: step.op, kept };
                 }
@@ -84,6 +91,7 @@ impl ChainRunner {
         if last == job.chain.run.job.last_op() {
             return ChainEnd::Finished { kept: None };
         }
+        drop(memory);
         let kept = self.keep(job, held);
         ChainEnd::Finished { kept }
     }
@@ -200,6 +208,16 @@ impl ChainRunner {
 }
 
 impl Held {
+    /// Returns the bytes that it takes beside what is counted elsewhere.
+    fn bytes(&self) -> u64 {
+        match self {
+            Held::Slice(OpInput::Slice(slice)) => slice.bytes(),
+            Held::Slice(OpInput::Batch(batch)) | Held::Here(_, batch) => batch.bytes_held(),
+            // The parking counts it.
+            Held::Parked(..) => 0,
+        }
+    }
+
     /// Returns what the op is given; the data itself is shared, so that it can be kept if the op fails.
     fn input(&self) -> OpInput {
         match self {

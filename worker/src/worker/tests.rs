@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use common::ids::{Generation, OpId, RunId, SessionId};
 use common::message::{LeaseEnd, OpOutcome, PermitFate, RemoteOutput, Report, ToWorker};
+use common::units::ByteSize;
 use proto::ticket::fetch_ticket;
 
 use self::fake::{Connection, FakeCoordinator, Job, KEY, Terms, id};
 use super::{Worker, shutdown};
 use crate::exchange::Fetcher;
+use crate::memory::Memory;
 use crate::testing::output;
 
 const LONG: Terms = Terms {
@@ -134,19 +136,20 @@ async fn a_truncated_chain_is_parked_and_fetched_with_its_ticket_only() {
         address: connection.hello.exchange_address.clone(),
         ticket: fetch_ticket(KEY, RunId(1), output, id(2)).to_vec(),
     };
-    let fetched = Fetcher
+    let fetcher = Fetcher::new(Memory::new(ByteSize(0)));
+    let fetched = fetcher
         .fetch(RunId(1), id(2), &remote)
         .await
         .expect("the ticket is right");
     assert_eq!(fetched.rows(), 3);
     assert!(
-        Fetcher.fetch(RunId(1), id(3), &remote).await.is_err(),
+        fetcher.fetch(RunId(1), id(3), &remote).await.is_err(),
         "the ticket is for another lease"
     );
     remote.output = crate::testing::output(9, 1);
     remote.ticket = fetch_ticket(KEY, RunId(1), remote.output, id(2)).to_vec();
     assert!(
-        Fetcher.fetch(RunId(1), id(2), &remote).await.is_err(),
+        fetcher.fetch(RunId(1), id(2), &remote).await.is_err(),
         "there is no such output"
     );
 
