@@ -175,16 +175,26 @@ impl Client {
 
     /// Reads a run's whole timeline, in the order in which attempts started.
     pub(crate) async fn timeline(&mut self, id: &str) -> Result<Vec<TimelineRow>, ClientError> {
+        let mut rows = Vec::new();
+        self.timeline_pages(id, |page| rows.extend(page)).await?;
+        rows.sort_by(|one, other| one.started.unwrap_or(0.0).total_cmp(&other.started.unwrap_or(0.0)));
+        Ok(rows)
+    }
+
+    /// Reads a run's timeline page by page, in the order in which ends became known, behind them attempts that run.
+    pub(crate) async fn timeline_pages(
+        &mut self,
+        id: &str,
+        mut take: impl FnMut(Vec<TimelineRow>),
+    ) -> Result<(), ClientError> {
         let request = v1::GetTimelineRequest { run_id: id.to_owned() };
         let response = self.service.get_timeline(request).await;
         let mut pages = response.map_err(|status| self.refusal(status))?.into_inner();
-        let mut rows = Vec::new();
         while let Some(page) = pages.message().await.map_err(|status| self.refusal(status))? {
-            for entry in page.entries {
-                rows.push(timeline_row(entry)?);
-            }
+            let rows: Result<_, _> = page.entries.into_iter().map(timeline_row).collect();
+            take(rows?);
         }
-        Ok(rows)
+        Ok(())
     }
 
     /// Asks a gRPC port for its health.

@@ -27,6 +27,20 @@ pub(crate) struct TimelineRow {
     pub(crate) started: Option<f64>,
     /// When it ended; none if it has not.
     pub(crate) finished: Option<f64>,
+    /// When a worker had the right to run it.
+    pub(crate) leased: f64,
+    /// When its worker began to fetch its input from another worker, if it had to.
+    pub(crate) fetch_started: Option<f64>,
+    /// When its batch's commit was durable, by the coordinator's clock; of the last op of a batch only.
+    pub(crate) committed: Option<f64>,
+    /// Rows that came in and that went on.
+    pub(crate) rows_in: u64,
+    pub(crate) rows_out: u64,
+    /// Bytes that came in and that were left in memory.
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    /// Why it failed.
+    pub(crate) error: Option<String>,
 }
 
 /// Prints rows as JSON lines.

@@ -23,8 +23,30 @@ pub struct TimelineEntry {
     pub state: TaskState,
     /// When the task could have run.
     pub queued: Time,
+    /// When a worker had the right to run it, not before it was queued: a lease over several ops is granted before the
+    /// later ones of them can run.
+    pub leased: Time,
+    /// When its worker began to fetch its input from another worker, if it had to.
+    pub fetch_started: Option<Time>,
     /// When it started, by the worker's clock.
     pub started: Time,
     /// When it ended, by the worker's clock; for a lost attempt, when its unit was freed.
     pub finished: Option<Time>,
+    /// When what it finished could not be lost any more: of the last op of a batch whose commit is durable.
+    pub committed: Option<Time>,
+    /// What went through it; nothing while it runs, and of one that did not end well.
+    pub moved: Moved,
+}
+
+/// What went through an attempt that ended well.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// Rows that came in; for `extract`, rows found in the slice.
+    pub rows_in: u64,
+    /// Rows that went on.
+    pub rows_out: u64,
+    /// Bytes that came in: of the slice, or what the op before left in memory.
+    pub bytes_in: u64,
+    /// Bytes that the batch held in memory when it had ended.
+    pub bytes_out: u64,
 }

@@ -16,6 +16,7 @@ use coordinator::service::Service;
 use coordinator::shutdown::shutdown_channel;
 use coordinator::store::MemoryJournal;
 use coordinator::submit::Folders;
+use coordinator::timeline::Timelines;
 use coordinator::web::{PageOptions, serve_web};
 use tokio::net::TcpListener;
 
@@ -31,7 +32,8 @@ async fn main() -> anyhow::Result<()> {
     };
     let no_source = |_: &_| unreachable!("a journal in memory holds no run to go on with");
     let config = scheduler::Config::default();
-    let (driver, handle) = Driver::new(config, Clock::start(), journal, retention, no_source);
+    let timelines = Timelines::in_memory();
+    let (driver, handle) = Driver::new(config, Clock::start(), journal, timelines, retention, no_source);
     let (trigger, shutdown) = shutdown_channel();
     let fixtures = [
         Fixture::new(RunId(1), tasks, Shape::DepthFirst, Story::Failures),

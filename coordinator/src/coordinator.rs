@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -24,6 +25,7 @@ use crate::shutdown::{Shutdown, shutdown_channel};
 use crate::source::{Sharder, SourceError};
 use crate::store::{EmbeddedJournal, Journal, JournalError, MemoryJournal, StateDir, StateDirError};
 use crate::submit::Folders;
+use crate::timeline::Timelines;
 use crate::web::{PageOptions, serve_web};
 
 /// How long connections may take to end when the coordinator stops.
@@ -35,6 +37,7 @@ pub struct Coordinator {
     /// Held for its lock.
     _state: Option<StateDir>,
     journal: Box<dyn Journal>,
+    timelines: Arc<Timelines>,
     folders: Folders,
     worker_token: Option<WorkerToken>,
     jobs: TcpListener,
@@ -66,6 +69,9 @@ pub enum BindError {
     /// The journal in the state folder cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The timelines in the state folder cannot be used.
+    #[error("failed to make the folder of the timelines: {0}; check --state")]
+    Timelines(#[source] io::Error),
     /// A root does not exist.
     #[error("failed to open the folders of --allow-root and --data-root: {0}")]
     Root(#[from] SourceError),
@@ -126,6 +132,10 @@ impl Coordinator {
             Some(state) => Box::new(EmbeddedJournal::open(state.path(), state.generation())?),
             None => Box::new(MemoryJournal::new(generation_of_now())),
         };
+        let timelines = match &state {
+            Some(state) => Timelines::in_folder(&state.path().join("timeline")).map_err(BindError::Timelines)?,
+            None => Timelines::in_memory(),
+        };
         let address = |flag, listener: &std::net::TcpListener, wanted| {
             listener
                 .local_addr()
@@ -139,6 +149,7 @@ impl Coordinator {
         Ok(Coordinator {
             _state: state,
             journal,
+            timelines,
             folders,
             worker_token,
             jobs: TcpListener::from_std(jobs).map_err(|source| listen_error("--grpc", config.grpc, source))?,
@@ -173,13 +184,20 @@ impl Coordinator {
             runs: self.config.keep_runs as usize,
             age: self.config.keep_runs_for,
         };
-        let (driver, handle) = Driver::new(scheduler_config, clock, self.journal, retention, |run| {
-            Box::new(Sharder::new(
-                run.source.clone(),
-                run.job.source.csv.clone(),
-                run.job.batching,
-            ))
-        });
+        let (driver, handle) = Driver::new(
+            scheduler_config,
+            clock,
+            self.journal,
+            self.timelines,
+            retention,
+            |run| {
+                Box::new(Sharder::new(
+                    run.source.clone(),
+                    run.job.source.csv.clone(),
+                    run.job.batching,
+                ))
+            },
+        );
         let service = Service::new(handle.clone(), self.folders);
         let core = Core {
             driver,

@@ -17,6 +17,7 @@ mod sources;
 mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use common::ids::{Generation, RunId, SessionId};
 use common::steering::Asker;
@@ -24,11 +25,11 @@ use common::time::Time;
 use scheduler::{Ask, Asked, Event, NewRun, NewSession, RunLedger, Scheduler, Ticket};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::chart::Charts;
 use crate::clock::Clock;
 use crate::registry::{Registry, RequestIdTaken, Retention};
 use crate::shutdown::Shutdown;
 use crate::store::{Durability, Entry, Journal, JournalError};
+use crate::timeline::Timelines;
 
 pub use message::{DriverHandle, NoSuchRun, NoSuchWorker, NotDone, Stopped, Submission};
 pub(crate) use message::{FromSession, Opening};
@@ -51,8 +52,8 @@ pub struct World {
     pub scheduler: Scheduler,
     /// Every run that is known.
     pub registry: Registry,
-    /// What charts of runs are drawn from.
-    pub charts: Charts,
+    /// What happened in them, attempt by attempt.
+    pub timelines: Arc<Timelines>,
     /// The time of the read.
     pub now: Time,
 }
@@ -109,12 +110,13 @@ struct Round {
 }
 
 impl Driver {
-    /// Makes a driver on a journal, goes on where the journal ends, and returns the handle to speak to it. The sources
+    /// Makes a driver on a journal and on timelines, goes on where the journal ends, and returns the handle to speak to it. The sources
     /// of runs that live are cut anew with `cut_again`.
     pub fn new(
         config: scheduler::Config,
         clock: Clock,
         mut journal: Box<dyn Journal>,
+        timelines: Arc<Timelines>,
         retention: Retention,
         cut_again: impl Fn(&RunLedger) -> Box<dyn SliceFinder>,
     ) -> (Driver, DriverHandle) {
@@ -124,6 +126,8 @@ impl Driver {
         for (id, run) in &ledger.runs {
             sources.open(*id, cut_again(run));
         }
+        let live = ledger.runs.iter().map(|(id, run)| (*id, run.accepted, &*run.job));
+        timelines.resume(live, ledger.ended.keys().copied());
         let scheduler = Scheduler::restore(config, &ledger, now);
         let next_run = RunId(ledger.last_run.0 + 1);
         let (request_sender, requests) = mpsc::channel(REQUEST_QUEUE);
@@ -137,7 +141,7 @@ impl Driver {
             world: World {
                 scheduler,
                 registry: Registry::restore(retention, ledger, now),
-                charts: Charts::default(),
+                timelines: Arc::clone(&timelines),
                 now,
             },
             clock,
@@ -160,6 +164,7 @@ impl Driver {
             requests: request_sender,
             sessions: session_sender,
             archive,
+            timelines,
         };
         (driver, handle)
     }
@@ -249,15 +254,17 @@ impl Driver {
                 return Err(DriverError::JournalFailed { reason: reason.clone() });
             }
         };
+        let now = self.clock.now();
         let mut last = None;
         while self.undurable.front().is_some_and(|entry| entry.sequence <= durable) {
             let entry = self.undurable.pop_front().expect("the front was looked at");
+            self.keep_moment(&entry.record, now);
             self.world.registry.apply(&entry.record);
-            self.settle_batch(&entry.record);
             last = Some(entry.sequence);
         }
         for run in self.world.registry.take_forgotten() {
             self.journal.forget(run);
+            self.world.timelines.forget(run);
         }
         if let Some(sequence) = last {
             self.handle(Event::DurableUpTo { sequence });
@@ -367,7 +374,7 @@ impl Driver {
             ops: opening.ops.clone(),
             exchange_address: opening.exchange_address.clone(),
         }));
-        self.world.charts.meet(&opening.worker, opening.slots.get());
+        self.world.timelines.meet(&opening.worker, opening.slots.get());
         self.sessions.open(session, opening);
         self.handle(event);
     }

@@ -1,9 +1,10 @@
-//! What is known of runs, for reading: definitions, names of submissions, results, timelines of live runs.
+//! What is known of runs, for reading: definitions, names of submissions, results.
 //!
 //! The registry learns of a run from its durable records ([`Registry::apply`]), never before: what people can see
 //! cannot be lost any more. It decides nothing and starts nothing. Numbers of live runs are the scheduler's; the
 //! registry has those of ended ones. Recovery begins with what the journal's records add up to ([`Registry::restore`]).
-//! What grows with the batches of a run is the journal's archive's: committed parts, and timelines of ended runs.
+//! What grows with the batches of a run is kept elsewhere: committed parts in the journal's archive, what happened attempt by
+//! attempt in [`crate::timeline`].
 //!
 //! Known weakness: how old ended runs are is looked at only when a run ends and at the start.
 
@@ -19,14 +20,8 @@ use common::slice::FrozenSource;
 use common::steering::ActivityLog;
 use common::summary::RunSummary;
 use common::time::Time;
-use common::timeline::TimelineEntry;
 use scheduler::{FailedLedger, Ledger, Record};
-use tokio::sync::broadcast;
-
-use crate::timeline::Timeline;
-
-/// How many attempts a watcher may lie behind before it is dropped.
-const WATCHER_BACKLOG: usize = 4_096;
+use tokio::sync::watch;
 
 /// Everything that is known of the runs.
 #[derive(Debug)]
@@ -62,9 +57,8 @@ pub struct RunEntry {
     pub activity: ActivityLog,
     /// The batches that failed for good.
     pub failed: BTreeMap<BatchId, FailedBatch>,
-    /// What happened, attempt by attempt, until it ends: then the archive has it.
-    pub timeline: Timeline,
-    watchers: Option<broadcast::Sender<TimelineEntry>>,
+    /// Gone when the run has ended: those who wait for it see that.
+    end: Option<watch::Sender<()>>,
     request_id: Option<String>,
 }
 
@@ -187,31 +181,14 @@ impl Registry {
         }
     }
 
-    /// Keeps an attempt's row and tells the run's watchers.
-    pub fn record_attempt(&mut self, run: RunId, attempt: TimelineEntry) {
-        let Some(entry) = self.runs.get_mut(&run) else {
-            return;
-        };
-        entry.timeline.record(&attempt);
-        if let Some(watchers) = &entry.watchers {
-            // An error says that nobody watches any more.
-            if watchers.send(attempt).is_err() {
-                entry.watchers = None;
-            }
-        }
-    }
-
-    /// Returns the attempts of a run from now on. A receiver that lies too far behind is told so; the channel is closed
-    /// when the run has ended.
-    pub fn watch(&mut self, run: RunId) -> Option<broadcast::Receiver<TimelineEntry>> {
+    /// Returns what is closed when a run has ended.
+    pub fn end_of(&mut self, run: RunId) -> Option<watch::Receiver<()>> {
         let entry = self.runs.get_mut(&run)?;
         if entry.ended.is_some() {
-            return Some(broadcast::channel(1).1);
+            return Some(watch::channel(()).1);
         }
-        let watchers = entry
-            .watchers
-            .get_or_insert_with(|| broadcast::channel(WATCHER_BACKLOG).0);
-        Some(watchers.subscribe())
+        let end = entry.end.get_or_insert_with(|| watch::channel(()).0);
+        Some(end.subscribe())
     }
 
     /// Returns what is known of a run.
@@ -234,8 +211,7 @@ impl Registry {
             return;
         }
         entry.ended = Some(summary.clone());
-        entry.timeline = Timeline::default();
-        entry.watchers = None;
+        entry.end = None;
         self.ended.push_back(summary.run);
         self.expire(summary.ended.unwrap_or_default());
     }
@@ -278,8 +254,7 @@ impl RunEntry {
             ended: None,
             activity: ActivityLog::default(),
             failed: BTreeMap::new(),
-            timeline: Timeline::default(),
-            watchers: None,
+            end: None,
             request_id,
         }
     }

@@ -7,30 +7,32 @@
 
 mod activity;
 mod charts;
+mod pages;
 mod steering;
 mod watch;
 
 use std::sync::Arc;
 
-use common::ids::{Attempt, BatchId, OpId, RunId, WorkerName};
+use common::ids::{self, BatchId, OpId, RunId, WorkerName};
 use common::job::{FieldProblem, Job};
 use common::part::Part;
 use common::state::{BatchState, RunState};
 use common::steering::AskRefused;
 use common::summary::RunSummary;
 use common::time::Time;
-use common::timeline::TimelineEntry;
 use scheduler::{BatchView, WorkerState, WorkerView};
 
 use crate::driver::{DriverHandle, NoSuchRun, NoSuchWorker, Stopped, World};
 use crate::store::ArchiveError;
 use crate::submit::{Accepted, Folders, JobRequest, SubmitError, submit};
+use crate::timeline::TimelineError;
 use crate::vitals::VitalsBook;
 
 use charts::Drawn;
 
 pub use activity::ActivityEntry;
-pub use charts::{ClusterView, DrawnTile, SeriesPart};
+pub use charts::{ClusterView, DrawnTile, Look, SeriesPart, TICK, Told};
+pub use pages::{Attempt, TimelinePage};
 pub use watch::{Detail, TaskEvents, Update, WatchEnd};
 
 /// The most elements of a page, and how many one has whose client names no size.
@@ -118,6 +120,9 @@ pub enum LookupError {
     /// What the journal keeps cannot be read.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    /// What is kept of a timeline cannot be read.
+    #[error(transparent)]
+    Timeline(#[from] TimelineError),
     /// Nobody is there to answer.
     #[error(transparent)]
     Stopped(#[from] Stopped),
@@ -234,27 +239,6 @@ impl Service {
         Ok(found.await?.ok_or(NoSuchWorker { worker })?)
     }
 
-    /// Reads a run's timeline from a row on, at most a page of it.
-    ///
-    /// # Errors
-    /// [`LookupError::NoSuchRun`].
-    pub async fn timeline(&self, run: RunId, first: usize) -> Result<(RunView, Vec<TimelineEntry>), LookupError> {
-        let found = self.driver.read(move |world| {
-            let view = world.view(run)?;
-            let timeline = world.registry.run(run).map(|entry| &entry.timeline);
-            let rows = timeline.into_iter().flat_map(|timeline| timeline.entries_from(first));
-            Ok::<_, NoSuchRun>((view, rows.take(LARGEST_PAGE).collect()))
-        });
-        let (view, rows) = found.await??;
-        if view.summary.state.is_terminal() {
-            let kept = self
-                .driver
-                .read_archive(move |archive| archive.timeline_page(run, first));
-            return Ok((view, kept.await??));
-        }
-        Ok((view, rows))
-    }
-
     /// Lists what the batches of a run that is about to end committed for one op, in the order of the source, from a
     /// batch on, at most a page of it.
     ///
@@ -318,7 +302,7 @@ impl World {
             id: *batch,
             state: BatchState::Failed,
             op: Some(failed.op),
-            attempt: Attempt::FIRST,
+            attempt: ids::Attempt::FIRST,
             slice: None,
             worker: None,
             failure: Some(failed.failure.clone()),
@@ -397,7 +381,7 @@ fn committed_view(batch: BatchId) -> BatchView {
         id: batch,
         state: BatchState::Committed,
         op: None,
-        attempt: Attempt::FIRST,
+        attempt: ids::Attempt::FIRST,
         slice: None,
         worker: None,
         failure: None,

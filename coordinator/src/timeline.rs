@@ -1,137 +1,380 @@
-//! The timeline of one run: a row per attempt, kept small, for charts and for checking what really overlapped.
+//! The timelines of all runs: every attempt once, for charts, tables and exports, in memory, on the disk and back.
 //!
-//! Owns the rows and the names of the workers in them. The row of an attempt's end replaces that of its start. Rows
-//! never delay anything: those of a live run are in memory alone, and are kept ([`chunk`]) when the run ends.
+//! Data flows one way. The driver only puts what happened into an inbox ([`Timelines::append`] and its like: a lock that
+//! nobody holds for long, and a push); nothing here delays an effect. A thread of its own takes the inbox over a few
+//! times a second, makes rows of it ([`run`]), packs full chunks ([`chunk`]) and writes them into the state folder
+//! ([`file`]); whoever looks takes the inbox over too, so that a look never misses what was before it. Packed chunks stay
+//! in memory up to [`RESIDENT_BYTES`] for all runs together; older ones are read from the disk. Without a state folder
+//! they spill into files that go with the process.
 //!
-//! Known weakness: of a run that lives through a restart of the coordinator the rows from before it are lost; of a run
-//! with more attempts than [`Timeline::MAX_ROWS`] the later ones are counted and not kept.
+//! After a restart the timelines are there again, also those of runs that go on. What a coordinator had not written when
+//! it was killed, at most about [`WRITE_EVERY`] of it, is missing; a run that went on says how often that happened.
+//!
+//! Known weaknesses: a disk that is full keeps rows out of the files; they stay in memory up to the bound and are counted
+//! as dropped beyond it. When more than [`INBOX`] events wait, attempts are dropped and counted.
 
 mod chunk;
+mod column;
+mod failures;
+mod file;
+mod lanes;
+mod restore;
+pub(crate) mod row;
+mod run;
+pub mod series;
+mod stored;
+#[cfg(test)]
+mod tests;
+mod writer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
-use common::ids::{Attempt, BatchId, OpId, WorkerName};
-use common::state::TaskState;
+use common::failure::Failure;
+use common::ids::{BatchId, OpId, RunId, WorkerName};
+use common::job::Job;
 use common::time::Time;
 use common::timeline::TimelineEntry;
+use scheduler::Outlook;
 
-pub use chunk::Chunk;
+use crate::chart::ChartView;
+use series::{Sample, Series};
 
-/// What happened in one run, attempt by attempt.
+pub(crate) use chunk::{Scratch, Summary};
+pub use failures::{Failures, Group};
+pub use file::TimelineError;
+pub use lanes::Lanes;
+pub use row::{Outcome, Row, Task};
+pub use series::NAMES;
+pub(crate) use stored::Chunk;
+
+pub(crate) use run::RunTimeline;
+use writer::Files;
+
+/// How many bytes of packed chunks are in memory, of all runs together.
+const RESIDENT_BYTES: usize = 24 << 20;
+/// How many events may wait to be taken over.
+const INBOX: usize = 200_000;
+/// How often the inbox is taken over.
+const TAKE_EVERY: Duration = Duration::from_millis(100);
+/// After how long rows are on the disk.
+const WRITE_EVERY: Duration = Duration::from_secs(1);
+/// How many ended runs are in memory that can be read from the disk again.
+const LOADED_RUNS: usize = 16;
+
+/// What happened, as the driver says it.
+#[derive(Debug)]
+enum Event {
+    Begun {
+        run: RunId,
+        accepted: Time,
+        ops: usize,
+        last_op: OpId,
+    },
+    Ran(RunId, TimelineEntry, Option<Failure>),
+    Committed(RunId, BatchId, Time),
+    Sampled(RunId, Sample, Time),
+    Ended(RunId, Time),
+    Forgotten(RunId),
+    Met(WorkerName, u32),
+}
+
+/// All timelines. Dropping the last handle writes what is not written yet.
+#[derive(Debug)]
+pub struct Timelines {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    folder: Option<PathBuf>,
+    resident_bytes: usize,
+    inbox: Mutex<Inbox>,
+    woken: Condvar,
+    state: Mutex<State>,
+}
+
 #[derive(Debug, Default)]
-pub struct Timeline {
-    rows: Vec<Row>,
-    workers: Vec<WorkerName>,
-    /// Where the rows of attempts are that have not ended.
-    open: BTreeMap<(OpId, Option<BatchId>, Attempt), usize>,
-    dropped: u64,
+struct Inbox {
+    events: Vec<Event>,
+    /// Attempts that found no room.
+    dropped: BTreeMap<RunId, u64>,
+    end: End,
 }
 
-/// A row with its worker's name replaced by a place in the list of names.
-#[derive(Clone, Copy, Debug)]
-struct Row {
-    op: OpId,
-    batch: Option<BatchId>,
-    attempt: Attempt,
-    worker: u32,
-    slot: u32,
-    state: TaskState,
-    queued: Time,
-    started: Time,
-    finished: Option<Time>,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum End {
+    #[default]
+    Open,
+    Closed,
 }
 
-impl Timeline {
-    /// The most rows that are kept of a run: about 100 bytes each.
-    pub const MAX_ROWS: usize = 250_000;
+/// What is known.
+#[derive(Debug, Default)]
+struct State {
+    runs: BTreeMap<RunId, RunTimeline>,
+    /// Runs that were read from the disk, the one not looked at for the longest time first.
+    loaded: VecDeque<RunId>,
+    slots: BTreeMap<WorkerName, u32>,
+    /// Runs to be written out, and those whose files are to be deleted.
+    ended: Vec<RunId>,
+    forgotten: Vec<RunId>,
+}
 
-    /// Keeps a row; that of an attempt's end takes the place of that of its start.
-    pub fn record(&mut self, entry: &TimelineEntry) {
-        let key = (entry.op, entry.batch, entry.attempt);
-        let row = Row {
-            op: entry.op,
-            batch: entry.batch,
-            attempt: entry.attempt,
-            worker: self.worker_place(&entry.worker),
-            slot: entry.slot,
-            state: entry.state,
-            queued: entry.queued,
-            started: entry.started,
-            finished: entry.finished,
-        };
-        let place = match self.open.remove(&key) {
-            Some(place) => {
-                self.rows[place] = row;
-                place
-            }
-            None if self.rows.len() >= Self::MAX_ROWS => {
-                self.dropped += u64::from(entry.finished.is_some());
-                return;
-            }
-            None => {
-                self.rows.push(row);
-                self.rows.len() - 1
-            }
-        };
-        if entry.finished.is_none() {
-            self.open.insert(key, place);
-        }
+impl Timelines {
+    /// Makes timelines that go with the process.
+    pub fn in_memory() -> Arc<Timelines> {
+        Self::start(None, RESIDENT_BYTES)
     }
 
-    /// Returns the rows from a place on, in the order in which the attempts started to be known.
-    pub fn entries_from(&self, first: usize) -> impl Iterator<Item = TimelineEntry> + '_ {
-        self.rows.iter().skip(first).map(|row| TimelineEntry {
-            op: row.op,
-            batch: row.batch,
-            attempt: row.attempt,
-            worker: self.workers[row.worker as usize].clone(),
-            slot: row.slot,
-            state: row.state,
-            queued: row.queued,
-            started: row.started,
-            finished: row.finished,
+    /// Makes timelines that are kept in a folder, which is made if it is missing.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub fn in_folder(folder: &Path) -> std::io::Result<Arc<Timelines>> {
+        std::fs::create_dir_all(folder)?;
+        Ok(Self::start(Some(folder.to_owned()), RESIDENT_BYTES))
+    }
+
+    fn start(folder: Option<PathBuf>, resident_bytes: usize) -> Arc<Timelines> {
+        let shared = Arc::new(Shared {
+            folder,
+            resident_bytes,
+            inbox: Mutex::default(),
+            woken: Condvar::new(),
+            state: Mutex::default(),
+        });
+        let files = Files::new(Arc::clone(&shared));
+        let thread = std::thread::Builder::new()
+            .name("timeline".to_owned())
+            .spawn(move || files.run());
+        if let Err(error) = &thread {
+            tracing::error!(%error, "timelines are not written: their thread cannot be started");
+        }
+        Arc::new(Timelines {
+            shared,
+            thread: thread.ok(),
         })
     }
 
-    /// Returns how many attempts were not kept because the run has too many.
-    pub fn dropped(&self) -> u64 {
-        self.dropped
+    /// Goes on with the timelines of runs that live, and forgets those of runs that nobody knows any more.
+    pub fn resume<'a>(&self, live: impl Iterator<Item = (RunId, Time, &'a Job)>, ended: impl Iterator<Item = RunId>) {
+        let mut known: Vec<RunId> = ended.collect();
+        for (run, accepted, job) in live {
+            known.push(run);
+            let timeline = self.shared.resume(run, accepted, job);
+            self.shared.state().runs.insert(run, timeline);
+        }
+        self.shared.delete_unknown(&known);
     }
 
-    fn worker_place(&mut self, worker: &WorkerName) -> u32 {
-        let known = self.workers.iter().position(|name| name == worker);
-        let place = known.unwrap_or_else(|| {
-            self.workers.push(worker.clone());
-            self.workers.len() - 1
+    /// Begins a run's timeline; one that there is stays.
+    pub fn begin(&self, run: RunId, accepted: Time, job: &Job) {
+        let (ops, last_op) = (job.ops.len(), job.last_op());
+        self.shared.put(Event::Begun {
+            run,
+            accepted,
+            ops,
+            last_op,
         });
-        u32::try_from(place).expect("a run does not meet four billion workers")
+    }
+
+    /// Takes over how many slots a worker has.
+    pub fn meet(&self, worker: &WorkerName, slots: u32) {
+        self.shared.put(Event::Met(worker.clone(), slots));
+    }
+
+    /// Keeps an attempt that has ended, and why it failed if it did.
+    pub fn append(&self, run: RunId, entry: TimelineEntry, failure: Option<Failure>) {
+        self.shared.put(Event::Ran(run, entry, failure));
+    }
+
+    /// Takes over that the commit of a batch is durable.
+    pub fn commit(&self, run: RunId, batch: BatchId, at: Time) {
+        self.shared.put(Event::Committed(run, batch, at));
+    }
+
+    /// Takes over what a run's gauges say.
+    pub fn sample(&self, run: RunId, sample: Sample, at: Time) {
+        self.shared.put(Event::Sampled(run, sample, at));
+    }
+
+    /// Takes over that a run has ended.
+    pub fn finish(&self, run: RunId, ended: Time) {
+        self.shared.put(Event::Ended(run, ended));
+    }
+
+    /// Forgets a run.
+    pub fn forget(&self, run: RunId) {
+        self.shared.put(Event::Forgotten(run));
+    }
+
+    /// Makes rows of all that was told so far.
+    pub fn catch_up(&self) {
+        drop(self.shared.take_over());
+    }
+
+    /// Shows a run's chart as it is now. May read the disk.
+    ///
+    /// # Errors
+    /// [`TimelineError`] when what is kept cannot be read.
+    pub fn view(&self, run: &Known, outlook: &Outlook) -> Result<ChartView, TimelineError> {
+        self.with(run, |timeline| timeline.view(outlook, run.now))
+    }
+
+    /// Looks at a run's series. May read the disk.
+    ///
+    /// # Errors
+    /// [`TimelineError`] when what is kept cannot be read.
+    pub fn series<T>(&self, run: &Known, look: impl FnOnce(&Series) -> T) -> Result<T, TimelineError> {
+        self.with(run, |timeline| look(&timeline.series))
+    }
+
+    fn with<T>(&self, known: &Known, look: impl FnOnce(&mut RunTimeline) -> T) -> Result<T, TimelineError> {
+        let mut state = self.shared.take_over();
+        if !state.runs.contains_key(&known.run) {
+            drop(state);
+            let mut loaded = self.shared.load(known)?;
+            if known.ended.is_none() {
+                return Ok(look(&mut loaded));
+            }
+            state = self.shared.state();
+            state.runs.entry(known.run).or_insert(loaded);
+            state.note_loaded(known.run);
+        } else if state.loaded.contains(&known.run) {
+            state.note_loaded(known.run);
+        }
+        let timeline = state.runs.get_mut(&known.run).expect("it was looked for or put there");
+        Ok(look(timeline))
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// What is known of a run beside its timeline.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    /// The run.
+    pub run: RunId,
+    /// When it was accepted.
+    pub accepted: Time,
+    /// How many ops it has.
+    pub ops: usize,
+    /// When it ended.
+    pub ended: Option<Time>,
+    /// Now.
+    pub now: Time,
+}
 
-    fn entry(state: TaskState, finished: Option<Time>) -> TimelineEntry {
-        TimelineEntry {
-            op: OpId(1),
-            batch: Some(BatchId::whole(0)),
-            attempt: Attempt::FIRST,
-            worker: WorkerName::new("w1").expect("a name"),
-            slot: 0,
-            state,
-            queued: Time(1),
-            started: Time(2),
-            finished,
+impl Drop for Timelines {
+    fn drop(&mut self) {
+        self.shared.inbox().end = End::Closed;
+        self.shared.woken.notify_all();
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread that writes timelines panicked");
+        }
+    }
+}
+
+impl Shared {
+    #[inline]
+    fn put(&self, event: Event) {
+        let mut inbox = self.inbox();
+        if inbox.events.len() >= INBOX
+            && let Event::Ran(run, ..) = &event
+        {
+            *inbox.dropped.entry(*run).or_default() += 1;
+            return;
+        }
+        inbox.events.push(event);
+        if inbox.events.len() == 1 {
+            self.woken.notify_one();
         }
     }
 
-    #[test]
-    fn the_row_of_an_end_replaces_that_of_the_start() {
-        let mut timeline = Timeline::default();
-        timeline.record(&entry(TaskState::Running, None));
-        let done = entry(TaskState::Succeeded, Some(Time(3)));
-        timeline.record(&done);
-        assert_eq!(timeline.entries_from(0).collect::<Vec<_>>(), [done]);
+    /// Makes rows of what waits, and returns all that is known.
+    fn take_over(&self) -> MutexGuard<'_, State> {
+        let mut state = self.state();
+        // The state is locked first, so that whoever takes over next finds what was taken here.
+        let mut inbox = self.inbox();
+        let events = std::mem::take(&mut inbox.events);
+        let dropped = std::mem::take(&mut inbox.dropped);
+        drop(inbox);
+        for event in events {
+            state.apply(event);
+        }
+        for (run, rows) in dropped {
+            if let Some(timeline) = state.runs.get_mut(&run) {
+                timeline.drop_rows(rows);
+            }
+        }
+        state
+    }
+
+    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn apply(&mut self, event: Event) {
+        match event {
+            Event::Begun {
+                run,
+                accepted,
+                ops,
+                last_op,
+            } => {
+                let new = || RunTimeline::new(accepted, ops, last_op);
+                self.runs.entry(run).or_insert_with(new);
+            }
+            Event::Ran(run, entry, failure) => {
+                let slots = self.slots.get(&entry.worker).copied().unwrap_or(0);
+                if let Some(timeline) = self.runs.get_mut(&run) {
+                    timeline.add(&entry, failure.as_ref(), slots);
+                }
+            }
+            Event::Committed(run, batch, at) => {
+                if let Some(timeline) = self.runs.get_mut(&run) {
+                    timeline.commit(batch, at);
+                }
+            }
+            Event::Sampled(run, sample, at) => {
+                if let Some(timeline) = self.runs.get_mut(&run) {
+                    timeline.sample(&sample, at);
+                }
+            }
+            Event::Ended(run, at) => {
+                if let Some(timeline) = self.runs.get_mut(&run) {
+                    timeline.finish(at);
+                    self.ended.push(run);
+                }
+            }
+            Event::Forgotten(run) => {
+                self.runs.remove(&run);
+                self.loaded.retain(|loaded| *loaded != run);
+                self.forgotten.push(run);
+            }
+            Event::Met(worker, slots) => {
+                self.slots.insert(worker, slots);
+            }
+        }
+    }
+
+    /// Notes that a run that is on the disk was looked at, and lets go of the one that was not for the longest time.
+    fn note_loaded(&mut self, run: RunId) {
+        self.loaded.retain(|loaded| *loaded != run);
+        self.loaded.push_back(run);
+        if self.loaded.len() > LOADED_RUNS
+            && let Some(oldest) = self.loaded.pop_front()
+        {
+            self.runs.remove(&oldest);
+        }
     }
 }

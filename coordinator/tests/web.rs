@@ -13,6 +13,7 @@ use coordinator::service::Service;
 use coordinator::shutdown::{ShutdownTrigger, shutdown_channel};
 use coordinator::store::MemoryJournal;
 use coordinator::submit::Folders;
+use coordinator::timeline::Timelines;
 use coordinator::web::{PageOptions, serve_web};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -50,6 +51,7 @@ impl Port {
             scheduler::Config::default(),
             Clock::start(),
             journal,
+            Timelines::in_memory(),
             retention,
             |_: &_| unreachable!("a journal in memory holds no run to go on with"),
         );

@@ -161,6 +161,14 @@ mod tests {
 
     fn attempt(op: &str, batch: &str, slot: u32, started: f64, finished: f64) -> Attempt {
         Attempt {
+            leased: started,
+            fetch_started: None,
+            committed: None,
+            rows_in: 0,
+            rows_out: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            error: None,
             op: op.to_owned(),
             batch: Some(batch.to_owned()),
             attempt: 1,

@@ -104,6 +104,22 @@ pub struct Attempt {
     pub slot: u32,
     /// How it ended.
     pub state: String,
+    /// When a worker had the right to run it.
+    pub leased: f64,
+    /// When its input was begun to be fetched.
+    pub fetch_started: Option<f64>,
+    /// When its batch's commit was durable.
+    pub committed: Option<f64>,
+    /// Rows that came in.
+    pub rows_in: u64,
+    /// Rows that went on.
+    pub rows_out: u64,
+    /// Bytes that came in.
+    pub bytes_in: u64,
+    /// Bytes that were left in memory.
+    pub bytes_out: u64,
+    /// Why it failed.
+    pub error: Option<String>,
     /// When it could have run, in seconds since the run's start.
     pub queued: f64,
     /// When it started.

@@ -142,6 +142,14 @@ pub(super) fn timeline_row(entry: v1::TimelineEntry) -> Result<TimelineRow, Clie
         queued: entry.queued_seconds,
         started: Some(entry.started_seconds),
         finished: entry.finished_seconds,
+        leased: entry.leased_seconds,
+        fetch_started: entry.fetch_started_seconds,
+        committed: entry.committed_seconds,
+        rows_in: entry.rows_in,
+        rows_out: entry.rows_out,
+        bytes_in: entry.bytes_in,
+        bytes_out: entry.bytes_out,
+        error: entry.failure.map(|failure| failure.message),
     })
 }
 

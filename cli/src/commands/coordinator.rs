@@ -31,6 +31,7 @@ pub(super) async fn execute(args: Args) -> Result<Exit, CommandError> {
     let coordinator = Coordinator::bind(args.config).map_err(|error| match error {
         BindError::Config(error) => CommandError::Usage(error.to_string()),
         BindError::State(_)
+        | BindError::Timelines(_)
         | BindError::Journal(_)
         | BindError::Root(_)
         | BindError::Token(_)

@@ -6,7 +6,7 @@ use crate::exit::Exit;
 use crate::output::{self, Format};
 use crate::summary::seconds;
 use crate::table::Table;
-use crate::timeline::to_json_lines;
+use crate::timeline::{TimelineRow, to_json_lines};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -28,11 +28,18 @@ pub(crate) struct Args {
 
 pub(super) async fn execute(args: Args) -> Result<Exit, CommandError> {
     let mut client = args.run.coordinator.connect().await?;
-    let rows = client.timeline(&args.run.run).await?;
     match Format::from_flag(args.json) {
-        Format::Json if rows.is_empty() => {}
-        Format::Json => output::result(&to_json_lines(&rows)),
+        // Printed as it comes, so that a run of any size can be read.
+        Format::Json => {
+            let print = |rows: Vec<TimelineRow>| {
+                if !rows.is_empty() {
+                    output::result(&to_json_lines(&rows));
+                }
+            };
+            client.timeline_pages(&args.run.run, print).await?;
+        }
         Format::Text => {
+            let rows = client.timeline(&args.run.run).await?;
             let mut table = Table::with_header(["task", "attempt", "worker", "state", "queued", "started", "finished"]);
             for row in &rows {
                 let task = row

@@ -13,6 +13,14 @@ fn row(op: &str, batch: u32, slot: u32, started: f64, finished: f64) -> Timeline
         queued: started,
         started: Some(started),
         finished: Some(finished),
+        leased: started,
+        fetch_started: None,
+        committed: None,
+        rows_in: 0,
+        rows_out: 0,
+        bytes_in: 0,
+        bytes_out: 0,
+        error: None,
     }
 }
 

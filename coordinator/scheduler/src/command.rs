@@ -58,7 +58,7 @@ pub enum Command {
         /// Why.
         reason: EndReason,
     },
-    /// An attempt started or ended: keep its row of the timeline (the row of its end replaces that of its start).
+    /// An attempt ended: keep its row of the timeline. Those that run are in [`crate::Scheduler::outlook`].
     RecordAttempt {
         /// The run.
         run: RunId,

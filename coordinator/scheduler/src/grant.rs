@@ -140,14 +140,14 @@ impl Scheduler {
             Work::Begin => {
                 if let Some(batch) = self.take_batch(run, now) {
                     self.count_begun(run, batch);
-                    self.grant_batch(run, batch, session, Start::Now);
+                    self.grant_batch(run, batch, session, Start::Now, now);
                 }
             }
             Work::StartQueued(lease) => self.permit_queued(lease, now),
             Work::Continue(batch) => {
-                self.grant_batch(run, batch, session, Start::Now);
+                self.grant_batch(run, batch, session, Start::Now, now);
             }
-            Work::Finish(op) => self.grant_finish(run, op, session),
+            Work::Finish(op) => self.grant_finish(run, op, session, now),
         }
     }
 
@@ -179,7 +179,14 @@ impl Scheduler {
     }
 
     /// Leases a batch to a worker, to its end or to where the chain is cut.
-    pub(crate) fn grant_batch(&mut self, run: RunId, batch: BatchId, session: SessionId, start: Start) -> LeaseId {
+    pub(crate) fn grant_batch(
+        &mut self,
+        run: RunId,
+        batch: BatchId,
+        session: SessionId,
+        start: Start,
+        now: Time,
+    ) -> LeaseId {
         let id = self.next_lease();
         let (steps, input, queued) = self.lease_batch(run, batch, session, id);
         self.add_lease(
@@ -193,12 +200,13 @@ impl Scheduler {
             },
             session,
             queued,
+            now,
         );
         id
     }
 
     /// Leases an op over the whole run to a worker.
-    fn grant_finish(&mut self, run_id: RunId, op: OpId, session: SessionId) {
+    fn grant_finish(&mut self, run_id: RunId, op: OpId, session: SessionId, now: Time) {
         let id = self.next_lease();
         let Some(finish) = self.runs.get_mut(&run_id).and_then(|run| run.finish_op(op)) else {
             return;
@@ -218,6 +226,7 @@ impl Scheduler {
             },
             session,
             queued,
+            now,
         );
     }
 
@@ -230,7 +239,7 @@ impl Scheduler {
     }
 
     /// Enters a lease in the books and sends it.
-    fn add_lease(&mut self, grant: Grant, session: SessionId, queued: Time) {
+    fn add_lease(&mut self, grant: Grant, session: SessionId, queued: Time, now: Time) {
         let first = grant.steps[0].op;
         let Some(run) = self.runs.get_mut(&grant.run) else {
             return;
@@ -255,6 +264,7 @@ impl Scheduler {
             running: None,
             truncation: Truncation::None,
             limited_op,
+            granted: now,
             queued,
             failure: None,
         };

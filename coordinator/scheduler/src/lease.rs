@@ -1,9 +1,11 @@
 //! A lease: the right of one session to run consecutive ops of one batch, or one op over the whole run.
 
 use common::failure::Failure;
-use common::ids::{BatchId, LeaseId, OpId, RunId, SessionId};
+use common::ids::{BatchId, LeaseId, OpId, RunId, SessionId, WorkerName};
 use common::message::Step;
+use common::state::TaskState;
 use common::time::Time;
+use common::timeline::{Moved, TimelineEntry};
 
 /// A lease that was granted and has not ended.
 #[derive(Debug)]
@@ -23,6 +25,8 @@ pub(crate) struct Lease {
     pub(crate) truncation: Truncation,
     /// The op whose own limit it holds a unit of.
     pub(crate) limited_op: Option<OpId>,
+    /// When it was granted.
+    pub(crate) granted: Time,
     /// Since when its next step could have run.
     pub(crate) queued: Time,
     /// Why its last op failed.
@@ -34,6 +38,8 @@ pub(crate) struct Lease {
 pub(crate) struct RunningStep {
     pub(crate) step: Step,
     pub(crate) slot: u32,
+    /// When its input was begun to be fetched, if it had to be.
+    pub(crate) fetch_started: Option<Time>,
     pub(crate) started: Time,
 }
 
@@ -70,6 +76,26 @@ impl Lease {
     /// Returns the step that the worker may start next.
     pub(crate) fn next_step(&self) -> Option<Step> {
         self.steps.get(self.started).copied()
+    }
+
+    /// Returns the row of the timeline of a step that runs.
+    pub(crate) fn running_entry(&self, running: RunningStep, worker: &WorkerName) -> TimelineEntry {
+        let queued = self.queued.min(running.started);
+        TimelineEntry {
+            op: running.step.op,
+            batch: self.batch,
+            attempt: running.step.attempt,
+            worker: worker.clone(),
+            slot: running.slot,
+            state: TaskState::Running,
+            queued,
+            leased: self.granted.max(queued).min(running.started.max(queued)),
+            fetch_started: running.fetch_started,
+            started: running.started,
+            finished: None,
+            committed: None,
+            moved: Moved::default(),
+        }
     }
 
     /// Tells whether an op of it will start after the one that runs now.

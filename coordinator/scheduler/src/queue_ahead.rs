@@ -106,7 +106,7 @@ impl Scheduler {
         let Some(batch) = self.take_batch(run_id, now) else {
             return;
         };
-        let lease = self.grant_batch(run_id, batch, session, Start::OnFreedPermit);
+        let lease = self.grant_batch(run_id, batch, session, Start::OnFreedPermit, now);
         if let Some(run) = self.runs.get_mut(&run_id) {
             if let Some(batch) = run.batches.get_mut(&batch) {
                 batch.phase = BatchPhase::Queued(lease);

@@ -32,8 +32,11 @@ fn state(world: &World, run: RunId) -> RunState {
     live.unwrap_or_else(|| world.ended[&run].state)
 }
 
+/// Attempts that have ended, and those that run.
 fn starts(world: &World) -> usize {
-    world.timeline.len()
+    let scheduler = &world.scheduler;
+    let running: usize = scheduler.runs().map(|run| scheduler.outlook(run).running.len()).sum();
+    world.timeline.len() + running
 }
 
 #[test]

@@ -72,6 +72,11 @@ impl Cells {
         &mut self.times[(plane * rows + row) * columns..][..columns]
     }
 
+    pub(crate) fn times(&self, plane: usize, row: usize) -> &[u64] {
+        let Window { columns, rows, .. } = self.window;
+        &self.times[(plane * rows + row) * columns..][..columns]
+    }
+
     pub(crate) fn flags_mut(&mut self, row: usize) -> &mut [u8] {
         let columns = self.window.columns;
         &mut self.flags[row * columns..][..columns]

@@ -1,7 +1,7 @@
 //! Made-up runs of any size, kept exactly like real ones, to look at pages and tiles at scale.
 //!
-//! A small simulation hands batches to slots and records every attempt through [`super::Chart::record`]; the same story and seed
-//! give the same chart. Nothing of it is reachable from a running coordinator: tests and `examples/fixture_server.rs`
+//! A small simulation hands batches to slots and tells [`Timelines`] of every attempt as the driver does; the same story
+//! and seed give the same chart. Nothing of it is reachable from a running coordinator: tests and `examples/fixture_server.rs`
 //! put it into the driver's world.
 
 use std::cmp::Reverse;
@@ -16,13 +16,15 @@ use common::slice::FrozenSource;
 use common::state::{RunState, TaskState};
 use common::summary::{Gauge, Progress, RunSummary};
 use common::time::Time;
-use common::timeline::TimelineEntry;
+use common::timeline::{Moved, TimelineEntry};
 use scheduler::Record;
 
-use super::Reported;
-use super::charts::RunChart;
-use super::series::Sample;
 use crate::driver::World;
+use crate::timeline::series::Sample;
+use crate::timeline::{Known, Timelines};
+
+/// After how many attempts those made up so far are taken over.
+const PIECE: u64 = 20_000;
 
 /// What happens in a made-up run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,13 +71,13 @@ pub struct Fixture {
     pub accepted: Time,
 }
 
-/// A made-up run.
+/// A made-up run, alone in timelines of its own.
 #[derive(Debug)]
 pub struct MadeUp {
-    /// Its job.
-    pub job: Arc<Job>,
-    /// Its chart.
-    pub chart: RunChart,
+    /// Where its timeline is.
+    pub timelines: Arc<Timelines>,
+    /// What there is to know of it.
+    pub known: Known,
     /// Its last summary.
     pub summary: Arc<RunSummary>,
 }
@@ -97,29 +99,44 @@ impl Fixture {
 
     /// Makes the run up.
     pub fn make(&self) -> MadeUp {
-        let job = Arc::new(self.job());
-        let mut play = Play::new(self, &job);
+        let timelines = Timelines::in_memory();
+        let summary = self.play(&timelines);
+        MadeUp {
+            timelines,
+            known: Known {
+                run: self.run,
+                accepted: self.accepted,
+                ops: usize::from(self.ops),
+                ended: summary.ended,
+                now: summary.ended.unwrap_or(self.accepted),
+            },
+            summary,
+        }
+    }
+
+    /// Makes the run up in timelines that are there.
+    pub fn play(&self, timelines: &Timelines) -> Arc<RunSummary> {
+        timelines.begin(self.run, self.accepted, &self.job());
+        let mut play = Play::new(self, timelines);
         play.run();
         let summary = Arc::new(play.summary());
-        let mut chart = play.chart;
-        let ended = summary.ended.unwrap_or(self.accepted);
-        chart.chart.finish(ended);
-        MadeUp { job, chart, summary }
+        timelines.finish(self.run, summary.ended.unwrap_or(self.accepted));
+        timelines.catch_up();
+        summary
     }
 
     /// Makes the run up and puts it into a driver's world, as if it had run there.
     pub fn install(&self, world: &mut World) {
-        let made = self.make();
+        let summary = self.play(&world.timelines);
         world.registry.apply(&Record::RunAccepted {
             run: self.run,
-            job: made.job,
+            job: Arc::new(self.job()),
             source: Arc::new(FrozenSource::default()),
             seed: 7,
             request_id: None,
             at: self.accepted,
         });
-        world.charts.insert(self.run, made.chart);
-        world.registry.apply(&Record::RunEnded { summary: made.summary });
+        world.registry.apply(&Record::RunEnded { summary });
     }
 
     fn job(&self) -> Job {
@@ -154,7 +171,8 @@ struct Next {
 
 struct Play<'a> {
     fixture: &'a Fixture,
-    chart: RunChart,
+    timelines: &'a Timelines,
+    told: u64,
     batches: u64,
     begun: u64,
     /// Depth first: what each slot goes on with.
@@ -173,7 +191,7 @@ struct Play<'a> {
 }
 
 impl<'a> Play<'a> {
-    fn new(fixture: &'a Fixture, job: &Job) -> Play<'a> {
+    fn new(fixture: &'a Fixture, timelines: &'a Timelines) -> Play<'a> {
         let slots = fixture.workers * fixture.slots;
         let batches = match fixture.story {
             Story::Empty => 0,
@@ -188,7 +206,8 @@ impl<'a> Play<'a> {
         let names = (1..=fixture.workers).map(|worker| WorkerName::new(&format!("w{worker}")).expect("is a name"));
         Play {
             fixture,
-            chart: RunChart::new(fixture.accepted, job),
+            timelines,
+            told: 0,
             batches,
             begun: 0,
             own: vec![None; slots as usize],
@@ -312,6 +331,23 @@ impl<'a> Play<'a> {
         failure: Option<&Failure>,
     ) {
         let time = |micros: u64| Time(self.fixture.accepted.0 + micros * 1_000);
+        let moved = match state {
+            TaskState::Succeeded => Moved {
+                rows_in: 100,
+                rows_out: if next.op == 1 { 97 + next.batch % 4 } else { 100 },
+                bytes_in: 8_000 + next.batch % 700,
+                bytes_out: 9_100 + next.batch % 800,
+            },
+            TaskState::Blocked
+            | TaskState::Ready
+            | TaskState::Leased
+            | TaskState::Running
+            | TaskState::Backoff
+            | TaskState::Failed
+            | TaskState::Cancelled
+            | TaskState::Lost => Moved::default(),
+        };
+        let is_last = next.op + 1 == self.fixture.ops && state == TaskState::Succeeded;
         let entry = TimelineEntry {
             op: OpId(next.op),
             batch: Some(BatchId::whole(next.batch)),
@@ -320,17 +356,22 @@ impl<'a> Play<'a> {
             slot,
             state,
             queued: time(next.queued.min(start)),
+            leased: time(start.saturating_sub(200)),
+            fetch_started: None,
             started: time(start),
             finished: Some(time(end)),
+            committed: is_last.then(|| time(end + 1_500 + next.batch % 2_000)),
+            moved,
         };
         self.tasks.succeeded += u64::from(state == TaskState::Succeeded);
         self.tasks.failed += u64::from(state == TaskState::Failed);
         self.tasks.retried += u64::from(next.attempt > 1);
-        self.chart.chart.record(&Reported {
-            entry: &entry,
-            failure,
-            slots: self.fixture.slots,
-        });
+        self.timelines.meet(&entry.worker, self.fixture.slots);
+        self.timelines.append(self.fixture.run, entry, failure.cloned());
+        self.told += 1;
+        if self.told.is_multiple_of(PIECE) {
+            self.timelines.catch_up();
+        }
     }
 
     fn sample(&mut self, at: u64) {
@@ -341,7 +382,8 @@ impl<'a> Play<'a> {
         let summary = self.summary();
         let queues = vec![self.shared.len() as u64; usize::from(self.fixture.ops)];
         let time = Time(self.fixture.accepted.0 + at * 1_000);
-        self.chart.series.add(&Sample::of(&summary, &queues), time);
+        self.timelines
+            .sample(self.fixture.run, Sample::of(&summary, &queues), time);
     }
 
     fn summary(&self) -> RunSummary {

@@ -7,7 +7,7 @@
 //! A grid that is finer than a tile can be read as the tile ([`Raster::read`]): that is the pyramid's base.
 
 use super::cells::{Cells, Flag, MAX_OPS};
-use super::row::{Outcome, Task};
+use crate::timeline::{Outcome, Task};
 
 /// Which part of the chart a grid covers: levels, the first column and cell row, and how many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,32 +48,66 @@ impl Window {
     }
 }
 
+/// Whether an attempt's wait is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waits {
+    Shown,
+    Hidden,
+}
+
 /// A grid that attempts are drawn into.
 #[derive(Clone, Debug)]
 pub(crate) struct Raster {
     window: Window,
     ops: usize,
-    /// Per plane, row and column: time at ends of attempts.
-    partial: Vec<u64>,
-    /// Per plane, row and column (and one behind the last): how many more attempts cover it whole than the one before.
-    cover: Vec<i32>,
-    /// Per flag: the same for touching; empty until one is raised.
-    touch: [Vec<i32>; Flag::ALL.len()],
-    /// Whether anything is drawn in a plane's row.
-    drawn: Vec<bool>,
+    /// Per plane and row: time.
+    lines: Vec<Line>,
+    /// Per flag and row: who touches; empty until one is raised.
+    touch: [Vec<Line>; Flag::ALL.len()],
+}
+
+/// What is drawn in one row of a plane, from the first column that has anything on.
+#[derive(Clone, Debug, Default)]
+struct Line {
+    start: usize,
+    cells: Vec<Cell>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Cell {
+    /// Time at ends of attempts.
+    partial: u64,
+    /// How many more attempts cover it whole than the one before.
+    cover: i64,
+}
+
+impl Line {
+    /// Makes room for the cells from `first` to `last`, both included.
+    #[inline]
+    fn reach(&mut self, first: usize, last: usize) -> &mut [Cell] {
+        if self.cells.is_empty() {
+            self.start = first;
+        } else if first < self.start {
+            let more = self.start - first;
+            self.cells.splice(0..0, std::iter::repeat_n(Cell::default(), more));
+            self.start = first;
+        }
+        let end = last + 1 - self.start;
+        if end > self.cells.len() {
+            self.cells.resize(end, Cell::default());
+        }
+        &mut self.cells[first - self.start..]
+    }
 }
 
 impl Raster {
     pub(crate) fn new(window: Window, ops: usize) -> Raster {
         let ops = ops.clamp(1, MAX_OPS);
-        let rows = (ops + 1) * window.rows;
         Raster {
             window,
             ops,
-            partial: vec![0; rows * window.columns],
-            cover: vec![0; rows * (window.columns + 1)],
+            lines: vec![Line::default(); (ops + 1) * window.rows],
             touch: std::array::from_fn(|_| Vec::new()),
-            drawn: vec![false; rows],
         }
     }
 
@@ -81,9 +115,37 @@ impl Raster {
         self.window
     }
 
+    /// Returns about how many bytes it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        let lines = self.lines.iter().chain(self.touch.iter().flatten());
+        let of_line = |line: &Line| size_of::<Line>() + line.cells.capacity() * size_of::<Cell>();
+        lines.map(of_line).sum()
+    }
+
+    /// Returns the same drawing in wider columns or higher rows.
+    pub(crate) fn coarser(&self, window: Window) -> Raster {
+        let cells = self.read(window);
+        let mut raster = Raster::new(window, self.ops);
+        for plane in 0..=self.ops {
+            for row in 0..window.rows {
+                let times = cells.times(plane, row);
+                let drawn = times.iter().enumerate().filter(|(_, time)| **time > 0);
+                let line = &mut raster.lines[plane * window.rows + row];
+                drawn.for_each(|(column, time)| line.reach(column, column)[0].partial = *time);
+            }
+        }
+        for flag in Flag::ALL {
+            for row in 0..window.rows {
+                let touched = (0..window.columns).filter(|column| cells.flags(row, *column) & flag.bit() != 0);
+                touched.for_each(|column| raster.raise(flag, row, (column, column)));
+            }
+        }
+        raster
+    }
+
     /// Draws an attempt that stands in `row`; one that runs is drawn up to `now`.
     #[inline]
-    pub(crate) fn draw(&mut self, task: &Task, row: u64, now: u64) {
+    pub(crate) fn draw(&mut self, task: &Task, row: u64, waits: Waits, now: u64) {
         let row = (row >> self.window.r).wrapping_sub(self.window.row);
         if row >= self.window.rows as u64 {
             return;
@@ -93,7 +155,9 @@ impl Raster {
         let ended = task.ended.unwrap_or_else(|| now.max(task.started));
         let plane = usize::from(task.op).min(self.ops - 1);
         self.span(plane, row, task.started, ended);
-        self.span(self.ops, row, task.queued, task.started);
+        if waits == Waits::Shown {
+            self.span(self.ops, row, task.queued, task.started);
+        }
         match task.outcome {
             Outcome::Succeeded => {}
             Outcome::Running => self.flag(Flag::Running, row, task.started, ended),
@@ -115,40 +179,46 @@ impl Raster {
         if from >= to {
             return;
         }
-        let line = plane * self.window.rows + row;
-        self.drawn[line] = true;
+        let line = &mut self.lines[plane * self.window.rows + row];
         #[expect(clippy::cast_possible_truncation, reason = "they are at most the number of columns")]
         let (first, last) = ((from >> k) as usize, (to >> k) as usize);
-        let partial = &mut self.partial[line * columns..(line + 1) * columns];
+        let cells = line.reach(first, last.min(columns - 1));
         if first == last {
-            partial[first] += to - from;
+            cells[0].partial += to - from;
             return;
         }
-        partial[first] += ((first as u64 + 1) << k) - from;
+        cells[0].partial += ((first as u64 + 1) << k) - from;
         if last < columns {
-            partial[last] += to - ((last as u64) << k);
+            cells[last - first].partial += to - ((last as u64) << k);
         }
-        let cover = &mut self.cover[line * (columns + 1)..(line + 1) * (columns + 1)];
-        cover[first + 1] += 1;
-        cover[last] -= 1;
+        if last > first + 1 {
+            cells[1].cover += 1;
+            if let Some(end) = cells.get_mut(last - first) {
+                end.cover -= 1;
+            }
+        }
     }
 
     /// Raises a flag in every column from that of `from` to that of `to`, both included.
     fn flag(&mut self, flag: Flag, row: usize, from: u64, to: u64) {
-        let Window { k, columns, rows, .. } = self.window;
+        let Window { k, columns, .. } = self.window;
         let origin = self.window.from_us();
         if from >= self.window.to_us() || to < origin {
             return;
         }
-        let touch = &mut self.touch[flag as usize];
-        if touch.is_empty() {
-            touch.resize(rows * (columns + 1), 0);
-        }
         #[expect(clippy::cast_possible_truncation, reason = "it is cut to the number of columns")]
         let column = |at: u64| ((at.max(origin) - origin) >> k).min(columns as u64 - 1) as usize;
-        let line = row * (columns + 1);
-        touch[line + column(from)] += 1;
-        touch[line + column(to) + 1] -= 1;
+        self.raise(flag, row, (column(from), column(to)));
+    }
+
+    fn raise(&mut self, flag: Flag, row: usize, (first, last): (usize, usize)) {
+        let touch = &mut self.touch[flag as usize];
+        if touch.is_empty() {
+            touch.resize(self.window.rows, Line::default());
+        }
+        let cells = touch[row].reach(first, last + 1);
+        cells[0].cover += 1;
+        cells[last + 1 - first].cover -= 1;
     }
 
     /// Reads a window whose levels are at least as coarse as the grid's, as far as the grid covers it.
@@ -161,37 +231,32 @@ impl Raster {
         let mut cells = Cells::new(window, self.ops);
         let (by_k, by_r) = (window.k - own.k, window.r - own.r);
         let width = 1_u64 << own.k;
-        for line in (0..self.drawn.len()).filter(|line| self.drawn[*line]) {
-            let (plane, row) = (line / own.rows, line % own.rows);
-            let Some(target) = place((own.row + row as u64) >> by_r, window.row, window.rows) else {
-                continue;
-            };
-            let partial = &self.partial[line * own.columns..][..own.columns];
-            let cover = &self.cover[line * (own.columns + 1)..][..own.columns];
+        let targets = |row: usize| place((own.row + row as u64) >> by_r, window.row, window.rows);
+        let column = |column: usize| place((own.column + column as u64) >> by_k, window.column, window.columns);
+        for (place, line) in self.lines.iter().enumerate().filter(|(_, line)| !line.cells.is_empty()) {
+            let (plane, row) = (place / own.rows, place % own.rows);
+            let Some(target) = targets(row) else { continue };
             let times = cells.times_mut(plane, target);
             let mut covering = 0_i64;
-            for (column, (partial, cover)) in partial.iter().zip(cover).enumerate() {
-                covering += i64::from(*cover);
-                let time = partial + width * covering.unsigned_abs();
+            for (at, cell) in (line.start..own.columns).zip(&line.cells) {
+                covering += cell.cover;
+                let time = cell.partial + width * covering.unsigned_abs();
                 if time > 0
-                    && let Some(column) = place((own.column + column as u64) >> by_k, window.column, window.columns)
+                    && let Some(column) = column(at)
                 {
                     times[column] += time;
                 }
             }
         }
         for flag in Flag::ALL {
-            let touch = &self.touch[flag as usize];
-            for (row, touch) in touch.chunks_exact(own.columns + 1).enumerate() {
-                let Some(target) = place((own.row + row as u64) >> by_r, window.row, window.rows) else {
-                    continue;
-                };
+            for (row, line) in self.touch[flag as usize].iter().enumerate() {
+                let Some(target) = targets(row) else { continue };
                 let flags = cells.flags_mut(target);
                 let mut touching = 0;
-                for (column, touch) in touch[..own.columns].iter().enumerate() {
-                    touching += touch;
+                for (at, cell) in (line.start..own.columns).zip(&line.cells) {
+                    touching += cell.cover;
                     if touching > 0
-                        && let Some(column) = place((own.column + column as u64) >> by_k, window.column, window.columns)
+                        && let Some(column) = column(at)
                     {
                         flags[column] |= flag.bit();
                     }

@@ -1,17 +1,17 @@
 //! Tiles out of rows: few rows are drawn as they are, many were drawn before into the run's overview.
 //!
 //! An [`Overview`] is a grid over the whole run, fine enough that a tile which it cannot give covers only a part of the
-//! run's rows; those are drawn directly. Full blocks are drawn into it once, when somebody looks; rows that may still
-//! change are drawn anew for each tile. When the run outgrows the grid it is made again with wider columns.
-//!
-//! Known weakness: a block that holds an attempt which never ends is drawn directly each time.
+//! run's rows; those are drawn directly. Chunks are drawn into it once, when somebody looks; rows that may still change
+//! are drawn anew for each tile. When the run outgrows the grid, its cells are merged into wider ones.
 
+use std::ops::ControlFlow;
 use std::str::FromStr;
 
 use super::ChartView;
 use super::cells::{Cells, Seal, TILE_COLUMNS, TILE_ROWS};
-use super::raster::{Raster, Window};
-use super::row::{Block, Task, WHOLE_RUN};
+use super::raster::{Raster, Waits, Window};
+use crate::timeline::row::WHOLE_RUN;
+use crate::timeline::{Scratch, Summary, Task, TimelineError};
 
 /// The coarsest levels there are.
 const MAX_LEVEL: u32 = 44;
@@ -93,7 +93,7 @@ impl ChartView {
         match by {
             Arrangement::BySlot => u64::from(task.lane),
             Arrangement::ByBatch if task.batch == WHOLE_RUN => self.whole_run_row,
-            Arrangement::ByBatch => u64::from(task.batch),
+            Arrangement::ByBatch => task.batch,
         }
     }
 
@@ -115,38 +115,52 @@ impl ChartView {
     }
 
     /// Returns the cells of a window, drawn from the rows alone.
-    pub fn cells(&self, by: Arrangement, window: Window) -> Cells {
+    ///
+    /// # Errors
+    /// [`TimelineError`] when what is kept cannot be read.
+    pub fn cells(&self, by: Arrangement, window: Window) -> Result<Cells, TimelineError> {
         let mut raster = Raster::new(window, self.ops);
-        for block in &self.blocks {
-            self.draw_block(&mut raster, by, block);
-        }
-        raster.read(window)
+        self.draw(&mut raster, by, 0)?;
+        Ok(raster.read(window))
     }
 
-    fn draw_block(&self, raster: &mut Raster, by: Arrangement, block: &Block) {
+    /// Draws the rows from a place on, those of attempts that run included.
+    fn draw(&self, raster: &mut Raster, by: Arrangement, from: u64) -> Result<(), TimelineError> {
         let window = raster.window();
-        if !self.meets(
-            block,
-            by,
+        let (time, rows) = (
             (window.from_us(), window.to_us()),
             (window.first_row(), window.end_row()),
-        ) {
-            return;
-        }
-        for row in &block.rows {
-            let task = row.unpack();
-            raster.draw(&task, self.row_of(&task, by), self.now_us);
-        }
+        );
+        let wants = |summary: &Summary| self.meets(summary, by, time, rows);
+        self.tasks_from(from, wants, |_, task| {
+            self.draw_task(raster, by, task);
+            ControlFlow::Continue(())
+        })
     }
 
-    /// Tells whether a block can hold anything of an area.
-    pub(crate) fn meets(&self, block: &Block, by: Arrangement, time: (u64, u64), rows: (u64, u64)) -> bool {
+    #[inline]
+    fn draw_task(&self, raster: &mut Raster, by: Arrangement, task: &Task) {
+        raster.draw(task, self.row_of(task, by), by.waits(task), self.now_us);
+    }
+
+    /// Tells whether any of some rows can be in an area.
+    pub(crate) fn meets(&self, summary: &Summary, by: Arrangement, time: (u64, u64), rows: (u64, u64)) -> bool {
         let (first, last) = match by {
-            Arrangement::BySlot => (u64::from(block.lanes.0), u64::from(block.lanes.1)),
-            Arrangement::ByBatch if block.batches.1 == WHOLE_RUN => (0, u64::MAX),
-            Arrangement::ByBatch => (u64::from(block.batches.0), u64::from(block.batches.1)),
+            Arrangement::BySlot => (u64::from(summary.lanes.0), u64::from(summary.lanes.1)),
+            Arrangement::ByBatch if summary.whole_run > 0 => (0, u64::MAX),
+            Arrangement::ByBatch => summary.batches,
         };
-        block.first_us < time.1 && block.last_us >= time.0 && first < rows.1 && last >= rows.0
+        summary.first_us < time.1 && summary.last_us >= time.0 && first < rows.1 && last >= rows.0
+    }
+}
+
+impl Arrangement {
+    /// By batch the wait of `extract` is not shown: a batch that was not begun does not wait in memory.
+    pub(super) fn waits(self, task: &Task) -> Waits {
+        match self {
+            Arrangement::ByBatch if task.op == 0 => Waits::Hidden,
+            Arrangement::ByBatch | Arrangement::BySlot => Waits::Shown,
+        }
     }
 }
 
@@ -154,55 +168,58 @@ impl ChartView {
 #[derive(Debug)]
 pub struct Overview {
     by: Arrangement,
-    epoch: u32,
     raster: Raster,
-    /// Which blocks are drawn.
-    drawn: Vec<bool>,
+    /// The place behind the last row that is drawn.
+    drawn: u64,
 }
 
 impl Overview {
-    /// Draws what cannot change any more.
+    /// Makes an overview that nothing is drawn in yet.
     pub fn new(view: &ChartView, by: Arrangement) -> Overview {
-        let window = Self::window(view, by);
-        let mut overview = Overview {
+        Overview {
             by,
-            epoch: view.epoch,
-            raster: Raster::new(window, view.ops),
-            drawn: Vec::new(),
-        };
-        overview.draw_closed(view);
-        overview
+            raster: Raster::new(Self::window(view, by), view.ops),
+            drawn: 0,
+        }
     }
 
     /// Returns a tile's cells.
-    pub fn cells(&mut self, view: &ChartView, window: Window) -> Cells {
+    ///
+    /// # Errors
+    /// [`TimelineError`] when what is kept cannot be read.
+    pub fn cells(&mut self, view: &ChartView, window: Window) -> Result<Cells, TimelineError> {
         let own = self.raster.window();
-        if Self::window(view, self.by) != own || self.epoch != view.epoch {
-            *self = Overview::new(view, self.by);
+        let wanted = Self::window(view, self.by);
+        if wanted.k > own.k || wanted.r > own.r {
+            let (k, r) = (wanted.k.max(own.k), wanted.r.max(own.r));
+            self.raster = self.raster.coarser(Window { k, r, ..own });
         }
         let own = self.raster.window();
         if window.k < own.k || window.r < own.r {
             return view.cells(self.by, window);
         }
-        self.draw_closed(view);
+        self.draw_chunks(view)?;
         let mut cells = self.raster.read(window);
         let mut changing = Raster::new(window, view.ops);
-        let blocks = view.blocks.iter().zip(&self.drawn);
-        for (block, _) in blocks.filter(|(_, drawn)| !**drawn) {
-            view.draw_block(&mut changing, self.by, block);
-        }
+        view.draw(&mut changing, self.by, self.drawn)?;
         cells.add(&changing.read(window));
-        cells
+        Ok(cells)
     }
 
-    fn draw_closed(&mut self, view: &ChartView) {
-        self.drawn.resize(view.blocks.len(), false);
-        for (block, drawn) in view.blocks.iter().zip(&mut self.drawn) {
-            if !*drawn && block.is_closed() {
-                view.draw_block(&mut self.raster, self.by, block);
-                *drawn = true;
-            }
+    /// Returns about how many bytes it takes.
+    pub fn bytes(&self) -> usize {
+        self.raster.bytes()
+    }
+
+    /// Draws the chunks that are not drawn yet.
+    fn draw_chunks(&mut self, view: &ChartView) -> Result<(), TimelineError> {
+        let mut scratch = Scratch::default();
+        let drawn = self.drawn;
+        for chunk in view.chunks.iter().filter(|chunk| chunk.summary.first >= drawn) {
+            chunk.tasks(&mut scratch, |task| view.draw_task(&mut self.raster, self.by, &task))?;
+            self.drawn = chunk.summary.first + u64::from(chunk.summary.rows);
         }
+        Ok(())
     }
 
     /// The whole run in at most as many columns and rows as an overview has.

@@ -1,13 +1,17 @@
-//! Feeding the charts: a chart is begun with its run's first attempt or sample, and gauges are sampled 4 times a second.
+//! Telling the timelines what the driver sees: runs that begin and end, commits, and gauges 4 times a second.
+//!
+//! Nothing here waits: the timelines only note it ([`crate::timeline`]).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::ids::RunId;
+use common::summary::RunSummary;
 use common::time::Time;
 use scheduler::Record;
 
 use super::Driver;
-use crate::chart::series::Sample;
+use crate::timeline::series::Sample;
 
 /// The time between two samples of a run's gauges.
 const SAMPLING: Duration = Duration::from_millis(250);
@@ -26,31 +30,36 @@ impl Driver {
         self.sampled = now;
         let runs: Vec<RunId> = self.world.scheduler.runs().collect();
         for run in runs {
-            self.begin_chart(run);
             if let Some(summary) = self.world.scheduler.summary(run) {
                 let queues = self.world.scheduler.queues(run);
-                self.world.charts.sample(run, &Sample::of(&summary, &queues), now);
+                self.world.timelines.sample(run, Sample::of(&summary, &queues), now);
             }
         }
     }
 
-    /// Begins a live run's chart, if it is known and has none.
-    pub(super) fn begin_chart(&mut self, run: RunId) {
-        if self.world.charts.get_mut(run).is_some() {
-            return;
-        }
-        let summary = self.world.scheduler.summary(run);
-        if let (Some(summary), Some(entry)) = (summary, self.world.registry.run(run)) {
-            self.world.charts.begin(run, summary.accepted, &entry.job);
+    /// Begins a run's timeline, or notes the moment of a commit, when its record is durable.
+    pub(super) fn keep_moment(&self, record: &Record, now: Time) {
+        match record {
+            Record::RunAccepted { run, job, at, .. } => self.world.timelines.begin(*run, *at, job),
+            Record::BatchCommitted { run, batch, .. } => {
+                self.world.timelines.commit(*run, *batch, now);
+            }
+            Record::SessionOpened { .. }
+            | Record::SessionClosed { .. }
+            | Record::AttemptFailed { .. }
+            | Record::WorkerCrashed { .. }
+            | Record::BatchFailed { .. }
+            | Record::RunOpCommitted { .. }
+            | Record::RunCommanded { .. }
+            | Record::RunEnded { .. } => {}
         }
     }
 
-    /// Tells a run's chart that a batch will not be tried again.
-    pub(super) fn settle_batch(&mut self, record: &Record) {
-        if let Record::BatchFailed { run, batch, .. } = record
-            && let Some(run) = self.world.charts.get_mut(*run)
-        {
-            run.chart.settle(*batch);
-        }
+    /// Ends a run's timeline.
+    pub(super) fn end_timeline(&self, summary: &Arc<RunSummary>) {
+        let ended = summary.ended.unwrap_or(summary.accepted);
+        let last = Sample::of(summary, &[]);
+        self.world.timelines.sample(summary.run, last, ended);
+        self.world.timelines.finish(summary.run, ended);
     }
 }

@@ -3,7 +3,7 @@
 //! The scheduler commands an effect only when its record is durable, so the order within a round does not matter for
 //! safety; messages of one session keep their order.
 
-use scheduler::{Command, Event, Record};
+use scheduler::{Command, Event};
 
 use super::{Driver, DriverError, NotDone, RequestIdTaken};
 use crate::store::Entry;
@@ -29,11 +29,6 @@ impl Driver {
     fn execute(&mut self, command: Command) {
         match command {
             Command::Append { sequence, record } => {
-                if let Record::RunEnded { summary } = &record
-                    && let Some(entry) = self.world.registry.run(summary.run)
-                {
-                    self.journal.keep_timeline(summary.run, &entry.timeline);
-                }
                 self.to_append.push(Entry { sequence, record });
             }
             Command::Send { session, message } => self.sessions.send(session, message),
@@ -52,9 +47,7 @@ impl Driver {
                 self.sessions.end(session, reason);
             }
             Command::RecordAttempt { run, entry, failure } => {
-                self.begin_chart(run);
-                self.world.charts.record(run, &entry, failure.as_ref());
-                self.world.registry.record_attempt(run, entry);
+                self.world.timelines.append(run, entry, failure);
             }
             Command::Answer { ticket, answer } => {
                 if let Some(reply) = self.askers.remove(&ticket) {
@@ -65,7 +58,7 @@ impl Driver {
             Command::RunEnded { summary } => {
                 tracing::info!(run = %summary.run, state = %summary.state, "run ended");
                 self.sources.close(summary.run);
-                self.world.charts.finish(&summary);
+                self.end_timeline(&summary);
                 self.world.registry.finish(&summary);
             }
         }

@@ -19,6 +19,7 @@ use super::World;
 use super::sources::SliceFinder;
 use crate::registry::RequestIdTaken;
 use crate::store::{Archive, ArchiveError};
+use crate::timeline::Timelines;
 
 /// What people ask of the driver.
 pub(crate) enum Request {
@@ -131,6 +132,7 @@ pub struct DriverHandle {
     pub(super) requests: mpsc::Sender<Request>,
     pub(super) sessions: mpsc::Sender<FromSession>,
     pub(super) archive: Arc<dyn Archive>,
+    pub(super) timelines: Arc<Timelines>,
 }
 
 impl DriverHandle {
@@ -187,6 +189,11 @@ impl DriverHandle {
         let archive = Arc::clone(&self.archive);
         let read = tokio::task::spawn_blocking(move || look(&*archive));
         read.await.map_err(|_| Stopped)
+    }
+
+    /// Returns what happened in the runs, attempt by attempt.
+    pub fn timelines(&self) -> &Arc<Timelines> {
+        &self.timelines
     }
 
     /// Tells what happened to a session; waits while the driver is behind.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::failure::Failure;
-use common::ids::{OpId, WorkerName};
+use common::ids::WorkerName;
 use common::job::{Batching, CsvDialect, FailurePolicy, Job, Op, OpKind, Schedule, Sink, Source};
 use common::message::{Grant, LeaseEnd, OpDone, OpOutcome, PermitFate, Report, ToWorker};
 use common::slice::{ByteSlice, FileId, FrozenSource, Slice, SourceFile};
@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::shutdown::{ShutdownTrigger, shutdown_channel};
 use crate::store::{Archive, MemoryJournal};
+use crate::timeline::Known;
 
 /// Long enough for a busy machine, short enough to notice a test that hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -39,7 +40,14 @@ fn drive(journal: Box<dyn Journal>) -> Driving {
         runs: 100,
         age: Duration::from_secs(3_600),
     };
-    let (driver, handle) = Driver::new(config, Clock::start(), journal, retention, |_| ten());
+    let (driver, handle) = Driver::new(
+        config,
+        Clock::start(),
+        journal,
+        Timelines::in_memory(),
+        retention,
+        |_| ten(),
+    );
     let task = tokio::spawn(driver.run(shutdown));
     Driving { handle, trigger, task }
 }
@@ -249,11 +257,18 @@ async fn a_run_ends_when_all_its_batches_are_committed() {
     let summary = ended(&driving.handle, run).await;
     assert_eq!(summary.state, RunState::Succeeded);
     assert_eq!((summary.batches.committed, summary.rows.loaded), (10, 10));
-    let rows = driving
-        .handle
-        .read_archive(move |archive| archive.timeline_page(run, 0));
-    let rows = rows.await.expect("runs").expect("is kept");
-    assert_eq!(rows.iter().filter(|row| row.op == OpId(1)).count(), 10);
+    let known = Known {
+        run,
+        accepted: summary.accepted,
+        ops: 2,
+        ended: summary.ended,
+        now: Time::ZERO,
+    };
+    let chart = driving.handle.timelines().view(&known, &scheduler::Outlook::default());
+    let rows = chart.expect("is kept").tail.to_vec();
+    let last: Vec<_> = rows.iter().filter(|row| row.task.op == 1).collect();
+    assert_eq!(last.len(), 10);
+    assert!(last.iter().all(|row| row.committed >= row.task.ended));
     driving.stop().await.expect("stops cleanly");
     worker.await.expect("the worker ends with its session");
 }
@@ -366,8 +381,6 @@ impl Journal for HeldJournal {
     fn recover(&mut self) -> scheduler::Ledger {
         scheduler::Ledger::default()
     }
-
-    fn keep_timeline(&mut self, _run: RunId, _timeline: &crate::timeline::Timeline) {}
 
     fn forget(&mut self, _run: RunId) {}
 

@@ -172,16 +172,15 @@ impl JobService for Jobs {
         request: Request<v1::GetTimelineRequest>,
     ) -> Result<Response<Self::GetTimelineStream>, Status> {
         let run = run_id(&request.get_ref().run_id)?;
-        self.service.run(run).await.map_err(|error| error.to_status())?;
-        let pages = unfold((self.service.clone(), Some(0)), move |(service, first)| async move {
-            let first: usize = first?;
-            match service.timeline(run, first).await {
-                Ok((_, entries)) if entries.is_empty() => None,
-                Ok((view, entries)) => {
-                    let next = first + entries.len();
-                    Some((Ok(wire::timeline(&view, &entries)), (service, Some(next))))
+        let look = self.service.timeline(run).await.map_err(|error| error.to_status())?;
+        let service = self.service.clone();
+        let pages = unfold((service, look, Some(0)), |(service, look, first)| async move {
+            match service.timeline_page(&look, first?).await {
+                Ok(page) => {
+                    let answer = wire::timeline(&look.view, &page);
+                    Some((Ok(answer), (service, look, page.next)))
                 }
-                Err(error) => Some((Err(error.to_status()), (service, None))),
+                Err(error) => Some((Err(error.to_status()), (service, look, None))),
             }
         });
         Ok(Response::new(Box::pin(pages)))

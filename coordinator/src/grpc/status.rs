@@ -141,6 +141,7 @@ impl ToStatus for LookupError {
             LookupError::Refused(refused) => refused.to_status(),
             LookupError::InvalidField(problem) => invalid_field(&problem.path, &problem.problem),
             LookupError::Archive(error) => status(Code::Internal, "JOURNAL_UNREADABLE", error),
+            LookupError::Timeline(error) => status(Code::Internal, "TIMELINE_UNREADABLE", error),
             LookupError::Stopped(stopped) => stopped.to_status(),
         }
     }
@@ -149,7 +150,7 @@ impl ToStatus for LookupError {
 impl ToStatus for WatchEnd {
     fn to_status(&self) -> Status {
         match self {
-            WatchEnd::TooSlow => status(Code::ResourceExhausted, "WATCHER_TOO_SLOW", self),
+            WatchEnd::Timeline(error) => status(Code::Internal, "TIMELINE_UNREADABLE", error),
             WatchEnd::Forgotten(error) => error.to_status(),
             WatchEnd::Stopped(stopped) => stopped.to_status(),
         }

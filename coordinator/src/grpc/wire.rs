@@ -2,7 +2,6 @@
 
 use common::job::{FieldProblem, InvalidJob, Job};
 use common::steering::{Asker, CancelMode};
-use common::timeline::TimelineEntry;
 use proto::convert::summary::{op_names, run_to_wire};
 use proto::convert::time::time_to_wire;
 use proto::convert::timeline::entry_to_wire;
@@ -12,7 +11,7 @@ use scheduler::{BatchView, WorkerState, WorkerView};
 use tonic::Status;
 
 use super::status;
-use crate::service::{ActivityEntry, CommittedParts, RunView, Update};
+use crate::service::{ActivityEntry, CommittedParts, RunView, TimelinePage, Update};
 use crate::submit::{Accepted, Intent, JobRequest};
 use crate::vitals::Vitals;
 
@@ -89,7 +88,7 @@ pub(super) fn update(update: Update) -> v1::WatchRunResponse {
             let entries = events.entries.iter();
             watch_run_response::Update::TaskEvents(v1::TaskEvents {
                 entries: entries
-                    .map(|entry| entry_to_wire(entry, &ops, events.accepted))
+                    .map(|entry| entry_to_wire(entry, None, &ops, events.accepted))
                     .collect(),
             })
         }
@@ -98,13 +97,14 @@ pub(super) fn update(update: Update) -> v1::WatchRunResponse {
 }
 
 /// Shows a page of a timeline.
-pub(super) fn timeline(view: &RunView, entries: &[TimelineEntry]) -> v1::GetTimelineResponse {
+pub(super) fn timeline(view: &RunView, page: &TimelinePage) -> v1::GetTimelineResponse {
     let ops = op_names(&view.job);
     let accepted = view.summary.accepted;
     v1::GetTimelineResponse {
-        entries: entries
+        entries: page
+            .attempts
             .iter()
-            .map(|entry| entry_to_wire(entry, &ops, accepted))
+            .map(|attempt| entry_to_wire(&attempt.entry, attempt.failure.as_ref(), &ops, accepted))
             .collect(),
     }
 }

@@ -41,7 +41,7 @@ impl Service {
         };
         let accepted = format!("{} accepted as {run}", summary.job);
         let mut entries = vec![milestone(summary.accepted, "run_accepted", accepted)];
-        if let Some(first) = chart.task(0) {
+        if let Some(first) = chart.task(0)? {
             let message = "the first task started".to_owned();
             entries.push(milestone(micros_in(first.started), "first_task_started", message));
         }

@@ -1,27 +1,33 @@
-//! Charts, series and tiles of runs: the driver only shares rows, everything is drawn elsewhere.
+//! Charts, series and tiles of runs: the driver says what runs, the timelines what ran, everything is drawn elsewhere.
 //!
-//! Overviews are kept for the runs that were looked at last. The chart of a run that this process did not see is made
-//! again from its timeline, once.
-//!
-//! Known weakness: a chart made again has no errors of its failures and no series, because the timeline has none.
+//! Viewers of one run share what one of them made a moment ago: a look is used again for a tick's time
+//! ([`Service::recent_chart`]), a tile as long as nothing in it changed. Overviews and tiles that were drawn last are kept,
+//! each kind within a bound.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
+use bytes::Bytes;
 use common::ids::RunId;
 use common::slice::FrozenSource;
 use common::time::Time;
 use scheduler::WorkerState;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 use super::{LookupError, RunView, Service};
-use crate::chart::series::Bucket;
-use crate::chart::{Arrangement, Chart, ChartView, Overview, Reported, Seal, TileId};
+use crate::chart::{Arrangement, ChartView, Overview, Seal, TileId};
 use crate::driver::{NoSuchRun, Stopped};
+use crate::timeline::series::{Bucket, Series};
+use crate::timeline::{Known, TimelineError};
 
-/// How many overviews are kept.
-const KEPT_OVERVIEWS: usize = 4;
-/// How many charts are kept that were made again.
-const KEPT_CHARTS: usize = 2;
+/// How long a look is good enough for another viewer.
+pub const TICK: Duration = Duration::from_millis(250);
+/// How many bytes of overviews are kept, and of tiles.
+const OVERVIEW_BYTES: usize = 24 << 20;
+const TILE_BYTES: usize = 12 << 20;
+/// How many looks are kept.
+const KEPT_LOOKS: usize = 64;
 /// How many streams of events there may be at once.
 const MAX_VIEWERS: usize = 256;
 
@@ -29,22 +35,46 @@ const MAX_VIEWERS: usize = 256;
 #[derive(Clone)]
 pub(super) struct Drawn {
     overviews: Kept<(RunId, Arrangement), Mutex<Overview>>,
-    charts: Kept<RunId, ChartView>,
+    tiles: Kept<(RunId, TileId), DrawnTile>,
+    looks: Kept<RunId, Look>,
     viewers: Arc<Semaphore>,
 }
 
-/// The newest things of a kind, the newest last.
+/// The newest things of a kind, the newest at the end.
 type Kept<K, T> = Arc<Mutex<Vec<(K, Arc<T>)>>>;
+
+/// A run and its chart at one moment.
+#[derive(Debug)]
+pub struct Look {
+    /// The run.
+    pub view: RunView,
+    /// Its chart.
+    pub chart: Arc<ChartView>,
+    taken: Instant,
+    told: OnceLock<Told>,
+}
+
+/// A look as viewers are told of it.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// What names it: equal when nothing but clocks differs.
+    pub id: String,
+    /// The text.
+    pub text: String,
+}
 
 /// A tile as it is sent.
 #[derive(Clone, Debug)]
 pub struct DrawnTile {
     /// Its bytes.
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
     /// Whether it may change.
     pub seal: Seal,
     /// The epoch it was drawn in.
     pub epoch: u32,
+    /// Tells two versions of it apart.
+    pub checksum: u64,
+    version: u64,
 }
 
 /// A part of a run's series.
@@ -75,92 +105,148 @@ impl Default for Drawn {
     fn default() -> Self {
         Drawn {
             overviews: Kept::default(),
-            charts: Kept::default(),
+            tiles: Kept::default(),
+            looks: Kept::default(),
             viewers: Arc::new(Semaphore::new(MAX_VIEWERS)),
         }
     }
 }
 
+impl Look {
+    /// Returns the look as viewers are told of it; the first one who asks says how.
+    pub fn told(&self, tell: impl FnOnce(&Look) -> Told) -> &Told {
+        self.told.get_or_init(|| tell(self))
+    }
+}
+
 impl Service {
-    /// Shows a run and its chart.
+    /// Shows a run and its chart as they are now.
     ///
     /// # Errors
-    /// [`LookupError::NoSuchRun`].
+    /// [`LookupError::NoSuchRun`], or [`LookupError::Timeline`] when what is kept cannot be read.
     pub async fn chart(&self, run: RunId) -> Result<(RunView, Arc<ChartView>), LookupError> {
+        let look = self.look(run).await?;
+        Ok((look.view.clone(), look.chart.clone()))
+    }
+
+    /// Shows a run and its chart as they were at most a [`TICK`] ago.
+    ///
+    /// # Errors
+    /// As [`Service::chart`].
+    pub async fn recent_chart(&self, run: RunId) -> Result<Arc<Look>, LookupError> {
+        let known = find(&self.drawn.looks, &run).filter(|look| look.taken.elapsed() < TICK);
+        match known {
+            Some(look) => Ok(look),
+            None => self.look(run).await,
+        }
+    }
+
+    pub(super) async fn look(&self, run: RunId) -> Result<Arc<Look>, LookupError> {
         let found = self.driver.read(move |world| {
             let view = world.view(run)?;
-            let now = world.now;
-            let chart = world.charts.get_mut(run).map(|run| run.chart.view(now));
-            Ok::<_, NoSuchRun>((view, chart))
+            Ok::<_, NoSuchRun>((view, world.scheduler.outlook(run)))
         });
-        let (view, chart) = found.await??;
-        let chart = match chart {
-            Some(chart) => Arc::new(chart),
-            None => self.chart_of_timeline(&view).await?,
-        };
-        Ok((view, chart))
+        let (view, outlook) = found.await??;
+        let known = view.known();
+        let timelines = Arc::clone(self.driver.timelines());
+        let chart = blocking(move || timelines.view(&known, &outlook)).await??;
+        let look = Arc::new(Look {
+            view,
+            chart: Arc::new(chart),
+            taken: Instant::now(),
+            told: OnceLock::new(),
+        });
+        keep(&self.drawn.looks, run, look.clone());
+        trim(&self.drawn.looks, |looks| looks.len() > KEPT_LOOKS);
+        Ok(look)
     }
 
     /// Draws a tile; `None` when it lies where no tile can be.
     ///
     /// # Errors
-    /// [`LookupError::NoSuchRun`].
-    pub async fn tile(&self, run: RunId, tile: TileId) -> Result<Option<DrawnTile>, LookupError> {
+    /// As [`Service::chart`].
+    pub async fn tile(&self, run: RunId, tile: TileId) -> Result<Option<Arc<DrawnTile>>, LookupError> {
         let Some(window) = tile.window() else { return Ok(None) };
-        let (_, chart) = self.chart(run).await?;
+        let look = self.recent_chart(run).await?;
+        let chart = Arc::clone(&look.chart);
+        let key = (run, tile);
+        let is_current = |drawn: &Arc<DrawnTile>| {
+            drawn.epoch == chart.epoch && (drawn.seal == Seal::Sealed || drawn.version == chart.version)
+        };
+        if let Some(drawn) = find(&self.drawn.tiles, &key).filter(is_current) {
+            return Ok(Some(drawn));
+        }
         let overviews = self.drawn.overviews.clone();
-        let drawn = tokio::task::spawn_blocking(move || {
-            let overview = keep(&overviews, (run, tile.by), KEPT_OVERVIEWS, || {
-                Mutex::new(Overview::new(&chart, tile.by))
+        let drawn = blocking(move || {
+            let of_run = (run, tile.by);
+            let new = || Arc::new(Mutex::new(Overview::new(&chart, tile.by)));
+            let overview = find(&overviews, &of_run).unwrap_or_else(new);
+            let mut drawing = overview.lock().unwrap_or_else(PoisonError::into_inner);
+            let cells = drawing.cells(&chart, window)?;
+            drop(drawing);
+            keep(&overviews, of_run, overview);
+            trim(&overviews, |kept| {
+                kept.iter().map(|(_, kept)| bytes_of(kept)).sum::<usize>() > OVERVIEW_BYTES
             });
-            let mut overview = overview.lock().unwrap_or_else(PoisonError::into_inner);
-            let cells = overview.cells(&chart, window);
-            drop(overview);
             let seal = chart.seal(&window);
-            DrawnTile {
-                bytes: cells.encode(seal),
+            let bytes = cells.encode(seal);
+            Ok::<_, TimelineError>(DrawnTile {
+                checksum: checksum(&bytes),
+                bytes: bytes.into(),
                 seal,
                 epoch: chart.epoch,
-            }
+                version: chart.version,
+            })
         });
-        Ok(Some(drawn.await.map_err(|_| Stopped)?))
+        let drawn = Arc::new(drawn.await??);
+        keep(&self.drawn.tiles, key, drawn.clone());
+        trim(&self.drawn.tiles, |tiles| {
+            tiles.iter().map(|(_, tile)| tile.bytes.len()).sum::<usize>() > TILE_BYTES
+        });
+        Ok(Some(drawn))
     }
 
     /// Reads a part of a run's series in at most so many buckets.
     ///
     /// # Errors
-    /// [`LookupError::NoSuchRun`].
+    /// As [`Service::chart`].
     pub async fn series(
         &self,
         run: RunId,
         (from_us, to_us): (u64, u64),
         points: usize,
     ) -> Result<(RunView, SeriesPart), LookupError> {
-        let found = self.driver.read(move |world| {
-            let view = world.view(run)?;
-            let read = |series: &crate::chart::series::Series| series.read(from_us, to_us, points);
-            let part = world.charts.get_mut(run).map(|run| read(&run.series));
-            let (bucket_us, buckets) = part.unwrap_or_default();
-            Ok::<_, NoSuchRun>((view, SeriesPart { bucket_us, buckets }))
-        });
-        Ok(found.await??)
+        let view = self.run(run).await?;
+        let read = move |series: &Series| series.read(from_us, to_us, points);
+        let (bucket_us, buckets) = self.look_at_series(view.known(), read).await?;
+        Ok((view, SeriesPart { bucket_us, buckets }))
     }
 
     /// Returns the strips of runs: batches in flight at so many moments of each.
     ///
     /// # Errors
-    /// [`LookupError::Stopped`].
-    pub async fn sparks(&self, runs: Vec<RunId>, points: usize) -> Result<Vec<Vec<u64>>, LookupError> {
-        let found = self.driver.read(move |world| {
-            let now = world.now;
-            let mut spark = |run| {
-                let chart = world.charts.get_mut(run)?;
-                let end_us = chart.chart.view(now).end_us;
-                Some(chart.series.spark(0, end_us, points))
+    /// [`LookupError::Stopped`], or [`LookupError::Timeline`].
+    pub async fn sparks(&self, runs: &[RunView], points: usize) -> Result<Vec<Vec<u64>>, LookupError> {
+        let known: Vec<Known> = runs.iter().map(RunView::known).collect();
+        let timelines = Arc::clone(self.driver.timelines());
+        let sparks = blocking(move || {
+            let spark = |known: &Known| {
+                let until = known.ended.unwrap_or(known.now);
+                let end_us = until.0.saturating_sub(known.accepted.0) / 1_000;
+                timelines.series(known, |series| series.spark(0, end_us, points))
             };
-            runs.into_iter().map(|run| spark(run).unwrap_or_default()).collect()
+            known.iter().map(spark).collect::<Result<Vec<_>, _>>()
         });
-        Ok(found.await?)
+        Ok(sparks.await??)
+    }
+
+    async fn look_at_series<T: Send + 'static>(
+        &self,
+        known: Known,
+        look: impl FnOnce(&Series) -> T + Send + 'static,
+    ) -> Result<T, LookupError> {
+        let timelines = Arc::clone(self.driver.timelines());
+        Ok(blocking(move || timelines.series(&known, look)).await??)
     }
 
     /// Returns a run's listing.
@@ -203,51 +289,57 @@ impl Service {
     pub fn admit_viewer(&self) -> Option<OwnedSemaphorePermit> {
         self.drawn.viewers.clone().try_acquire_owned().ok()
     }
+}
 
-    async fn chart_of_timeline(&self, view: &RunView) -> Result<Arc<ChartView>, LookupError> {
-        let run = view.summary.run;
-        let kept = |charts: &Kept<RunId, ChartView>| {
-            let charts = charts.lock().unwrap_or_else(PoisonError::into_inner);
-            charts
-                .iter()
-                .find(|(known, _)| *known == run)
-                .map(|(_, chart)| chart.clone())
-        };
-        if let Some(chart) = kept(&self.drawn.charts) {
-            return Ok(chart);
+impl RunView {
+    /// Returns what timelines have to know of the run.
+    pub(super) fn known(&self) -> Known {
+        Known {
+            run: self.summary.run,
+            accepted: self.summary.accepted,
+            ops: self.job.ops.len(),
+            ended: self.summary.ended,
+            now: self.now,
         }
-        let mut chart = Chart::new(view.summary.accepted, view.job.ops.len(), view.job.last_op());
-        let mut first = 0;
-        loop {
-            let (_, entries) = self.timeline(run, first).await?;
-            if entries.is_empty() {
-                break;
-            }
-            first += entries.len();
-            for entry in &entries {
-                chart.record(&Reported {
-                    entry,
-                    failure: None,
-                    slots: 0,
-                });
-            }
-        }
-        let Some(ended) = view.summary.ended else {
-            return Ok(Arc::new(chart.view(view.now)));
-        };
-        chart.finish(ended);
-        Ok(keep(&self.drawn.charts, run, KEPT_CHARTS, || chart.view(ended)))
     }
 }
 
-/// Returns what is kept under a key, or makes it; the one not wanted for the longest time goes.
-fn keep<K: PartialEq, T>(kept: &Kept<K, T>, key: K, most: usize, make: impl FnOnce() -> T) -> Arc<T> {
+/// Does what may read the disk or take a while.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Stopped> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| Stopped)
+}
+
+/// What is being drawn by somebody else is taken for what it was at least.
+fn bytes_of(overview: &Mutex<Overview>) -> usize {
+    overview.try_lock().map_or(0, |overview| overview.bytes())
+}
+
+fn find<K: PartialEq, T>(kept: &Kept<K, T>, key: &K) -> Option<Arc<T>> {
+    let kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+    let found = kept.iter().rev().find(|(known, _)| known == key);
+    found.map(|(_, value)| value.clone())
+}
+
+fn keep<K: PartialEq, T>(kept: &Kept<K, T>, key: K, value: Arc<T>) {
     let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-    let known = kept.iter().position(|(known, _)| *known == key);
-    let value = known.map_or_else(|| Arc::new(make()), |place| kept.remove(place).1);
-    kept.push((key, value.clone()));
-    if kept.len() > most {
+    kept.retain(|(known, _)| *known != key);
+    kept.push((key, value));
+}
+
+/// Lets go of the oldest until there is not too much.
+fn trim<K, T>(kept: &Kept<K, T>, is_too_much: impl Fn(&[(K, Arc<T>)]) -> bool) {
+    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+    while kept.len() > 1 && is_too_much(&kept) {
         kept.remove(0);
     }
-    value
+}
+
+/// Eight bytes at a time, multiplied and folded: it only has to tell two versions of a tile apart.
+fn checksum(bytes: &[u8]) -> u64 {
+    bytes.chunks(8).fold(bytes.len() as u64, |sum, chunk| {
+        let mut word = [0; 8];
+        word[..chunk.len()].copy_from_slice(chunk);
+        let mixed = (sum ^ u64::from_le_bytes(word)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mixed ^ (mixed >> 29)
+    })
 }

@@ -3,7 +3,7 @@
 //! Owns one redb file and the thread that writes it ([`committer`]). Data flows one way: the driver appends, which only
 //! adds to the group that forms; the committer writes group after group ([`group`]), each in one transaction with one
 //! fsync, and then moves the durability on. What is stored where says [`tables`]; reading it back at the start, [`open`].
-//! Committed parts and timelines are read from the file in pages, beside the committer.
+//! Committed parts are read from the file in pages, beside the committer.
 //!
 //! The file is opened only if every page of it fits its checksum, the format is known and no record is missing. Known
 //! weakness: a bit of the very last group that flips while no coordinator runs looks like a write that was torn, and
@@ -24,18 +24,16 @@ use std::thread::JoinHandle;
 
 use common::ids::{BatchId, Generation, RunId};
 use common::part::Part;
-use common::timeline::TimelineEntry;
 use redb::{Database, ReadableDatabase, TableError};
 use scheduler::{Ledger, RecordSequence};
 use tokio::sync::watch;
 
 use super::journal::{Archive, ArchiveError, Durability, Entry, Journal, JournalError};
-use crate::timeline::{Chunk, Timeline};
 use codec::{Damage, decode};
 use committer::{Committer, Queue};
 use group::State;
 use open::{Opened, StoreError};
-use tables::{BatchKey, TIMELINE, batch_key, batch_of, parts_name, parts_table};
+use tables::{BatchKey, batch_key, batch_of, parts_name, parts_table};
 
 /// The file's name in the state folder.
 const FILE: &str = "journal.redb";
@@ -153,11 +151,6 @@ impl Journal for EmbeddedJournal {
         std::mem::take(&mut self.found)
     }
 
-    fn keep_timeline(&mut self, run: RunId, timeline: &Timeline) {
-        let chunks = timeline.pack();
-        self.queue.add(|group| group.timelines.push((run, chunks)));
-    }
-
     fn forget(&mut self, run: RunId) {
         self.queue.add(|group| group.forgotten.push(run));
     }
@@ -191,16 +184,6 @@ impl EmbeddedArchive {
         }
         Ok(page)
     }
-
-    fn read_timeline(&self, run: RunId, first: usize) -> Result<Vec<TimelineEntry>, StoreError> {
-        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        let read = database.begin_read()?;
-        let found = read.open_table(TIMELINE)?.get((run.0, Chunk::holding(first) as u64))?;
-        let Some(bytes) = found else {
-            return Ok(Vec::new());
-        };
-        Ok(decode::<Chunk>(bytes.value())?.rows_from(first))
-    }
 }
 
 impl Archive for EmbeddedArchive {
@@ -211,11 +194,6 @@ impl Archive for EmbeddedArchive {
         limit: usize,
     ) -> Result<Vec<(BatchId, Vec<Part>)>, ArchiveError> {
         let found = self.read_parts(run, after, limit);
-        found.map_err(|error| archive_error(run, &error))
-    }
-
-    fn timeline_page(&self, run: RunId, first: usize) -> Result<Vec<TimelineEntry>, ArchiveError> {
-        let found = self.read_timeline(run, first);
         found.map_err(|error| archive_error(run, &error))
     }
 }

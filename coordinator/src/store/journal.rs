@@ -5,17 +5,14 @@
 //! scheduler as an event. A watch holds one value, so a slow driver sees the latest position and no queue can grow.
 //!
 //! What the records add up to is the [`Ledger`], and that is all that comes back after a restart. What grows with the
-//! batches of a run (committed parts, the timeline) is kept beside it and read in pages through [`Archive`].
+//! batches of a run (committed parts) is kept beside it and read in pages through [`Archive`].
 
 use std::sync::Arc;
 
 use common::ids::{BatchId, Generation, RunId};
 use common::part::Part;
-use common::timeline::TimelineEntry;
 use scheduler::{Ledger, Record, RecordSequence};
 use tokio::sync::watch;
-
-use crate::timeline::Timeline;
 
 /// A record and its number.
 #[derive(Clone, Debug, PartialEq)]
@@ -117,13 +114,10 @@ pub trait Journal: Send {
     /// Returns what the records of earlier generations add up to; called once, before the first append.
     fn recover(&mut self) -> Ledger;
 
-    /// Keeps the timeline of a run. Called before the record of the run's end is appended, it is durable with it.
-    fn keep_timeline(&mut self, run: RunId, timeline: &Timeline);
-
     /// Forgets an ended run and all that is kept of it.
     fn forget(&mut self, run: RunId);
 
-    /// Returns where the parts and timelines can be read.
+    /// Returns where the parts can be read.
     fn archive(&self) -> Arc<dyn Archive>;
 }
 
@@ -140,11 +134,4 @@ pub trait Archive: Send + Sync {
         after: Option<BatchId>,
         limit: usize,
     ) -> Result<Vec<(BatchId, Vec<Part>)>, ArchiveError>;
-
-    /// Returns some rows of an ended run's timeline, beginning with the one at place `first`. Empty when there are no
-    /// more.
-    ///
-    /// # Errors
-    /// [`ArchiveError`] when they cannot be read.
-    fn timeline_page(&self, run: RunId, first: usize) -> Result<Vec<TimelineEntry>, ArchiveError>;
 }

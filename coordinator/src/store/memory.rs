@@ -1,7 +1,7 @@
 //! The journal that forgets everything with the process: durable means "in memory".
 //!
 //! Keeps the seam honest (numbers without gaps, durability as an event of its own) and keeps no record: nobody could
-//! ever read one back. Parts and timelines are kept for reading, until their run ends or is forgotten. Known weakness:
+//! ever read one back. Parts are kept for reading, until their run ends. Known weakness:
 //! a restart loses every run; workers notice by the generation.
 
 use std::collections::BTreeMap;
@@ -10,12 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use common::ids::{BatchId, Generation, RunId};
 use common::part::Part;
-use common::timeline::TimelineEntry;
 use scheduler::{Ledger, Record, RecordSequence};
 use tokio::sync::watch;
 
 use super::journal::{Archive, ArchiveError, Durability, Entry, Journal, JournalError};
-use crate::timeline::{Chunk, Timeline};
 
 /// A journal in memory.
 #[derive(Debug)]
@@ -36,7 +34,6 @@ struct MemoryArchive {
 #[derive(Debug, Default)]
 struct Kept {
     parts: BTreeMap<BatchId, Vec<Part>>,
-    timeline: Vec<Chunk>,
 }
 
 impl MemoryJournal {
@@ -78,10 +75,6 @@ impl Journal for MemoryJournal {
 
     fn recover(&mut self) -> Ledger {
         Ledger::default()
-    }
-
-    fn keep_timeline(&mut self, run: RunId, timeline: &Timeline) {
-        self.archive.lock().entry(run).or_default().timeline = timeline.pack();
     }
 
     fn forget(&mut self, run: RunId) {
@@ -134,12 +127,6 @@ impl Archive for MemoryArchive {
         let parts = runs.get(&run).map(|kept| kept.parts.range((start, Bound::Unbounded)));
         let page = parts.into_iter().flatten().take(limit);
         Ok(page.map(|(batch, parts)| (*batch, parts.clone())).collect())
-    }
-
-    fn timeline_page(&self, run: RunId, first: usize) -> Result<Vec<TimelineEntry>, ArchiveError> {
-        let runs = self.lock();
-        let chunk = runs.get(&run).and_then(|kept| kept.timeline.get(Chunk::holding(first)));
-        Ok(chunk.map_or_else(Vec::new, |chunk| chunk.rows_from(first)))
     }
 }
 

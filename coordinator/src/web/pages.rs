@@ -85,7 +85,7 @@ impl Site {
             }
             LookupError::InvalidField(_) => StatusCode::BAD_REQUEST,
             LookupError::NotFinishing { .. } | LookupError::Refused(_) => StatusCode::CONFLICT,
-            LookupError::Archive(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            LookupError::Archive(_) | LookupError::Timeline(_) => StatusCode::INTERNAL_SERVER_ERROR,
             LookupError::Stopped(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         self.say(code, "There is nothing here", &error.to_string())

@@ -360,11 +360,8 @@ impl World {
         let (op, batch, worker) = (entry.op, entry.batch, entry.worker.clone());
         let key = (self.incarnation, run, op, batch, entry.attempt.0, worker);
         let before = self.oracle.attempts.insert(key, entry.state);
-        let goes_on = match before {
-            None => entry.state == TaskState::Running,
-            Some(before) => before == TaskState::Running && entry.state != TaskState::Running,
-        };
-        self.require(goes_on, "MONOTONE STATE", || {
+        let ends_once = before.is_none() && entry.state != TaskState::Running && entry.finished >= Some(entry.started);
+        self.require(ends_once, "MONOTONE STATE", || {
             format!(
                 "{run}/op {}[{batch:?}]#{} was {before:?}, is {:?}",
                 op.0, entry.attempt.0, entry.state

@@ -8,7 +8,7 @@ use common::ids::{LeaseId, OpId, SessionId};
 use common::message::{LeaseEnd, OpDone, OpOutcome, PermitFate, Report, ToWorker};
 use common::state::TaskState;
 use common::time::Time;
-use common::timeline::TimelineEntry;
+use common::timeline::{Moved, TimelineEntry};
 
 use crate::Command;
 use crate::batch::Place;
@@ -70,12 +70,12 @@ impl Scheduler {
         let running = RunningStep {
             step,
             slot,
+            fetch_started: None,
             started: at,
         };
         lease.running = Some(running);
         lease.started += 1;
         let (run, batch) = (lease.run, lease.batch);
-        self.record_attempt(id, running, TaskState::Running, None, None);
         let Some(run) = self.runs.get_mut(&run) else {
             return Ok(());
         };
@@ -116,7 +116,11 @@ impl Scheduler {
             OpOutcome::Done(_) => None,
             OpOutcome::Failed(failure) => Some(failure.clone()),
         };
-        self.record_attempt(id, running, state, Some(at), failure);
+        let moved = match &outcome {
+            OpOutcome::Done(done) => self.moved(id, op, done),
+            OpOutcome::Failed(_) => Moved::default(),
+        };
+        self.record_attempt(id, running, Ended { state, at, moved }, failure);
         let Some(lease) = self.leases.get_mut(&id) else {
             return Ok(());
         };
@@ -347,29 +351,33 @@ impl Scheduler {
         self.leases.get_mut(&id)
     }
 
-    /// Hands out a row of the timeline.
-    pub(crate) fn record_attempt(
-        &mut self,
-        id: LeaseId,
-        running: RunningStep,
-        state: TaskState,
-        finished: Option<Time>,
-        failure: Option<Failure>,
-    ) {
+    /// Adds up what went through an op that ended well.
+    fn moved(&self, id: LeaseId, op: OpId, done: &OpDone) -> Moved {
+        let lease = self.leases.get(&id);
+        let batch = lease.and_then(|lease| self.runs.get(&lease.run)?.batches.get(&lease.batch?));
+        let bytes_in = batch.map_or(0, |batch| match op.index().checked_sub(1) {
+            None => batch.slice.bytes(),
+            Some(before) => batch.ops[before].done.as_ref().map_or(0, |done| done.bytes_held),
+        });
+        Moved {
+            rows_in: done.rows_in,
+            rows_out: done.rows_out,
+            bytes_in,
+            bytes_out: done.bytes_held,
+        }
+    }
+
+    /// Hands out the row of an attempt that has ended.
+    pub(crate) fn record_attempt(&mut self, id: LeaseId, running: RunningStep, ended: Ended, failure: Option<Failure>) {
         let Some(lease) = self.leases.get(&id) else { return };
         let Some(session) = self.sessions.get(&lease.session) else {
             return;
         };
         let entry = TimelineEntry {
-            op: running.step.op,
-            batch: lease.batch,
-            attempt: running.step.attempt,
-            worker: session.worker.clone(),
-            slot: running.slot,
-            state,
-            queued: lease.queued.min(running.started),
-            started: running.started,
-            finished,
+            state: ended.state,
+            finished: Some(ended.at),
+            moved: ended.moved,
+            ..lease.running_entry(running, &session.worker)
         };
         self.command(Command::RecordAttempt {
             run: lease.run,
@@ -377,4 +385,12 @@ impl Scheduler {
             failure,
         });
     }
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ended {
+    pub(crate) state: TaskState,
+    pub(crate) at: Time,
+    pub(crate) moved: Moved,
 }

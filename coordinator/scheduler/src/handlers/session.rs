@@ -8,10 +8,12 @@ use common::ids::{LeaseId, SessionId};
 use common::message::ToWorker;
 use common::state::TaskState;
 use common::time::Time;
+use common::timeline::Moved;
 
 use crate::command::EndReason;
 use crate::durability::AfterDurable;
 use crate::event::NewSession;
+use crate::handlers::report::Ended;
 use crate::lease::Standing;
 use crate::scheduler::Scheduler;
 use crate::timers::Timer;
@@ -256,7 +258,8 @@ impl Scheduler {
             Leave::Goodbye => None,
             Leave::Lost => Some(lost_worker()),
         };
-        self.record_attempt(id, running, state, Some(now), failure);
+        let moved = Moved::default();
+        self.record_attempt(id, running, Ended { state, at: now, moved }, failure);
         if let Some(run) = self.runs.get_mut(&run) {
             run.gauges.running.subtract(1);
         }

@@ -9,9 +9,8 @@ use scheduler::{EndedRun, Ledger, Record};
 
 use super::codec::encode;
 use super::open::StoreError;
-use super::tables::{ENDED, LEDGER, RECORDS, TIMELINE, batch_key, parts_name, parts_table};
+use super::tables::{ENDED, LEDGER, RECORDS, batch_key, parts_name, parts_table};
 use crate::store::Entry;
-use crate::timeline::Chunk;
 
 /// After how many records a snapshot is written at the latest.
 pub(super) const SNAPSHOT_EVERY: u64 = 10_000;
@@ -20,7 +19,6 @@ pub(super) const SNAPSHOT_EVERY: u64 = 10_000;
 #[derive(Debug, Default)]
 pub(super) struct Group {
     pub(super) entries: Vec<Entry>,
-    pub(super) timelines: Vec<(RunId, Vec<Chunk>)>,
     pub(super) forgotten: Vec<RunId>,
 }
 
@@ -34,14 +32,13 @@ pub(super) struct State {
 
 impl Group {
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.timelines.is_empty() && self.forgotten.is_empty()
+        self.entries.is_empty() && self.forgotten.is_empty()
     }
 
     /// Writes the group durably. After an error the state is of no use any more.
     pub(super) fn commit(&self, database: &Database, state: &mut State) -> Result<(), StoreError> {
         let write = database.begin_write()?;
         let ended = self.add_up(&write, state)?;
-        self.write_timelines(&write)?;
         self.forget(&write)?;
         if !ended.is_empty() || state.records >= SNAPSHOT_EVERY {
             write_snapshot(&write, state)?;
@@ -80,21 +77,9 @@ impl Group {
         Ok(())
     }
 
-    fn write_timelines(&self, write: &WriteTransaction) -> Result<(), StoreError> {
-        let mut timeline = write.open_table(TIMELINE)?;
-        for (run, chunks) in &self.timelines {
-            for (number, chunk) in (0..).zip(chunks) {
-                timeline.insert((run.0, number), encode(chunk).as_slice())?;
-            }
-        }
-        Ok(())
-    }
-
     fn forget(&self, write: &WriteTransaction) -> Result<(), StoreError> {
         for run in &self.forgotten {
             write.open_table(ENDED)?.remove(run.0)?;
-            let mut timeline = write.open_table(TIMELINE)?;
-            timeline.retain_in((run.0, 0)..=(run.0, u64::MAX), |_, _| false)?;
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use redb::{Database, ReadableDatabase, ReadableTable};
 use scheduler::{EndedRun, Ledger, Record, RecordSequence};
 
 use super::codec::{Damage, decode};
-use super::tables::{ENDED, FORMAT, FORMAT_ROW, LEDGER, META, RECORDS, TIMELINE};
+use super::tables::{ENDED, FORMAT, FORMAT_ROW, LEDGER, META, RECORDS};
 use crate::store::JournalError;
 
 /// Pages that are kept in memory.
@@ -139,7 +139,6 @@ fn prepare(database: &Database) -> Result<(), StoreError> {
         write.open_table(RECORDS)?;
         write.open_table(LEDGER)?;
         write.open_table(ENDED)?;
-        write.open_table(TIMELINE)?;
     }
     Ok(write.commit()?)
 }

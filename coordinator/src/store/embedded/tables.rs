@@ -7,7 +7,6 @@
 //! | `ledger` | one row | [`scheduler::Ledger`] without ended runs: the snapshot | replaced by the next |
 //! | `ended` | run | [`scheduler::EndedRun`] | until the run is forgotten |
 //! | `parts of rN` | batch | its [`common::part::Part`]s | until the run ends |
-//! | `timeline` | run, chunk | [`crate::timeline::Chunk`] | until the run is forgotten |
 
 use common::ids::{BatchId, Halves, RunId};
 use redb::TableDefinition;
@@ -21,7 +20,6 @@ pub(super) const META: TableDefinition<&str, u32> = TableDefinition::new("meta")
 pub(super) const RECORDS: TableDefinition<u64, &[u8]> = TableDefinition::new("records");
 pub(super) const LEDGER: TableDefinition<(), &[u8]> = TableDefinition::new("ledger");
 pub(super) const ENDED: TableDefinition<u64, &[u8]> = TableDefinition::new("ended");
-pub(super) const TIMELINE: TableDefinition<(u64, u64), &[u8]> = TableDefinition::new("timeline");
 
 /// A batch as a key: its index, the turns down to its half from the highest bit, how many they are.
 pub(super) type BatchKey = (u64, u32, u8);

@@ -1,5 +1,7 @@
 //! The chart of a run: axes, viewports, tiles, bars, series, tables.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -9,9 +11,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Problem, run_id, shapes};
-use crate::chart::series::NAMES;
-use crate::chart::{Area, Arrangement, ChartView, Found, Outcome, Seal, TILE_COLUMNS, TILE_ROWS, TaskFilter, TileId};
+use crate::chart::{Area, Arrangement, ChartView, Found, Seal, TILE_COLUMNS, TILE_ROWS, TaskFilter, TileId};
 use crate::service::Service;
+use crate::timeline::{NAMES, Outcome, TimelineError};
 
 /// How many attempts are shown as bars at most, unless a client says so.
 const BARS: usize = 4_000;
@@ -19,6 +21,8 @@ const MAX_BARS: usize = 20_000;
 /// How high a cell is at least, in pixels.
 const CELL_HEIGHT: u64 = 3;
 const MAX_PAGE: usize = 1_000;
+/// How many attempts of an area are counted at most.
+const MAX_COUNT: usize = 20_000_000;
 
 type Answer = Result<Json<Value>, Problem>;
 
@@ -38,7 +42,7 @@ pub(super) struct AreaQuery {
     page_size: Option<usize>,
     page_token: String,
     state: Option<String>,
-    op: Option<u8>,
+    op: Option<u16>,
     batch: Option<String>,
     worker: Option<String>,
     error: Option<String>,
@@ -93,26 +97,26 @@ pub(super) async fn view(
     Query(query): Query<AreaQuery>,
 ) -> Answer {
     let run = run_id(&run)?;
-    let (_, chart) = service.chart(run).await?;
+    let chart = Arc::clone(&service.recent_chart(run).await?.chart);
     let mut area = query.area()?;
     area.to_us = area.to_us.min(chart.end_us + 1).max(area.from_us + 1);
     area.end_row = area.end_row.min(chart.row_count(area.by)).max(area.first_row);
     let width = query.width.unwrap_or(1_200).clamp(64, 4_096);
     let height = query.height.unwrap_or(600).clamp(64, 4_096);
     let shown = tokio::task::spawn_blocking(move || {
-        let tasks = chart.tasks_in(area, 0).count();
+        let tasks = chart.count_in(area, MAX_COUNT)?;
         let k = level((area.to_us - area.from_us).div_ceil(width));
         let r = level((area.end_row - area.first_row).div_ceil(height / CELL_HEIGHT));
         let (tiles, bars) = if tasks <= BARS {
-            (Vec::new(), bars_shape(&chart, area, BARS))
+            (Vec::new(), bars_shape(&chart, area, BARS)?)
         } else {
             (tiles_of(&chart, &run.to_string(), area, (k, r)), Value::Null)
         };
-        json!({
+        Ok::<_, TimelineError>(json!({
             "by": area.by.as_str(),
             "shown": if tasks <= BARS { "bars" } else { "columns" },
             "tasks": tasks,
-            "tasks_exact": true,
+            "tasks_exact": tasks < MAX_COUNT,
             "epoch": chart.epoch,
             "k": k,
             "r": r,
@@ -120,9 +124,9 @@ pub(super) async fn view(
             "rows_per_cell": 1_u64 << r,
             "tiles": tiles,
             "bars": bars,
-        })
+        }))
     });
-    Ok(Json(shown.await.map_err(|_| crate::driver::Stopped)?))
+    Ok(Json(shown.await.map_err(|_| crate::driver::Stopped)??))
 }
 
 /// The least level whose cells hold so much.
@@ -160,25 +164,25 @@ pub(super) async fn bars(
     let area = query.area()?;
     let limit = query.limit.unwrap_or(BARS).min(MAX_BARS);
     let bars = tokio::task::spawn_blocking(move || bars_shape(&chart, area, limit));
-    Ok(Json(bars.await.map_err(|_| crate::driver::Stopped)?))
+    Ok(Json(bars.await.map_err(|_| crate::driver::Stopped)??))
 }
 
-fn bars_shape(chart: &ChartView, area: Area, limit: usize) -> Value {
-    let found: Vec<Found> = chart.tasks_in(area, 0).take(limit + 1).collect();
+fn bars_shape(chart: &ChartView, area: Area, limit: usize) -> Result<Value, TimelineError> {
+    let found = chart.tasks_in(area, 0, limit + 1)?;
     let is_exact = found.len() <= limit;
     let tasks = if is_exact {
         found.len()
     } else {
-        chart.tasks_in(area, 0).count()
+        chart.count_in(area, MAX_COUNT)?
     };
     let shown: &[Found] = if is_exact { &found } else { &[] };
     let column = |value: &dyn Fn(&Found) -> Value| shown.iter().map(value).collect::<Vec<_>>();
-    json!({
+    Ok(json!({
         "exact": is_exact,
         "tasks": tasks,
         "id": column(&|found| found.id.into()),
         "rows": column(&|found| chart.row_of(&found.task, area.by).into()),
-        "batch": column(&|found| chart.batch(found.id, &found.task).map(|batch| batch.to_string()).into()),
+        "batch": column(&|found| found.task.batch_id().map(|batch| batch.to_string()).into()),
         "op": column(&|found| found.task.op.into()),
         "attempt": column(&|found| found.task.attempt.into()),
         "lane": column(&|found| found.task.lane.into()),
@@ -186,7 +190,7 @@ fn bars_shape(chart: &ChartView, area: Area, limit: usize) -> Value {
         "queued_us": column(&|found| found.task.queued.into()),
         "start_us": column(&|found| found.task.started.into()),
         "end_us": column(&|found| found.task.ended.into()),
-    })
+    }))
 }
 
 pub(super) async fn tile(
@@ -198,7 +202,7 @@ pub(super) async fn tile(
     let by: Arrangement = by.parse().map_err(|problem: String| Problem::field("by", problem))?;
     let tile = service.tile(run_id(&run)?, TileId { by, k, r, i, j }).await?;
     let tile = tile.ok_or_else(|| Problem::field("tile", "lies where no tile can be"))?;
-    let etag = format!("\"{:016x}\"", checksum(&tile.bytes));
+    let etag = format!("\"{:016x}\"", tile.checksum);
     let is_immutable = tile.seal == Seal::Sealed && query.v == Some(tile.epoch);
     let cache = if is_immutable {
         "private, max-age=31536000, immutable"
@@ -213,17 +217,7 @@ pub(super) async fn tile(
         return Ok((StatusCode::NOT_MODIFIED, named).into_response());
     }
     let kind = [(header::CONTENT_TYPE, "application/octet-stream")];
-    Ok((named, kind, tile.bytes).into_response())
-}
-
-/// Eight bytes at a time, multiplied and folded: it only has to tell two versions of a tile apart.
-fn checksum(bytes: &[u8]) -> u64 {
-    bytes.chunks(8).fold(bytes.len() as u64, |sum, chunk| {
-        let mut word = [0; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
-        let mixed = (sum ^ u64::from_le_bytes(word)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        mixed ^ (mixed >> 29)
-    })
+    Ok((named, kind, tile.bytes.clone()).into_response())
 }
 
 pub(super) async fn series(
@@ -269,13 +263,13 @@ pub(super) async fn tasks(
     };
     let size = query.page_size.unwrap_or(100).clamp(1, MAX_PAGE);
     let page = tokio::task::spawn_blocking(move || {
-        let mut found: Vec<Found> = chart.filter(&filter, from).take(size + 1).collect();
-        let next = found.get(size).map(|found| found.id.to_string()).unwrap_or_default();
+        let mut found = chart.filter(&filter, from, size + 1)?;
+        let next = found.get(size).map(|(id, _)| id.to_string()).unwrap_or_default();
         found.truncate(size);
-        let tasks: Vec<_> = found.iter().map(|found| shapes::task(&chart, found)).collect();
-        json!({"tasks": tasks, "next_page_token": next})
+        let tasks: Vec<_> = found.iter().map(|(id, row)| shapes::task(&chart, *id, row)).collect();
+        Ok::<_, TimelineError>(json!({"tasks": tasks, "next_page_token": next}))
     });
-    Ok(Json(page.await.map_err(|_| crate::driver::Stopped)?))
+    Ok(Json(page.await.map_err(|_| crate::driver::Stopped)??))
 }
 
 pub(super) async fn failures(State(service): State<Service>, Path(run): Path<String>) -> Answer {

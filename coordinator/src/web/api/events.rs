@@ -20,10 +20,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until};
 
 use super::{Problem, run_id, runs, shapes};
-use crate::service::{LookupError, PageRequest, RunView, Service};
+use crate::service::{LookupError, PageRequest, RunView, Service, TICK, Told};
 
-/// The time between two ticks.
-const TICK: Duration = Duration::from_millis(250);
 /// How often a quiet stream says that it is there.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// After how long a browser connects again.
@@ -53,7 +51,7 @@ enum Phase {
 struct Tick {
     name: &'static str,
     id: String,
-    data: Value,
+    text: String,
 }
 
 pub(super) async fn of_run(
@@ -132,7 +130,7 @@ impl Viewer {
         }
         self.seen.clone_from(&tick.id);
         let event = Event::default().event(tick.name).id(tick.id).retry(RETRY);
-        Some(event.data(tick.data.to_string()))
+        Some(event.data(tick.text))
     }
 
     async fn look_at_all(&mut self) -> Result<Tick, LookupError> {
@@ -159,19 +157,27 @@ impl Viewer {
             cluster.runs_live,
         ));
         let runs: Vec<Value> = told.into_iter().map(shapes::run).collect();
-        let data = json!({"runs": runs, "cluster": runs::cluster_shape(&cluster)});
+        let text = json!({"runs": runs, "cluster": runs::cluster_shape(&cluster)}).to_string();
         self.live = live;
-        Ok(Tick { name: "tick", id, data })
+        Ok(Tick { name: "tick", id, text })
     }
 }
 
+/// Viewers of a run who look within a tick share what one of them found, text and all.
 async fn look_at_run(service: &Service, run: RunId) -> Result<Tick, LookupError> {
-    let (view, chart) = service.chart(run).await?;
-    let data = json!({"run": shapes::run(&view), "chart": shapes::chart_head(&chart)});
+    let look = service.recent_chart(run).await?;
+    let told = look.told(|look| Told {
+        id: checksum(&(mark_of(&look.view), look.chart.version, look.chart.epoch)),
+        text: json!({"run": shapes::run(&look.view), "chart": shapes::chart_head(&look.chart)}).to_string(),
+    });
     Ok(Tick {
-        name: if view.summary.ended.is_some() { "end" } else { "tick" },
-        id: checksum(&(mark_of(&view), chart.version, chart.epoch)),
-        data,
+        name: if look.view.summary.ended.is_some() {
+            "end"
+        } else {
+            "tick"
+        },
+        id: told.id.clone(),
+        text: told.text.clone(),
     })
 }
 

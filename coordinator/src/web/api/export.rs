@@ -1,4 +1,5 @@
-//! A run's attempts as a file: a trace for Perfetto, a table for anything. Written piece by piece while it is read.
+//! A run's attempts as a file: a trace for Perfetto, a table for anything. Written page by page while it is read, so that
+//! an export of any size needs the memory of a page.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -7,57 +8,69 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use common::ids::RunId;
-use futures_util::stream::{iter, once};
+use common::ids::{RunId, WorkerName};
+use common::state::TaskState;
+use common::time::Time;
+use futures_util::stream::{once, unfold};
 use futures_util::{Stream, StreamExt};
 use serde_json::{Value, json};
 
 use super::{Problem, run_id};
-use crate::chart::{Area, Arrangement, ChartView, Found};
-use crate::service::{RunView, Service};
+use crate::chart::ChartView;
+use crate::service::{Attempt, Look, LookupError, Service};
 
-/// How many attempts a piece has.
-const PIECE: u64 = 2_000;
+type Piece = Result<String, LookupError>;
 
 pub(super) async fn trace(State(service): State<Service>, Path(run): Path<String>) -> Result<Response, Problem> {
     let run = run_id(&run)?;
-    let (view, chart) = service.chart(run).await?;
-    let mut head = String::from("{\"displayTimeUnit\":\"ms\",\"traceEvents\":[");
-    let names = trace_names(&chart);
-    head.push_str(&names.iter().map(Value::to_string).collect::<Vec<_>>().join(",\n"));
-    let has_names = !names.is_empty();
-    let pieces = pieces(chart, view, move |chart, view, found| {
-        let comma = if found.id == 0 && !has_names { "" } else { ",\n" };
-        format!("{comma}{}", trace_event(chart, view, found))
+    let look = service.timeline(run).await?;
+    let processes = Arc::new(Processes::of(&look.chart));
+    let mut head = String::from("{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n");
+    // The run's own process comes first, so that every other event has one before it.
+    head.push_str(
+        &json!({"ph": "M", "name": "process_name", "pid": 0, "tid": 0, "args": {"name": run.to_string()}}).to_string(),
+    );
+    for name in trace_names(&look.chart, &processes) {
+        // Writing to a String never fails.
+        let _ = write!(head, ",\n{name}");
+    }
+    let attempts = pieces(service, look, move |look, attempt| {
+        format!(",\n{}", trace_event(look, &processes, attempt))
     });
-    let body = once(async { head })
-        .chain(pieces)
-        .chain(once(async { "]}\n".to_owned() }));
+    let body = once(async { Ok(head) })
+        .chain(attempts)
+        .chain(once(async { Ok("\n]}\n".to_owned()) }));
     Ok(file(run, "trace.json", "application/json", body))
 }
 
 pub(super) async fn csv(State(service): State<Service>, Path(run): Path<String>) -> Result<Response, Problem> {
     let run = run_id(&run)?;
-    let (view, chart) = service.chart(run).await?;
-    let head = "id,op,batch,attempt,state,worker,slot,queued_us,start_us,end_us,error\n".to_owned();
-    let body = once(async { head }).chain(pieces(chart, view, csv_line));
+    let look = service.timeline(run).await?;
+    let head = "id,op,batch,attempt,state,worker,slot,queued_us,leased_us,fetch_us,start_us,end_us,committed_us,\
+                rows_in,rows_out,bytes_in,bytes_out,error\n";
+    let body = once(async { Ok(head.to_owned()) }).chain(pieces(service, look, csv_line));
     Ok(file(run, "tasks.csv", "text/csv; charset=utf-8", body))
 }
 
-/// Makes text of all attempts, a piece at a time.
+/// Makes text of all attempts, a page at a time.
 fn pieces(
-    chart: Arc<ChartView>,
-    view: RunView,
-    text: impl Fn(&ChartView, &RunView, &Found) -> String + Send + 'static,
-) -> impl Stream<Item = String> + Send {
-    iter((0..chart.rows.div_ceil(PIECE)).map(move |piece| {
-        let all = chart.tasks_in(Area::all(Arrangement::ByBatch), piece * PIECE);
-        let own = all.take_while(|found| found.id < (piece + 1) * PIECE);
-        own.map(|found| text(&chart, &view, &found)).collect::<String>()
-    }))
+    service: Service,
+    look: Arc<Look>,
+    text: impl Fn(&Look, &Attempt) -> String + Send + 'static,
+) -> impl Stream<Item = Piece> + Send {
+    unfold(
+        (service, look, text, Some(0)),
+        |(service, look, text, first)| async move {
+            let page = service.timeline_page(&look, first?).await;
+            let next = page.as_ref().ok().and_then(|page| page.next);
+            let piece = page.map(|page| page.attempts.iter().map(|attempt| text(&look, attempt)).collect());
+            Some((piece, (service, look, text, next)))
+        },
+    )
 }
 
-fn file(run: RunId, name: &str, kind: &'static str, body: impl Stream<Item = String> + Send + 'static) -> Response {
+/// An error in the middle cuts the answer off, so that nobody takes half of it for all.
+fn file(run: RunId, name: &str, kind: &'static str, body: impl Stream<Item = Piece> + Send + 'static) -> Response {
     let headers = [
         (header::CONTENT_TYPE, kind.to_owned()),
         (
@@ -66,91 +79,117 @@ fn file(run: RunId, name: &str, kind: &'static str, body: impl Stream<Item = Str
         ),
         (header::CACHE_CONTROL, "no-store".to_owned()),
     ];
-    let body = body.map(|text| Ok::<_, std::convert::Infallible>(Bytes::from(text)));
+    let body = body.map(|text| text.map(Bytes::from));
     (headers, Body::from_stream(body)).into_response()
 }
 
-/// Processes are workers, threads their slots; both count from 1, because 0 means something else to viewers.
-fn trace_names(chart: &ChartView) -> Vec<Value> {
-    let mut names = Vec::new();
-    for (lane, (worker, slot)) in chart.lanes.iter().enumerate() {
-        let pid = pid(chart, lane);
-        if pid == lane + 1 {
-            names.push(json!({"ph": "M", "name": "process_name", "pid": pid, "args": {"name": worker.as_str()}}));
+/// The workers in the order of their first lanes. Processes are workers, threads their slots; both count from 1, because
+/// 0 means something else to viewers.
+struct Processes {
+    workers: Vec<WorkerName>,
+}
+
+impl Processes {
+    fn of(chart: &ChartView) -> Processes {
+        let mut workers: Vec<WorkerName> = Vec::new();
+        for (worker, _) in chart.lanes.iter() {
+            if !workers.contains(worker) {
+                workers.push(worker.clone());
+            }
         }
+        Processes { workers }
+    }
+
+    fn pid(&self, worker: &WorkerName) -> usize {
+        let known = self.workers.iter().position(|known| known == worker);
+        known.map_or(0, |place| place + 1)
+    }
+}
+
+fn trace_names(chart: &ChartView, processes: &Processes) -> Vec<Value> {
+    let process = |(place, worker): (usize, &WorkerName)| json!({"ph": "M", "name": "process_name", "pid": place + 1, "tid": 0, "args": {"name": worker.as_str()}});
+    let mut names: Vec<Value> = processes.workers.iter().enumerate().map(process).collect();
+    for (worker, slot) in chart.lanes.iter() {
         let thread = format!("slot {slot}");
+        let pid = processes.pid(worker);
         names.push(json!({"ph": "M", "name": "thread_name", "pid": pid, "tid": slot + 1, "args": {"name": thread}}));
     }
     names
 }
 
-/// A worker's number is that of its first lane.
-fn pid(chart: &ChartView, lane: usize) -> usize {
-    let worker = chart.lanes.iter().nth(lane).map(|(worker, _)| worker);
-    let first = chart.lanes.iter().position(|(name, _)| Some(name) == worker);
-    first.unwrap_or(lane) + 1
-}
-
-fn trace_event(chart: &ChartView, view: &RunView, found: &Found) -> Value {
-    let Found { id, task } = found;
-    let op = view
-        .job
-        .ops
-        .get(usize::from(task.op))
-        .map_or("?", |op| op.name.as_str());
-    let batch = chart.batch(*id, task).map(|batch| batch.to_string());
+fn trace_event(look: &Look, processes: &Processes, attempt: &Attempt) -> Value {
+    let Attempt { entry, failure, .. } = attempt;
+    let accepted = look.view.summary.accepted;
+    let op = op_name(look, entry.op.index());
+    let batch = entry.batch.map(|batch| batch.to_string());
     let label = batch
         .as_ref()
         .map_or_else(|| op.to_owned(), |batch| format!("{op}[{batch}]"));
-    let slot = chart.lanes.get(task.lane).map_or(0, |(_, slot)| *slot);
+    let started = micros(accepted, entry.started);
+    let ended = entry
+        .finished
+        .map_or(look.chart.now_us, |finished| micros(accepted, finished));
     json!({
         "ph": "X",
         "name": label,
         "cat": op,
-        "pid": pid(chart, usize::from(task.lane)),
-        "tid": slot + 1,
-        "ts": task.started,
-        "dur": task.ended.unwrap_or(chart.now_us).saturating_sub(task.started),
+        "pid": processes.pid(&entry.worker),
+        "tid": entry.slot + 1,
+        "ts": started,
+        "dur": ended.saturating_sub(started),
         "args": {
             "batch": batch,
-            "attempt": task.attempt,
-            "state": task.outcome.as_str(),
-            "queued_us": task.queued,
-            "error": chart.failures.of_task(*id).map(|failure| &failure.message),
+            "attempt": entry.attempt.0,
+            "state": entry.state.as_str(),
+            "queued_us": micros(accepted, entry.queued),
+            "rows_in": entry.moved.rows_in,
+            "rows_out": entry.moved.rows_out,
+            "bytes_out": entry.moved.bytes_out,
+            "error": failure.as_ref().map(|failure| &failure.message),
         },
     })
 }
 
-fn csv_line(chart: &ChartView, view: &RunView, found: &Found) -> String {
-    let Found { id, task } = found;
-    let lane = chart.lanes.get(task.lane);
-    let op = view
-        .job
-        .ops
-        .get(usize::from(task.op))
-        .map_or("?", |op| op.name.as_str());
-    let batch = chart
-        .batch(*id, task)
-        .map(|batch| batch.to_string())
-        .unwrap_or_default();
-    let worker = lane.map_or("", |(worker, _)| worker.as_str());
-    let slot = lane.map_or(0, |(_, slot)| *slot);
-    let error = chart
-        .failures
-        .of_task(*id)
-        .map_or("", |failure| failure.message.as_str());
-    let mut line = format!("{id},{},{batch},{},{},", field(op), task.attempt, task.outcome.as_str());
-    let end = task.ended.map(|ended| ended.to_string()).unwrap_or_default();
+fn csv_line(look: &Look, attempt: &Attempt) -> String {
+    let Attempt { id, entry, failure } = attempt;
+    let accepted = look.view.summary.accepted;
+    let at = |time: Time| micros(accepted, time).to_string();
+    let maybe = |time: Option<Time>| time.map(at).unwrap_or_default();
+    let op = field(op_name(look, entry.op.index()));
+    let batch = entry.batch.map(|batch| batch.to_string()).unwrap_or_default();
+    let mut line = format!("{id},{op},{batch},{},{},", entry.attempt.0, entry.state.as_str());
+    let moved = if entry.state == TaskState::Succeeded {
+        let moved = entry.moved;
+        format!(
+            "{},{},{},{}",
+            moved.rows_in, moved.rows_out, moved.bytes_in, moved.bytes_out
+        )
+    } else {
+        ",,,".to_owned()
+    };
     // Writing to a String never fails.
     let _ = writeln!(
         line,
-        "{},{slot},{},{},{end},{}",
-        field(worker),
-        task.queued,
-        task.started,
-        field(error)
+        "{},{},{},{},{},{},{},{},{moved},{}",
+        field(entry.worker.as_str()),
+        entry.slot,
+        at(entry.queued),
+        at(entry.leased),
+        maybe(entry.fetch_started),
+        at(entry.started),
+        maybe(entry.finished),
+        maybe(entry.committed),
+        field(failure.as_ref().map_or("", |failure| failure.message.as_str()))
     );
     line
+}
+
+fn op_name(look: &Look, op: usize) -> &str {
+    look.view.job.ops.get(op).map_or("?", |op| op.name.as_str())
+}
+
+fn micros(accepted: Time, time: Time) -> u64 {
+    time.0.saturating_sub(accepted.0) / 1_000
 }
 
 /// Quotes a field, and keeps spreadsheets from taking it for a formula.

@@ -11,6 +11,7 @@ use crate::driver::Stopped;
 use crate::service::LookupError;
 use crate::spec;
 use crate::submit::SubmitError;
+use crate::timeline::TimelineError;
 
 /// Why there is no answer.
 #[derive(Debug, Serialize)]
@@ -123,8 +124,15 @@ impl From<LookupError> for Problem {
             LookupError::Refused(refused) => Problem::new(StatusCode::CONFLICT, reason_of(&refused), detail),
             LookupError::InvalidField(FieldProblem { path, problem }) => Problem::field(&path, problem),
             LookupError::Archive(_) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "JOURNAL_UNREADABLE", detail),
+            LookupError::Timeline(_) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "TIMELINE_UNREADABLE", detail),
             LookupError::Stopped(stopped) => stopped.into(),
         }
+    }
+}
+
+impl From<TimelineError> for Problem {
+    fn from(error: TimelineError) -> Self {
+        LookupError::from(error).into()
     }
 }
 

@@ -9,16 +9,18 @@ use serde_json::{Value, json};
 use super::{PageQuery, Problem, run_id, shapes};
 use crate::chart::{Area, Arrangement, TaskFilter};
 use crate::service::{ClusterView, Service};
+use crate::timeline::TimelineError;
 
 /// How many values the strip of a run has at most.
 const SPARK: usize = 160;
+/// How many attempts of a batch are shown at most.
+const MAX_ATTEMPTS: usize = 10_000;
 
 type Answer = Result<Json<Value>, Problem>;
 
 pub(super) async fn list(State(service): State<Service>, Query(query): Query<PageQuery>) -> Answer {
     let page = service.runs(query.into()).await?;
-    let ids = page.items.iter().map(|view| view.summary.run).collect();
-    let sparks = service.sparks(ids, SPARK).await?;
+    let sparks = service.sparks(&page.items, SPARK).await?;
     let runs = page.items.iter().zip(sparks).map(|(view, spark)| {
         let mut run = shapes::run(view);
         run["spark"] = spark.into();
@@ -33,7 +35,7 @@ pub(super) async fn show(State(service): State<Service>, Path(run): Path<String>
     let run = run_id(&run)?;
     let view = service.run(run).await?;
     let mut shown = shapes::run(&view);
-    shown["spark"] = service.sparks(vec![run], SPARK).await?.concat().into();
+    shown["spark"] = service.sparks(&[view], SPARK).await?.concat().into();
     Ok(Json(shown))
 }
 
@@ -73,10 +75,12 @@ pub(super) async fn batch(State(service): State<Service>, Path((run, batch)): Pa
         worker: None,
         error: None,
     };
-    let tasks: Vec<_> = chart
-        .filter(&filter, 0)
-        .map(|found| shapes::task(&chart, &found))
-        .collect();
+    let tasks = tokio::task::spawn_blocking(move || {
+        let rows = chart.filter(&filter, 0, MAX_ATTEMPTS)?;
+        let tasks = rows.iter().map(|(id, row)| shapes::task(&chart, *id, row));
+        Ok::<_, TimelineError>(tasks.collect::<Vec<_>>())
+    });
+    let tasks = tasks.await.map_err(|_| crate::driver::Stopped)??;
     let mut shown = shapes::batch(&found, &files.files);
     shown["tasks"] = tasks.into();
     Ok(Json(shown))

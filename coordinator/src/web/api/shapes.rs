@@ -6,8 +6,9 @@ use common::time::Time;
 use scheduler::{BatchView, WorkerState, WorkerView};
 use serde_json::{Value, json};
 
-use crate::chart::{ChartView, Found, Life};
+use crate::chart::{Arrangement, ChartView, Life};
 use crate::service::RunView;
+use crate::timeline::{Outcome, Row};
 use crate::vitals::Vitals;
 
 /// Milliseconds since 1970.
@@ -113,6 +114,7 @@ pub(super) fn chart(view: &RunView, chart: &ChartView) -> Value {
     shape["max_bytes"] = view.job.schedule.in_flight_bytes_bound().into();
     shape["live"] = (chart.live == Life::Live).into();
     shape["dropped"] = chart.dropped.into();
+    shape["restarts"] = chart.restarts.into();
     shape
 }
 
@@ -122,29 +124,38 @@ pub(super) fn chart_head(chart: &ChartView) -> Value {
         "epoch": chart.epoch,
         "end_us": chart.end_us,
         "sealed_us": chart.sealed_us.min(chart.end_us.max(1).saturating_mul(2)),
-        "tasks": chart.rows,
-        "batch_rows": chart.batch_rows,
+        "tasks": chart.tasks(),
+        "batch_rows": chart.row_count(Arrangement::ByBatch),
         "lanes": chart.lanes.len(),
         "version": chart.version,
     })
 }
 
-pub(super) fn task(chart: &ChartView, found: &Found) -> Value {
-    let Found { id, task } = found;
-    let failure = chart.failures.of_task(*id);
+pub(super) fn task(chart: &ChartView, id: u64, row: &Row) -> Value {
+    let task = &row.task;
+    let failure = chart.failures.of_task(id);
     let lane = chart.lanes.get(task.lane);
+    let is_done = task.outcome == Outcome::Succeeded;
+    let moved = |number: u64| is_done.then_some(number);
     json!({
         "id": id,
         "op": task.op,
-        "batch": chart.batch(*id, task).map(|batch| batch.to_string()),
+        "batch": task.batch_id().map(|batch| batch.to_string()),
         "attempt": task.attempt,
         "state": task.outcome.as_str(),
         "worker": lane.map(|(worker, _)| worker.as_str()),
         "slot": lane.map(|(_, slot)| slot),
         "lane": task.lane,
         "queued_us": task.queued,
+        "leased_us": row.leased,
+        "fetch_us": row.fetch_started,
         "start_us": task.started,
         "end_us": task.ended,
+        "committed_us": row.committed,
+        "rows_in": moved(row.moved.rows_in),
+        "rows_out": moved(row.moved.rows_out),
+        "bytes_in": moved(row.moved.bytes_in),
+        "bytes_out": moved(row.moved.bytes_out),
         "error": failure.map(|failure| &failure.message),
         "error_kind": failure.map(|failure| failure.kind.as_str()),
     })

@@ -1,7 +1,8 @@
 //! Failed attempts, grouped by what is the same about them: the op, and the error with its numbers removed.
 //!
 //! Known weakness: beyond [`Failures::MAX_GROUPS`] kinds of errors all others of an op are one group, and only the
-//! first [`Failures::MAX_TASKS`] failed attempts can be asked for their error.
+//! first failed attempts, [`Failures::MAX_TASKS`] or [`Failures::MAX_TEXT`] bytes of them, can be asked for their error;
+//! the others are counted, and the run's log has them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,8 +13,10 @@ use common::ids::{BatchId, WorkerName};
 /// What went wrong in a run.
 #[derive(Clone, Debug, Default)]
 pub struct Failures {
-    groups: BTreeMap<(u8, String), Group>,
+    groups: BTreeMap<(u16, String), Group>,
     of_task: BTreeMap<u64, Arc<Failure>>,
+    /// The bytes of the errors that are kept one by one.
+    text: usize,
     /// Failed attempts whose own error is not kept.
     pub dropped: u64,
 }
@@ -22,7 +25,7 @@ pub struct Failures {
 #[derive(Clone, Debug)]
 pub struct Group {
     /// The op.
-    pub op: u8,
+    pub op: u16,
     /// The error with `#` for every number.
     pub error: String,
     /// The first such error as it was.
@@ -44,7 +47,7 @@ pub struct Group {
 /// A failed attempt.
 pub(crate) struct Failed<'a> {
     pub(crate) id: u64,
-    pub(crate) op: u8,
+    pub(crate) op: u16,
     pub(crate) batch: Option<BatchId>,
     pub(crate) worker: &'a WorkerName,
     pub(crate) ended: u64,
@@ -54,6 +57,7 @@ pub(crate) struct Failed<'a> {
 impl Failures {
     const MAX_GROUPS: usize = 500;
     const MAX_TASKS: usize = 20_000;
+    const MAX_TEXT: usize = 4 << 20;
     const MAX_NAMES: usize = 20;
 
     pub(crate) fn add(&mut self, failed: &Failed<'_>) {
@@ -82,7 +86,8 @@ impl Failures {
         if group.workers.len() < Self::MAX_NAMES {
             group.workers.insert(failed.worker.clone());
         }
-        if self.of_task.len() < Self::MAX_TASKS {
+        if self.of_task.len() < Self::MAX_TASKS && self.text < Self::MAX_TEXT {
+            self.text += failed.failure.message.len();
             let same = group.example == failure;
             let kept = if same { group.example.clone() } else { failure };
             self.of_task.insert(failed.id, kept);
@@ -101,6 +106,11 @@ impl Failures {
     /// Returns why an attempt failed, if that is kept.
     pub fn of_task(&self, id: u64) -> Option<&Failure> {
         self.of_task.get(&id).map(AsRef::as_ref)
+    }
+
+    /// Returns the failures of the tasks from a place on, in order.
+    pub(crate) fn from(&self, id: u64) -> impl Iterator<Item = (u64, &Failure)> {
+        self.of_task.range(id..).map(|(id, failure)| (*id, failure.as_ref()))
     }
 
     /// Returns the kind of a failure that nobody described.
