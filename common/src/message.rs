@@ -73,7 +73,7 @@ pub struct Grant {
     /// The batch; `None` for an op over the whole run.
     pub batch: Option<BatchId>,
     /// The ops to run, in order, each with the number of its attempt; never empty.
-    pub steps: Vec<Step>,
+    pub steps: Arc<[Step]>,
     /// Where the first op's input is.
     pub input: Input,
     /// When the lease may start.
@@ -178,6 +178,9 @@ pub enum Report {
         /// What became of its permit.
         permit: PermitFate,
     },
+    /// Every op of a lease ran well, nothing of it was said before, and it has ended as [`LeaseEnd::Prepared`]: short for
+    /// a start and an end of each op and the end of the lease.
+    ChainRan(ChainRan),
     /// The committed parts are in place.
     Published {
         /// The lease they were committed under.
@@ -192,6 +195,30 @@ pub enum Report {
     },
     /// The worker takes no new leases and will leave.
     Draining,
+}
+
+/// A lease whose ops all ran well.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChainRan {
+    /// The lease.
+    pub lease: LeaseId,
+    /// The worker's slot, from 0.
+    pub slot: u32,
+    /// What each op did, in the order of the lease's steps.
+    pub ops: Vec<OpRan>,
+    /// The waiting lease of the same run that the worker started with its permit; without one the permit came back.
+    pub heir: Option<LeaseId>,
+}
+
+/// An op that ran well.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OpRan {
+    /// When it started.
+    pub started: Time,
+    /// When it ended.
+    pub ended: Time,
+    /// What it did.
+    pub done: OpDone,
 }
 
 /// How an op ended.

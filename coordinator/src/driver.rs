@@ -356,9 +356,9 @@ impl Driver {
                 self.sessions.close(session);
             }
             FromSession::Reported(session, reports) => {
-                for report in reports {
-                    self.handle(Event::Reported { session, report });
-                }
+                self.world.now = self.clock.now();
+                let events = reports.into_iter().map(|report| Event::Reported { session, report });
+                self.world.scheduler.handle_all(events, self.world.now);
             }
         }
     }

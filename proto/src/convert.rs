@@ -11,6 +11,7 @@ pub mod job;
 pub mod message;
 mod needs;
 mod op;
+pub mod packed;
 pub mod part;
 mod problems;
 pub mod report;

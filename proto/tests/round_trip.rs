@@ -5,8 +5,10 @@ mod strategies;
 
 use common::job::Job;
 use common::message::{Report, ToWorker};
+use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message as _;
+use proto::convert::packed::{messages_from_wire, messages_to_wire, reports_from_wire, reports_to_wire};
 use proto::v1;
 
 proptest! {
@@ -39,5 +41,19 @@ proptest! {
         let bytes = v1::Report::from(&report).encode_to_vec();
         let wire = v1::Report::decode(bytes.as_slice()).expect("was encoded");
         prop_assert_eq!(Report::try_from(wire), Ok(report));
+    }
+
+    #[test]
+    fn a_frame_of_messages_arrives_as_it_was_sent(messages in strategies::messages()) {
+        let frame = v1::CoordinatorFrame { messages: messages_to_wire(&messages), ..v1::CoordinatorFrame::default() };
+        let wire = v1::CoordinatorFrame::decode(frame.encode_to_vec().as_slice()).expect("was encoded");
+        prop_assert_eq!(messages_from_wire(wire.messages), Ok(messages));
+    }
+
+    #[test]
+    fn a_frame_of_reports_arrives_as_it_was_sent(reports in vec(strategies::report(), 0..12)) {
+        let frame = v1::WorkerFrame { reports: reports_to_wire(&reports), ..v1::WorkerFrame::default() };
+        let wire = v1::WorkerFrame::decode(frame.encode_to_vec().as_slice()).expect("was encoded");
+        prop_assert_eq!(reports_from_wire(wire.reports), Ok(reports));
     }
 }

@@ -1,38 +1,42 @@
 //! Runs chains: one thread for each slot, off the async threads.
 //!
-//! Owns the slots' threads, the open runs (a plan each) and the handles of running chains. A thread runs a whole chain
-//! back to back and tells of each op's start and end; the batch stays in the thread between ops, so a cheap op costs
-//! no round trip. The agent decides what is started and stopped; panics and errors of ops end here as failures.
+//! Owns the slots' threads, the open runs (a plan each), the chains that wait for a slot and the handles of running ones.
+//! A thread runs a whole chain back to back and tells of each op's start and end ([`news`]); the batch stays in the
+//! thread between ops, so a cheap op costs no round trip. A thread whose chain ended prepared takes the next that waits
+//! of its run, so a cheap chain costs none either. The agent decides everything else: what is started, stopped, queued
+//! and taken back; panics and errors of ops end here as failures.
 //!
 //! Data flows from the input ([`chain`]: a slice, a parked or a fetched output) through the ops to the parking or out of
 //! the worker through a sink.
-//!
-//! A chain that is stopped leaves nothing staged: its thread deletes that when the chain ends, or, if it had ended already
-//! and only the word of that is under way, whoever stops it does.
 //!
 //! Known weakness: an op that never looks at its cancel token cannot be stopped; the agent ends the process then.
 
 mod chain;
 mod control;
+mod news;
 mod open_ops;
 mod run_scope;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use agent::{Chain, Input};
+use agent::{Chain, ChainEnd};
 use common::failure::Failure;
 use common::ids::{LeaseId, RunId};
 use common::slice::RunContext;
-use tokio::sync::mpsc::UnboundedSender;
+use common::time::Time;
+
+pub(crate) use self::news::News;
 
 use self::chain::ChainRunner;
-use self::control::{ChainControl, First};
+use self::control::{ChainControl, Ended, First};
+use self::news::{SlotNews, Urgency};
+use crate::clock::monotonic_now;
 use crate::exchange::Fetcher;
 use crate::ops::Registry;
 use crate::ops::plan::Plan;
@@ -74,6 +78,8 @@ struct ChainJob {
     chain: Chain,
     run: Arc<OpenRun>,
     control: ChainControl,
+    /// Whether the slot is done with it.
+    is_over: AtomicBool,
 }
 
 impl ChainJob {
@@ -86,40 +92,66 @@ impl ChainJob {
     }
 }
 
+/// A chain that waits for a slot.
+#[derive(Debug)]
+struct Waiting {
+    chain: Chain,
+    run: Arc<OpenRun>,
+}
+
+/// What all slots share.
+#[derive(Debug, Default)]
+struct Shared {
+    /// The chains that wait, in the order in which they came.
+    waiting: Mutex<VecDeque<Waiting>>,
+    /// Until when slots may take one, by the monotonic clock.
+    works_until: AtomicU64,
+}
+
+/// What a slot's thread and the run loop share.
+#[derive(Debug)]
+struct Seat {
+    news: Arc<SlotNews>,
+    /// The chain that runs, or the last one.
+    last: Mutex<Option<Arc<ChainJob>>>,
+}
+
 /// The slots of a worker.
 pub(crate) struct Executor {
     registry: Registry,
-    events: UnboundedSender<Input>,
     runs: BTreeMap<RunId, Arc<OpenRun>>,
-    running: BTreeMap<LeaseId, Arc<ChainJob>>,
+    shared: Arc<Shared>,
     last_stop: Option<Instant>,
     slots: Vec<Slot>,
 }
 
 struct Slot {
     chains: SyncSender<Arc<ChainJob>>,
+    seat: Arc<Seat>,
     thread: JoinHandle<()>,
 }
 
 impl Executor {
-    /// Starts the threads; what they have to say goes to `events`.
-    pub(crate) fn start(
-        slots: u32,
-        registry: Registry,
-        surroundings: &Surroundings,
-        events: UnboundedSender<Input>,
-    ) -> io::Result<Executor> {
+    /// Starts the threads; what they have to say comes out of the news.
+    pub(crate) fn start(slots: u32, registry: Registry, surroundings: &Surroundings) -> io::Result<(Executor, News)> {
+        let news = News::of_slots(slots);
+        let shared = Arc::new(Shared::default());
         let slots = (0..slots)
-            .map(|slot| Slot::start(slot, surroundings))
+            .map(|slot| Slot::start(slot, news.slot(slot), &shared, surroundings))
             .collect::<io::Result<_>>()?;
-        Ok(Executor {
+        let executor = Executor {
             registry,
-            events,
             runs: BTreeMap::new(),
-            running: BTreeMap::new(),
+            shared,
             last_stop: None,
             slots,
-        })
+        };
+        Ok((executor, news))
+    }
+
+    /// Says until when slots may take chains that wait.
+    pub(crate) fn works_until(&self, until: Time) {
+        self.shared.works_until.store(until.0, Ordering::Release);
     }
 
     /// Works out a run's plan.
@@ -146,53 +178,73 @@ impl Executor {
     }
 
     /// Runs a chain in its slot, which is free.
-    pub(crate) fn start_chain(&mut self, chain: Chain) {
-        let lease = chain.lease;
-        let run = self
-            .runs
-            .get(&chain.run.run)
-            .expect("the agent opens a run before its first chain");
-        let control = ChainControl::new(lease, chain.steps.clone(), self.events.clone());
-        let slot = &self.slots[chain.slot as usize];
-        let run = Arc::clone(run);
-        let job = Arc::new(ChainJob { chain, run, control });
-        self.running.insert(lease, Arc::clone(&job));
+    pub(crate) fn start_chain(&mut self, slot: u32, chain: Chain) {
+        let slot = &self.slots[slot as usize];
+        let run = self.run_of(&chain);
+        let job = slot.seat.take(Waiting { chain, run });
         slot.chains
             .try_send(job)
             .expect("the agent starts chains in free slots");
     }
 
+    /// Lets a chain wait for a slot.
+    pub(crate) fn queue_chain(&mut self, chain: Chain) {
+        let run = self.run_of(&chain);
+        self.shared.waiting().push_back(Waiting { chain, run });
+    }
+
+    /// Takes back a chain that waits.
+    pub(crate) fn take_back_chain(&mut self, lease: LeaseId) -> TakenBack {
+        let mut waiting = self.shared.waiting();
+        let place = waiting.iter().position(|waiting| waiting.chain.lease == lease);
+        match place.and_then(|place| waiting.remove(place)) {
+            Some(_) => TakenBack::Yes,
+            None => TakenBack::SlotTookIt,
+        }
+    }
+
     /// Lets a chain end after the op that runs.
     pub(crate) fn truncate_chain(&self, lease: LeaseId) {
-        if let Some(job) = self.running.get(&lease) {
+        if let Some(job) = self.job(lease) {
             job.control.truncate();
         }
     }
 
     /// Cancels a chain.
     pub(crate) fn stop_chain(&mut self, lease: LeaseId) {
-        let Some(job) = self.running.get(&lease) else { return };
+        let Some(job) = self.job(lease) else { return };
         self.last_stop = Some(Instant::now());
         match job.control.stop() {
-            First::Stop => {}
+            First::Stop | First::Successor => {}
             First::End => job.abandon(),
         }
     }
 
     /// Returns when the last chain was stopped that still runs; `None` if none runs, or none was stopped.
     pub(crate) fn waits_since(&self) -> Option<Instant> {
-        self.last_stop.filter(|_| !self.running.is_empty())
+        self.last_stop.filter(|_| !self.is_idle())
     }
 
-    /// Forgets the handle of a chain that has ended.
-    pub(crate) fn chain_ended(&mut self, lease: LeaseId) {
-        self.running.remove(&lease);
+    fn is_idle(&self) -> bool {
+        let last = self.slots.iter().filter_map(|slot| slot.seat.last().clone());
+        last.into_iter().all(|job| job.is_over.load(Ordering::Acquire))
+    }
+
+    fn run_of(&self, chain: &Chain) -> Arc<OpenRun> {
+        let run = self.runs.get(&chain.run.run);
+        Arc::clone(run.expect("the agent opens a run before its first chain"))
+    }
+
+    /// Returns the chain of a lease that is the last of a slot. There are few slots, and it is rarely asked for.
+    fn job(&self, lease: LeaseId) -> Option<Arc<ChainJob>> {
+        let mut last = self.slots.iter().filter_map(|slot| slot.seat.last().clone());
+        last.find(|job| job.chain.lease == lease)
     }
 
     /// Ends the threads. Those that still run a chain are left to the end of the process.
     pub(crate) fn shut_down(self) {
-        let all_idle = self.running.is_empty();
-        for Slot { chains, thread } in self.slots {
+        let all_idle = self.is_idle();
+        for Slot { chains, thread, .. } in self.slots {
             drop(chains);
             if all_idle && thread.join().is_err() {
                 tracing::error!("a slot's thread panicked");
@@ -202,27 +254,101 @@ impl Executor {
 }
 
 impl Slot {
-    fn start(slot: u32, surroundings: &Surroundings) -> io::Result<Slot> {
+    fn start(slot: u32, news: Arc<SlotNews>, shared: &Arc<Shared>, surroundings: &Surroundings) -> io::Result<Slot> {
         // One place: the agent sends the next chain when it has heard of the last one's end, and the thread says that
         // just before it asks for the next.
         let (chains, jobs) = sync_channel(1);
-        let surroundings = surroundings.clone();
+        let seat = Arc::new(Seat {
+            news,
+            last: Mutex::default(),
+        });
+        let (surroundings, shared, of_thread) = (surroundings.clone(), Arc::clone(shared), Arc::clone(&seat));
         let thread = std::thread::Builder::new()
             .name(format!("slot-{slot}"))
-            .spawn(move || run_chains(&jobs, surroundings))?;
-        Ok(Slot { chains, thread })
+            .spawn(move || run_chains(&jobs, &of_thread, &shared, surroundings))?;
+        Ok(Slot { chains, seat, thread })
     }
 }
 
-fn run_chains(jobs: &Receiver<Arc<ChainJob>>, surroundings: Surroundings) {
-    let mut runner = ChainRunner::new(surroundings);
-    while let Ok(job) = jobs.recv() {
-        let end = runner.run(&job);
-        match job.control.end() {
-            First::End => {}
-            First::Stop => job.abandon(),
+/// Whether a chain that waited came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TakenBack {
+    /// It did.
+    Yes,
+    /// A slot has taken it; its news says so.
+    SlotTookIt,
+}
+
+impl Shared {
+    /// Takes the chain that goes on in the slot of one that ended.
+    fn next_behind(&self, ended: &ChainJob, end: &ChainEnd, now: Time) -> Option<Waiting> {
+        let is_prepared = *end == ChainEnd::Finished { kept: None } && ended.chain.batch.is_some();
+        if !is_prepared || now.0 >= self.works_until.load(Ordering::Acquire) {
+            return None;
         }
-        let lease = job.chain.lease;
-        job.control.tell(Input::ChainEnded { lease, end });
+        let mut waiting = self.waiting();
+        let of_run = |waiting: &Waiting| waiting.chain.run.run == ended.chain.run.run;
+        let place = waiting.iter().position(of_run)?;
+        waiting.remove(place)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, VecDeque<Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seat {
+    /// Lets a chain be the one that runs.
+    fn take(&self, Waiting { chain, run }: Waiting) -> Arc<ChainJob> {
+        let steps = Arc::clone(&chain.steps);
+        // The unit of an op's own limit is free for others when the op has ended, and not only with the chain.
+        let urgency = if chain.run.job.op(steps[0].op).has_own_limit() {
+            Urgency::AtOnce
+        } else {
+            Urgency::Soon
+        };
+        let news = Arc::clone(&self.news);
+        let control = ChainControl::new(chain.lease, steps, news, urgency);
+        let is_over = AtomicBool::new(false);
+        let job = Arc::new(ChainJob {
+            chain,
+            run,
+            control,
+            is_over,
+        });
+        *self.last() = Some(Arc::clone(&job));
+        job
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<Arc<ChainJob>>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn run_chains(jobs: &Receiver<Arc<ChainJob>>, seat: &Seat, shared: &Shared, surroundings: Surroundings) {
+    let mut runner = ChainRunner::new(surroundings);
+    while let Ok(mut job) = jobs.recv() {
+        loop {
+            let end = runner.run(&job);
+            let now = monotonic_now();
+            let lease = job.chain.lease;
+            let next = match job
+                .control
+                .end(|| shared.next_behind(&job, &end, now).map(|next| seat.take(next)))
+            {
+                Ended::ByItself(next) => next,
+                Ended::Stopped => {
+                    job.abandon();
+                    None
+                }
+            };
+            job.is_over.store(true, Ordering::Release);
+            let took = next.as_ref().map(|next| next.chain.lease);
+            seat.news.chain_ended(lease, end, now, took);
+            match next {
+                Some(next) => job = next,
+                None => break,
+            }
+        }
     }
 }

@@ -26,6 +26,7 @@ use common::ids::SessionId;
 use common::link::{Arrival, Inbox, Outbox, OutboxFull};
 use common::message::{Report, ToWorker};
 use common::time::Time;
+use proto::convert::packed::{messages_from_wire, reports_to_wire};
 use proto::v1;
 use tokio::time::Instant;
 
@@ -41,7 +42,7 @@ use crate::clock::{ClockMap, monotonic_now};
 /// How many frames may wait to be taken by the coordinator.
 const OUTBOX: usize = 1_024;
 /// How many reports go into a frame: far below the size limit of a message.
-const REPORTS_PER_FRAME: usize = 256;
+const REPORTS_PER_FRAME: usize = 512;
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 /// Short enough that a coordinator that was started again has its workers back soon.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
@@ -61,7 +62,7 @@ pub(crate) enum SessionEvent {
         exchange_key: Vec<u8>,
     },
     /// The coordinator said something.
-    Received(ToWorker),
+    Received(Vec<ToWorker>),
     /// A heartbeat was answered.
     HeartbeatEchoed {
         /// The time that it carried.
@@ -104,7 +105,7 @@ pub(crate) struct Session {
     /// Numbered frames that are not on the wire yet.
     backlog: VecDeque<(u64, Vec<v1::Report>)>,
     /// Reports that are in no frame yet.
-    unsent: VecDeque<v1::Report>,
+    unsent: Vec<Report>,
     events: VecDeque<SessionEvent>,
     /// How many chains run.
     running: usize,
@@ -123,7 +124,7 @@ impl Session {
             outbox: Outbox::new(OUTBOX),
             inbox: Inbox::default(),
             backlog: VecDeque::new(),
-            unsent: VecDeque::new(),
+            unsent: Vec::new(),
             events: VecDeque::new(),
             running: 0,
         }
@@ -137,22 +138,22 @@ impl Session {
 
     /// Says something, now or when the session is resumed; its times are mapped to the coordinator's clock.
     pub(crate) fn report(&mut self, report: Report) {
-        let mapped = match report {
-            Report::OpStarted { lease, op, slot, at } => {
-                let at = self.clock.to_coordinator(at);
-                Report::OpStarted { lease, op, slot, at }
-            }
-            Report::OpEnded { lease, op, at, outcome } => {
-                let at = self.clock.to_coordinator(at);
-                Report::OpEnded { lease, op, at, outcome }
+        let mut mapped = report;
+        match &mut mapped {
+            Report::OpStarted { at, .. } | Report::OpEnded { at, .. } => *at = self.clock.to_coordinator(*at),
+            Report::ChainRan(ran) => {
+                for op in &mut ran.ops {
+                    op.started = self.clock.to_coordinator(op.started);
+                    op.ended = self.clock.to_coordinator(op.ended);
+                }
             }
             Report::Truncated { .. }
             | Report::LeaseEnded { .. }
             | Report::Published { .. }
             | Report::PublishFailed { .. }
-            | Report::Draining => report,
-        };
-        self.unsent.push_back((&mapped).into());
+            | Report::Draining => {}
+        }
+        self.unsent.push(mapped);
     }
 
     /// Sends a heartbeat as soon as the connection takes it.
@@ -338,13 +339,11 @@ impl Session {
     }
 
     fn take_messages(&mut self, messages: Vec<v1::ToWorker>) {
-        for message in messages {
-            match ToWorker::try_from(message) {
-                Ok(message) => self.events.push_back(SessionEvent::Received(message)),
-                Err(error) => {
-                    tracing::error!(%error, "the coordinator said what cannot be");
-                    return self.end_session(SessionEnd::Protocol);
-                }
+        match messages_from_wire(messages) {
+            Ok(messages) => self.events.push_back(SessionEvent::Received(messages)),
+            Err(error) => {
+                tracing::error!(%error, "the coordinator said what cannot be");
+                self.end_session(SessionEnd::Protocol);
             }
         }
     }
@@ -380,15 +379,15 @@ impl Session {
 
 /// Makes numbered frames of the reports that are in none yet.
 fn pack(
-    unsent: &mut VecDeque<v1::Report>,
+    unsent: &mut Vec<Report>,
     outbox: &mut Outbox<Vec<v1::Report>>,
     backlog: &mut VecDeque<(u64, Vec<v1::Report>)>,
 ) -> Result<(), OutboxFull> {
-    while !unsent.is_empty() {
-        let count = unsent.len().min(REPORTS_PER_FRAME);
-        let frame: Vec<v1::Report> = unsent.drain(..count).collect();
+    for reports in unsent.chunks(REPORTS_PER_FRAME) {
+        let frame = reports_to_wire(reports);
         let number = outbox.push(frame.clone())?;
         backlog.push_back((number, frame));
     }
+    unsent.clear();
     Ok(())
 }

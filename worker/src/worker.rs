@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent::{Action, Agent, ExitReason, Input};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -30,7 +30,7 @@ use self::shutdown::Stage;
 use crate::clock::monotonic_now;
 use crate::config::WorkerConfig;
 use crate::exchange::{ExchangeKey, ExchangeServer, Fetcher, Health, Link};
-use crate::executor::{Executor, Surroundings};
+use crate::executor::{Executor, News, Surroundings, TakenBack};
 use crate::memory::Memory;
 use crate::ops::Registry;
 use crate::parking::Parking;
@@ -38,8 +38,6 @@ use crate::session::{Advertised, Coordinator, Introduction, Session, SessionErro
 
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(2);
-/// How many inputs of the slots are taken before others get their turn.
-const INPUTS_AT_ONCE: usize = 256;
 /// How long chains that were just stopped may take to end before the process does: what a thawed process may overlap.
 const STOP_MOMENT: Duration = Duration::from_millis(100);
 
@@ -126,11 +124,6 @@ impl Worker {
         let exchange = tokio::spawn(exchange.serve(stop));
 
         let coordinator = Coordinator::new(config.token.clone());
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "no peer fills it: a slot says a bounded number of things for each op that it runs"
-        )]
-        let (slot_inputs, inputs) = mpsc::unbounded_channel();
         let surroundings = Surroundings {
             parking: Arc::clone(&parking),
             fetcher: Fetcher::new(memory),
@@ -138,7 +131,8 @@ impl Worker {
             runtime: tokio::runtime::Handle::current(),
         };
         let slots = config.slots.get();
-        let executor = Executor::start(slots, self.registry.clone(), &surroundings, slot_inputs);
+        let executor = Executor::start(slots, self.registry.clone(), &surroundings);
+        let (executor, news) = executor.map_err(WorkerError::Threads)?;
         let introduction = Introduction {
             coordinators: config.coordinators,
             token: config.token,
@@ -155,8 +149,8 @@ impl Worker {
                 leave_grace: config.leave_grace,
             }),
             session: Session::new(introduction, coordinator),
-            executor: executor.map_err(WorkerError::Threads)?,
-            inputs,
+            executor,
+            news,
             publishing: Publishing::default(),
             parking,
             exchange_key,
@@ -173,7 +167,7 @@ struct Running {
     agent: Agent,
     session: Session,
     executor: Executor,
-    inputs: mpsc::UnboundedReceiver<Input>,
+    news: News,
     publishing: Publishing,
     parking: Arc<Parking>,
     exchange_key: ExchangeKey,
@@ -194,10 +188,11 @@ enum Farewell {
 impl Running {
     /// Takes inputs until the agent wants the process to end.
     async fn work(&mut self, mut shutdown: Shutdown) -> Result<(ExitReason, Farewell), WorkerError> {
-        let mut slot_inputs = Vec::with_capacity(INPUTS_AT_ONCE);
+        let mut slot_inputs = Vec::new();
         loop {
             let timeout = self.next_timeout();
             self.session.note_running(self.agent.running());
+            self.executor.works_until(self.agent.works_until());
             tokio::select! {
                 biased;
                 stage = shutdown.next() => self.agent.handle(match stage {
@@ -206,7 +201,7 @@ impl Running {
                     Stage::Staying => Input::TimeoutReached,
                 }, monotonic_now()),
                 () = tokio::time::sleep_until(timeout) => self.agent.handle(Input::TimeoutReached, monotonic_now()),
-                _ = self.inputs.recv_many(&mut slot_inputs, INPUTS_AT_ONCE) => self.take_slot_inputs(&mut slot_inputs),
+                () = self.news.wait() => self.take_slot_inputs(&mut slot_inputs),
                 event = self.session.next() => self.take_session_event(event?).await,
                 input = self.publishing.next() => self.agent.handle(input, monotonic_now()),
                 served = &mut self.exchange => {
@@ -227,10 +222,8 @@ impl Running {
 
     fn take_slot_inputs(&mut self, inputs: &mut Vec<Input>) {
         let now = monotonic_now();
+        self.news.take(now, inputs);
         for input in inputs.drain(..) {
-            if let Input::ChainEnded { lease, .. } = &input {
-                self.executor.chain_ended(*lease);
-            }
             self.agent.handle(input, now);
         }
     }
@@ -242,7 +235,13 @@ impl Running {
                 self.health.set(Link::Up).await;
                 Input::Welcomed(welcome)
             }
-            SessionEvent::Received(message) => Input::Received(message),
+            SessionEvent::Received(messages) => {
+                let now = monotonic_now();
+                for message in messages {
+                    self.agent.handle(Input::Received(message), now);
+                }
+                return;
+            }
             SessionEvent::HeartbeatEchoed { sent_at } => Input::HeartbeatEchoed { sent_at },
             SessionEvent::Disconnected => {
                 self.health.set(Link::Down).await;
@@ -266,7 +265,12 @@ impl Running {
                     self.executor.close_run(run);
                     self.parking.drop_run(run);
                 }
-                Action::StartChain(chain) => self.executor.start_chain(chain),
+                Action::StartChain { slot, chain } => self.executor.start_chain(slot, chain),
+                Action::QueueChain(chain) => self.executor.queue_chain(chain),
+                Action::TakeBackChain { lease } => match self.executor.take_back_chain(lease) {
+                    TakenBack::Yes => self.agent.handle(Input::ChainTakenBack { lease }, monotonic_now()),
+                    TakenBack::SlotTookIt => {}
+                },
                 Action::TruncateChain { lease } => self.executor.truncate_chain(lease),
                 Action::StopChain { lease } => self.executor.stop_chain(lease),
                 Action::DropOutput { run, output } => self.parking.drop_output(run, output),
@@ -295,12 +299,13 @@ impl Running {
     /// Gives chains that were stopped only just now a moment to delete what they staged: of a process that was frozen for
     /// longer than a lease nobody else might.
     async fn let_stopped_chains_end(&mut self) {
+        let mut unheard = Vec::new();
         while let Some(since) = self.executor.waits_since() {
-            match tokio::time::timeout_at((since + STOP_MOMENT).into(), self.inputs.recv()).await {
-                Ok(Some(Input::ChainEnded { lease, .. })) => self.executor.chain_ended(lease),
-                Ok(Some(_)) => {}
-                Ok(None) | Err(_) => return,
+            let moment = tokio::time::timeout_at((since + STOP_MOMENT).into(), self.news.wait());
+            if moment.await.is_err() {
+                return;
             }
+            self.news.take(monotonic_now(), &mut unheard);
         }
     }
 

@@ -213,7 +213,7 @@ impl Scheduler {
         };
         finish.phase = FinishPhase::Leased(id);
         let (attempt, queued) = (Attempt(finish.attempts + 1), finish.ready_since);
-        let steps = vec![Step { op, attempt }];
+        let steps = Arc::from([Step { op, attempt }]);
         let (input, start) = (Input::Committed, Start::Now);
         self.add_lease(
             Grant {
@@ -253,7 +253,7 @@ impl Scheduler {
             id: grant.lease,
             run: grant.run,
             batch: grant.batch,
-            steps: grant.steps.clone(),
+            steps: Arc::clone(&grant.steps),
             session,
             permit: match grant.start {
                 Start::Now => Permit::Held,
@@ -281,7 +281,13 @@ impl Scheduler {
     }
 
     /// Marks a batch as leased, and returns the lease's steps, its input, and since when it could go on.
-    fn lease_batch(&mut self, run: RunId, id: BatchId, session: SessionId, lease: LeaseId) -> (Vec<Step>, Input, Time) {
+    fn lease_batch(
+        &mut self,
+        run: RunId,
+        id: BatchId,
+        session: SessionId,
+        lease: LeaseId,
+    ) -> (Arc<[Step]>, Input, Time) {
         let worker = &self.sessions[&session];
         let addresses = |holder: &SessionId| self.sessions[holder].exchange_address.clone();
         let run = self.runs.get_mut(&run).expect("a choice names a run that exists");
@@ -305,13 +311,17 @@ impl Scheduler {
                 ticket: Vec::new(),
             }),
         };
-        let steps = chain(&run.job, first, worker)
-            .map(|op| Step {
+        let steps = || {
+            chain(&run.job, first, worker).map(|op| Step {
                 op,
                 attempt: batch.next_attempt(op),
             })
-            .collect();
-        (steps, input, batch.ready_since)
+        };
+        // Most leases have the steps of the one before, so those are shared.
+        if !steps().eq(run.last_steps.iter().copied()) {
+            run.last_steps = steps().collect();
+        }
+        (Arc::clone(&run.last_steps), input, batch.ready_since)
     }
 
     /// Tells a worker of a run before it gets anything of it.

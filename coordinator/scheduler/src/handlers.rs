@@ -2,6 +2,7 @@
 
 mod commit;
 mod finish;
+mod ran;
 mod report;
 mod run;
 mod session;

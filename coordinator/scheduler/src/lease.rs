@@ -1,5 +1,7 @@
 //! A lease: the right of one session to run consecutive ops of one batch, or one op over the whole run.
 
+use std::sync::Arc;
+
 use common::failure::Failure;
 use common::ids::{BatchId, LeaseId, OpId, RunId, SessionId, WorkerName};
 use common::message::Step;
@@ -14,7 +16,7 @@ pub(crate) struct Lease {
     pub(crate) run: RunId,
     /// The batch; `None` for an op over the whole run.
     pub(crate) batch: Option<BatchId>,
-    pub(crate) steps: Vec<Step>,
+    pub(crate) steps: Arc<[Step]>,
     pub(crate) session: SessionId,
     pub(crate) permit: Permit,
     pub(crate) standing: Standing,

@@ -7,6 +7,7 @@ use common::counts::{BatchCounts, RowCounts, TaskCounts};
 use common::failure::Failure;
 use common::ids::{BatchId, LeaseId, OpId, RunId, SessionId};
 use common::job::Job;
+use common::message::Step;
 use common::part::Part;
 use common::slice::{FrozenSource, RunContext, Slice};
 use common::state::RunState;
@@ -43,6 +44,8 @@ pub(crate) struct Run {
     pub(crate) begun: u64,
     /// Whether a lease that begins a batch reaches to the end of the chain.
     pub(crate) flow: Flow,
+    /// The steps of the lease that was granted last.
+    pub(crate) last_steps: Arc<[Step]>,
     /// Leases that wait at workers for a permit, and the bytes of their slices.
     pub(crate) queued: BTreeSet<LeaseId>,
     pub(crate) queued_bytes: u64,
@@ -197,6 +200,7 @@ impl Run {
             id: run,
             ready: ReadyQueue::new(&job),
             flow: Flow::of(&job),
+            last_steps: Arc::from([]),
             queued: BTreeSet::new(),
             queued_bytes: 0,
             recalled: BTreeSet::new(),

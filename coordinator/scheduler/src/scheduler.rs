@@ -53,7 +53,7 @@ pub struct Scheduler {
     /// Answers that wait until nothing begins any more that the command forbids.
     pub(crate) unanswered: Vec<Unanswered>,
     pub(crate) last_lease: u64,
-    commands: VecDeque<Command>,
+    pub(crate) commands: VecDeque<Command>,
 }
 
 impl Scheduler {
@@ -84,6 +84,22 @@ impl Scheduler {
 
     /// Takes an event; what is to be done about it comes out of [`Scheduler::next_command`].
     pub fn handle(&mut self, event: Event, now: Time) {
+        self.handle_all([event], now);
+    }
+
+    /// Takes events that came together, in order, and then grants what fits.
+    pub fn handle_all(&mut self, events: impl IntoIterator<Item = Event>, now: Time) {
+        for event in events {
+            self.take(event, now);
+        }
+        while let Some(timer) = self.timers.pop_due(now) {
+            self.on_timer(timer, now);
+        }
+        self.grant_what_fits(now);
+        self.answer_what_is_settled();
+    }
+
+    fn take(&mut self, event: Event, now: Time) {
         match event {
             Event::RunSubmitted(new) => self.on_run_submitted(*new, now),
             Event::Asked(asked) => self.on_asked(*asked, now),
@@ -111,11 +127,6 @@ impl Scheduler {
             }
             Event::TimeoutReached => {}
         }
-        while let Some(timer) = self.timers.pop_due(now) {
-            self.on_timer(timer, now);
-        }
-        self.grant_what_fits(now);
-        self.answer_what_is_settled();
     }
 
     /// Returns the next thing to be done, in order.

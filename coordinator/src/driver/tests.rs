@@ -121,7 +121,7 @@ impl PlayedWorker {
 async fn done(grant: &Grant, handle: &DriverHandle) -> Vec<Report> {
     let at = handle.read(|world| world.now).await.unwrap_or_default();
     let mut reports = Vec::new();
-    for step in &grant.steps {
+    for step in grant.steps.iter() {
         reports.push(Report::OpStarted {
             lease: grant.lease,
             op: step.op,

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use common::message::{Grant, Input, Publish, RemoteOutput, Start, Step, ToWorker};
+use common::message::{Grant, Input, Publish, RemoteOutput, Step, ToWorker};
 
 use super::ids::{attempt, op_id, run_id};
-use super::{InvalidMessage, convert, each, known, optional, required};
+use super::packed::start_from_wire;
+use super::{InvalidMessage, convert, each, optional, required};
 use crate::v1;
 use crate::v1::grant::Start as WireStart;
 use crate::v1::input::Place;
@@ -51,6 +52,7 @@ impl TryFrom<v1::ToWorker> for ToWorker {
                 run: run_id("close_run.run", close.run)?,
             },
             Message::Grant(grant) => ToWorker::Grant(convert("grant", grant)?),
+            Message::Grants(_) => return Err(InvalidMessage::new("grants", "hold many leases; they come in a frame")),
             Message::Permit(permit) => ToWorker::Permit {
                 lease: required("permit.lease", permit.lease)?,
             },
@@ -79,20 +81,9 @@ impl From<&Grant> for v1::Grant {
             lease: Some(grant.lease.into()),
             run: grant.run.0,
             batch: grant.batch.map(Into::into),
-            steps: grant
-                .steps
-                .iter()
-                .map(|step| v1::Step {
-                    op: step.op.0.into(),
-                    attempt: step.attempt.0,
-                })
-                .collect(),
+            steps: grant.steps.iter().map(Into::into).collect(),
             input: Some((&grant.input).into()),
-            start: match grant.start {
-                Start::Now => WireStart::Now,
-                Start::OnFreedPermit => WireStart::OnFreedPermit,
-            }
-            .into(),
+            start: WireStart::from(grant.start).into(),
         }
     }
 }
@@ -108,13 +99,9 @@ impl TryFrom<v1::Grant> for Grant {
             lease: required("lease", wire.lease)?,
             run: run_id("run", wire.run)?,
             batch: optional("batch", wire.batch)?,
-            steps: each("steps", wire.steps)?,
+            steps: each::<_, Step>("steps", wire.steps)?.into(),
             input: required("input", wire.input)?,
-            start: match known("start", wire.start)? {
-                WireStart::Unspecified => return Err(InvalidMessage::missing("start")),
-                WireStart::Now => Start::Now,
-                WireStart::OnFreedPermit => Start::OnFreedPermit,
-            },
+            start: start_from_wire(wire.start)?,
         })
     }
 }

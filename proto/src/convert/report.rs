@@ -4,6 +4,7 @@ use common::message::{LeaseEnd, OpDone, OpOutcome, PermitFate, Report};
 use common::time::Time;
 
 use super::ids::op_id;
+use super::packed::{chain_to_wire, chains_from_wire};
 use super::{InvalidMessage, convert, each, optional, required};
 use crate::v1;
 use crate::v1::lease_ended::{End, Permit};
@@ -34,6 +35,7 @@ impl From<&Report> for v1::Report {
                 end: Some(end.into()),
                 permit: Some((*permit).into()),
             }),
+            Report::ChainRan(ran) => Wire::ChainsRan(chain_to_wire(ran)),
             Report::Published { lease } => Wire::Published(v1::Published {
                 lease: Some((*lease).into()),
             }),
@@ -74,6 +76,18 @@ impl TryFrom<v1::Report> for Report {
                 end: required("lease_ended.end", ended.end)?,
                 permit: required("lease_ended.permit", ended.permit)?,
             },
+            Wire::ChainsRan(chains) => {
+                let mut read = chains_from_wire(chains).map_err(|error| error.within("chains_ran"))?;
+                match (read.pop(), read.pop()) {
+                    (Some(ran), None) => Report::ChainRan(ran),
+                    (Some(_) | None, _) => {
+                        return Err(InvalidMessage::new(
+                            "chains_ran",
+                            "hold many leases; they come in a frame",
+                        ));
+                    }
+                }
+            }
             Wire::Published(published) => Report::Published {
                 lease: required("published.lease", published.lease)?,
             },

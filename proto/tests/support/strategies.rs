@@ -12,7 +12,8 @@ use common::job::{
     SingleFile, Sink, Source, Weight,
 };
 use common::message::{
-    Grant, Input, LeaseEnd, OpDone, OpOutcome, PermitFate, Publish, RemoteOutput, Report, Start, Step, ToWorker,
+    ChainRan, Grant, Input, LeaseEnd, OpDone, OpOutcome, OpRan, PermitFate, Publish, RemoteOutput, Report, Start, Step,
+    ToWorker,
 };
 use common::part::Part;
 use common::slice::{ByteSlice, FileId, FrozenSource, RunContext, Slice, SourceFile};
@@ -354,11 +355,30 @@ fn grant() -> impl Strategy<Value = Grant> {
             lease,
             run,
             batch,
-            steps,
+            steps: steps.into(),
             input,
             start,
         }
     })
+}
+
+/// Leases of new batches, some of which have all but their numbers in common.
+pub(crate) fn messages() -> impl Strategy<Value = Vec<ToWorker>> {
+    let new = |(grant, slice, sequences): (Grant, Slice, Vec<(u64, u64)>)| {
+        let of_batch = move |(sequence, index)| {
+            let generation = grant.lease.generation;
+            ToWorker::Grant(Grant {
+                lease: LeaseId { generation, sequence },
+                batch: Some(BatchId::whole(index)),
+                input: Input::Slice(slice.clone()),
+                ..grant.clone()
+            })
+        };
+        sequences.into_iter().map(of_batch).collect::<Vec<_>>()
+    };
+    let alike = (grant(), slice(), vec(any::<(u64, u64)>(), 0..4)).prop_map(new);
+    let others = to_worker().prop_map(|message| vec![message]);
+    vec(prop_oneof![alike, others], 0..5).prop_map(|groups| groups.concat())
 }
 
 pub(crate) fn to_worker() -> impl Strategy<Value = ToWorker> {
@@ -398,23 +418,40 @@ pub(crate) fn report() -> impl Strategy<Value = Report> {
         }),
         (lease(), op_id()).prop_map(|(lease, last)| Report::Truncated { lease, last }),
         (lease(), lease_end(), permit()).prop_map(|(lease, end, permit)| Report::LeaseEnded { lease, end, permit }),
+        chain_ran().prop_map(Report::ChainRan),
         lease().prop_map(|lease| Report::Published { lease }),
         (lease(), failure()).prop_map(|(lease, failure)| Report::PublishFailed { lease, failure }),
         Just(Report::Draining),
     ]
 }
 
+fn chain_ran() -> impl Strategy<Value = ChainRan> {
+    let op = (any::<u64>(), any::<u64>(), done()).prop_map(|(started, ended, done)| OpRan {
+        started: Time(started),
+        ended: Time(ended),
+        done,
+    });
+    (lease(), any::<u32>(), vec(op, 0..4), of(1..u64::MAX)).prop_map(|(lease, slot, ops, heir)| ChainRan {
+        lease,
+        slot,
+        ops,
+        heir: heir.map(|sequence| LeaseId { sequence, ..lease }),
+    })
+}
+
 fn outcome() -> impl Strategy<Value = OpOutcome> {
+    prop_oneof![done().prop_map(OpOutcome::Done), failure().prop_map(OpOutcome::Failed)]
+}
+
+fn done() -> impl Strategy<Value = OpDone> {
     let numbers = (any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>());
-    let done =
-        (numbers, vec(part(), 0..3)).prop_map(|((rows_in, rows_out, rows_rejected, bytes_held), parts)| OpDone {
-            rows_in,
-            rows_out,
-            rows_rejected,
-            bytes_held,
-            parts,
-        });
-    prop_oneof![done.prop_map(OpOutcome::Done), failure().prop_map(OpOutcome::Failed)]
+    (numbers, vec(part(), 0..3)).prop_map(|((rows_in, rows_out, rows_rejected, bytes_held), parts)| OpDone {
+        rows_in,
+        rows_out,
+        rows_rejected,
+        bytes_held,
+        parts,
+    })
 }
 
 fn lease_end() -> impl Strategy<Value = LeaseEnd> {

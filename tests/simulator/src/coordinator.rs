@@ -137,24 +137,32 @@ impl World {
 
     /// Tells the scheduler something, and does what it says.
     pub(crate) fn tell_scheduler(&mut self, event: Event) {
+        self.tell_scheduler_all([event]);
+    }
+
+    /// Tells the scheduler what came together, and does what it says.
+    pub(crate) fn tell_scheduler_all(&mut self, events: impl IntoIterator<Item = Event>) {
         let Some(coordinator) = &mut self.coordinator else {
             return;
         };
-        coordinator.events.push_back(event);
+        coordinator.events.extend(events);
         if coordinator.busy == Busy::Yes {
             return;
         }
         coordinator.busy = Busy::Yes;
         while let Some(coordinator) = &mut self.coordinator {
-            let Some(event) = coordinator.events.pop_front() else {
+            if coordinator.events.is_empty() {
                 coordinator.busy = Busy::No;
                 break;
-            };
+            }
             let now = coordinator.now(self.now);
-            self.trace.note(self.now, &[3, event_code(&event)], || {
-                format!("scheduler <- {}", brief(&event))
-            });
-            coordinator.scheduler.handle(event, now);
+            for event in &coordinator.events {
+                self.trace.note(self.now, &[3, event_code(event)], || {
+                    format!("scheduler <- {}", brief(event))
+                });
+            }
+            let events = std::mem::take(&mut coordinator.events);
+            coordinator.scheduler.handle_all(events, now);
             self.obey();
         }
         self.finish_round();

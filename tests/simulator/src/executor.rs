@@ -1,14 +1,14 @@
 //! The slots of a worker: chains run op by op, take their time, fail, are truncated and stopped.
 //!
-//! It keeps to what `worker/src/executor` does: the order of what the agent is told, what is kept when an op fails, and
-//! what a truncated or stopped chain leaves behind.
+//! It keeps to what `worker/src/executor` does: the order of what the agent is told, op by op or a chain as a whole, which
+//! chain goes on in a slot, what is kept when an op fails, and what a truncated or stopped chain leaves behind.
 
 use std::time::Duration;
 
 use agent::{Chain, ChainEnd, Input, Kept};
 use common::failure::Failure;
 use common::ids::{BatchId, LeaseId, OpId, OutputId};
-use common::message::{self, OpDone, OpOutcome};
+use common::message::{self, OpDone, OpOutcome, OpRan};
 use common::part::Part;
 use common::time::Time;
 
@@ -30,7 +30,29 @@ pub(crate) struct ChainRun {
     turn: u64,
     held: Held,
     stubborn: Draw,
+    slot: u32,
+    telling: Telling,
 }
+
+/// Whether what the chain does is told as it comes.
+#[derive(Debug)]
+enum Telling {
+    OpByOp,
+    /// Not unless it takes long; this is what its ops did.
+    HeldBack(Vec<HeldOp>),
+}
+
+#[derive(Debug)]
+struct HeldOp {
+    op: OpId,
+    started: Time,
+    ended: Option<(Time, OpOutcome)>,
+}
+
+/// How long what a chain does is held back at most.
+const BRIEF: Duration = Duration::from_millis(60);
+/// In how many of a thousand chains what they do is held back.
+const HELD_BACK: u64 = 500;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -54,8 +76,8 @@ enum Held {
 }
 
 impl World {
-    pub(crate) fn start_chain(&mut self, id: ProcessId, chain: Chain) {
-        self.check_chain(id, &chain);
+    pub(crate) fn start_chain(&mut self, id: ProcessId, slot: u32, chain: Chain) {
+        self.check_chain(id, slot, &chain);
         let lease = chain.lease;
         let fetch = match &chain.input {
             message::Input::Remote(_) => Duration::from_millis(40),
@@ -63,7 +85,16 @@ impl World {
         };
         let due = self.now + self.random.up_to(fetch);
         let drawn = mix(&[self.plan.seed, 5, lease.generation.0, lease.sequence]);
+        let is_brief = Draw::of(mix(&[drawn, 1]), HELD_BACK) == Draw::Yes;
+        let is_limited = chain.run.job.op(chain.steps[0].op).has_own_limit();
+        let telling = if is_brief && !is_limited {
+            Telling::HeldBack(Vec::new())
+        } else {
+            Telling::OpByOp
+        };
         let run = ChainRun {
+            slot,
+            telling,
             chain,
             stage: Stage::Fetching,
             course: Course::On,
@@ -96,7 +127,63 @@ impl World {
             Stage::Running { place } => place,
         };
         let last = run.chain.steps[place].op;
+        self.tell_held(id, lease);
         self.tell_agent_soon(id, Input::ChainTruncated { lease, last });
+    }
+
+    /// Tells what was held back of a chain; the rest is told as it comes.
+    fn tell_held(&mut self, id: ProcessId, lease: LeaseId) {
+        let Some(run) = self
+            .processes
+            .get_mut(&id)
+            .and_then(|process| process.chains.get_mut(&lease))
+        else {
+            return;
+        };
+        let Telling::HeldBack(held) = std::mem::replace(&mut run.telling, Telling::OpByOp) else {
+            return;
+        };
+        for HeldOp { op, started, ended } in held {
+            let at = started;
+            self.tell_agent_soon(id, Input::OpStarted { lease, op, at });
+            if let Some((at, outcome)) = ended {
+                self.tell_agent_soon(id, Input::OpEnded { lease, op, at, outcome });
+            }
+        }
+    }
+
+    fn tell_op_started(&mut self, id: ProcessId, lease: LeaseId, op: OpId, at: Time) {
+        let run = self
+            .processes
+            .get_mut(&id)
+            .and_then(|process| process.chains.get_mut(&lease));
+        match run.map(|run| &mut run.telling) {
+            Some(Telling::HeldBack(held)) => held.push(HeldOp {
+                op,
+                started: at,
+                ended: None,
+            }),
+            Some(Telling::OpByOp) | None => self.tell_agent_soon(id, Input::OpStarted { lease, op, at }),
+        }
+    }
+
+    fn tell_op_ended(&mut self, id: ProcessId, lease: LeaseId, op: OpId, at: Time, outcome: OpOutcome) {
+        let run = self
+            .processes
+            .get_mut(&id)
+            .and_then(|process| process.chains.get_mut(&lease));
+        match run.map(|run| &mut run.telling) {
+            Some(Telling::HeldBack(held)) => {
+                let takes_long = held.first().is_some_and(|first| at.since(first.started) > BRIEF);
+                if let Some(held) = held.last_mut() {
+                    held.ended = Some((at, outcome));
+                }
+                if takes_long {
+                    self.tell_held(id, lease);
+                }
+            }
+            Some(Telling::OpByOp) | None => self.tell_agent_soon(id, Input::OpEnded { lease, op, at, outcome }),
+        }
     }
 
     /// Cancels what runs; an op that does not look goes on to its end.
@@ -200,7 +287,7 @@ impl World {
         run.turn += 1;
         let (due, turn) = (run.due, run.turn);
         self.oracle.running.insert((id, lease), (run_id, op));
-        self.tell_agent_soon(id, Input::OpStarted { lease, op, at });
+        self.tell_op_started(id, lease, op, at);
         self.schedule(due, Happening::Chain(id, lease, turn));
         self.trace
             .note(now, &[20, u64::from(id.0), lease.sequence, u64::from(op.0)], || {
@@ -229,7 +316,7 @@ impl World {
         match outcome {
             Err(failure) => {
                 let outcome = OpOutcome::Failed(failure);
-                self.tell_agent_soon(id, Input::OpEnded { lease, op, at, outcome });
+                self.tell_op_ended(id, lease, op, at, outcome);
                 let end = if course == Course::Stopped {
                     ChainEnd::Stopped
                 } else {
@@ -241,7 +328,7 @@ impl World {
             Ok(done) => {
                 let has_staged = !done.parts.is_empty();
                 let outcome = OpOutcome::Done(done);
-                self.tell_agent_soon(id, Input::OpEnded { lease, op, at, outcome });
+                self.tell_op_ended(id, lease, op, at, outcome);
                 if has_staged {
                     self.worker_reaches(id, WorkerPoint::Staged);
                 }
@@ -349,11 +436,51 @@ impl World {
         }
     }
 
+    /// Ends a chain; its slot takes the next of its run that waits if it ended prepared.
     fn end_chain(&mut self, id: ProcessId, lease: LeaseId, end: ChainEnd) {
-        if let Some(process) = self.processes.get_mut(&id) {
-            process.chains.remove(&lease);
+        let is_prepared = end == ChainEnd::Finished { kept: None };
+        if !is_prepared {
+            self.tell_held(id, lease);
         }
-        self.tell_agent_soon(id, Input::ChainEnded { lease, end });
+        let now = self.clock_of(id);
+        let Some(process) = self.processes.get_mut(&id) else {
+            return;
+        };
+        let Some(ended) = process.chains.remove(&lease) else {
+            return;
+        };
+        let goes_on = is_prepared && ended.chain.batch.is_some() && ended.course != Course::Stopped;
+        let place = if goes_on && now < process.agent.works_until() {
+            let of_run = |chain: &Chain| chain.run.run == ended.chain.run.run;
+            process.queue.iter().position(of_run)
+        } else {
+            None
+        };
+        let taken = place.and_then(|place| process.queue.remove(place));
+        let next = taken.as_ref().map(|chain| chain.lease);
+        match ended.telling.into_ran() {
+            Some(ops) => self.tell_agent_soon(id, Input::ChainRan { lease, ops, next }),
+            None => self.tell_agent_soon(id, Input::ChainEnded { lease, end, next }),
+        }
+        if let Some(chain) = taken {
+            self.start_chain(id, ended.slot, chain);
+        }
+    }
+}
+
+impl Telling {
+    /// Returns what the ops did, if all of it was held back.
+    fn into_ran(self) -> Option<Vec<OpRan>> {
+        let Telling::HeldBack(held) = self else { return None };
+        let ran = |held: HeldOp| match held.ended {
+            Some((ended, OpOutcome::Done(done))) => Some(OpRan {
+                started: held.started,
+                ended,
+                done,
+            }),
+            Some((_, OpOutcome::Failed(_))) | None => None,
+        };
+        held.into_iter().map(ran).collect()
     }
 }
 
@@ -372,6 +499,6 @@ fn part(op: OpId, lease: LeaseId, rows: u64) -> Part {
 impl ChainRun {
     /// Returns the slot that the chain is in.
     pub(crate) fn slot(&self) -> u32 {
-        self.chain.slot
+        self.slot
     }
 }

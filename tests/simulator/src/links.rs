@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 use common::ids::{SessionId, WorkerName};
 use common::job::OpKind;
 use common::link::{Arrival, Inbox, Outbox};
-use common::message::{LeaseEnd, Report, ToWorker};
+use common::message::{ChainRan, LeaseEnd, Report, ToWorker};
 use scheduler::{EndReason, Event, NewSession};
 
 use crate::plan::Exchange;
@@ -149,9 +149,11 @@ impl World {
                 Arrival::Gap => return self.fail("WIRE", || format!("{session}: frames are missing")),
             }
         }
-        for report in reports {
-            self.take_report(session, report);
+        for report in &reports {
+            self.take_late_commit(report);
         }
+        let reported = |report| Event::Reported { session, report };
+        self.tell_scheduler_all(reports.into_iter().map(reported));
         if frame.heartbeat.is_some() {
             self.count_heartbeat(session, &frame, connection);
         }
@@ -164,19 +166,19 @@ impl World {
         self.acknowledge(connection);
     }
 
-    fn take_report(&mut self, session: SessionId, report: Report) {
+    fn take_late_commit(&mut self, report: &Report) {
         if let (
             Sabotage::FencingOff,
-            Report::LeaseEnded {
+            Report::ChainRan(ChainRan { lease, .. })
+            | Report::LeaseEnded {
                 lease,
                 end: LeaseEnd::Prepared,
                 ..
             },
-        ) = (self.sabotage, &report)
+        ) = (self.sabotage, report)
         {
             self.accept_late_commit(*lease);
         }
-        self.tell_scheduler(Event::Reported { session, report });
     }
 
     /// Answers a heartbeat once the scheduler has counted it.

@@ -157,12 +157,12 @@ impl World {
     }
 
     /// A chain has a slot of its own, and begins where its input ends.
-    pub(crate) fn check_chain(&mut self, id: ProcessId, chain: &Chain) {
+    pub(crate) fn check_chain(&mut self, id: ProcessId, slot: u32, chain: &Chain) {
         let Some(process) = self.processes.get(&id) else {
             return;
         };
         let slots = self.plan.workers[process.worker].slots;
-        let is_free = chain.slot < slots && process.chains.values().all(|other| other.slot() != chain.slot);
+        let is_free = slot < slots && process.chains.values().all(|other| other.slot() != slot);
         self.require(is_free, "CAP", || {
             format!("process {} starts {} in a slot that is taken", id.0, chain.lease)
         });
@@ -355,7 +355,7 @@ impl World {
         }
     }
 
-    /// MONOTONE STATE: an attempt starts once, and ends once.
+    /// MONOTONE STATE: an attempt starts once, and ends once; one that ended well may be told of with its end alone.
     pub(crate) fn check_attempt(&mut self, run: RunId, entry: &TimelineEntry) {
         let (op, batch, worker) = (entry.op, entry.batch, entry.worker.clone());
         let key = (self.incarnation, run, op, batch, entry.attempt.0, worker);

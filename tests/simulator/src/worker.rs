@@ -1,10 +1,10 @@
 //! A worker's process: the real agent, its clock, and the glue that the worker's run loop is in production.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use agent::{Action, Agent, Config, ExitReason, Input};
+use agent::{Action, Agent, Chain, Config, ExitReason, Input};
 use common::failure::Failure;
 use common::ids::{LeaseId, OutputId, RunId};
 use common::message::Publish;
@@ -28,6 +28,8 @@ pub(crate) struct Process {
     clock: Clock,
     pub(crate) session: Session,
     pub(crate) chains: BTreeMap<LeaseId, ChainRun>,
+    /// Chains that wait for a slot, in the order in which they came.
+    pub(crate) queue: VecDeque<Chain>,
     pub(crate) parked: BTreeMap<(RunId, OutputId), u64>,
     runs: BTreeSet<RunId>,
     /// When the process runs again, if it is frozen.
@@ -87,6 +89,7 @@ impl World {
             },
             session: Session::default(),
             chains: BTreeMap::new(),
+            queue: VecDeque::new(),
             parked: BTreeMap::new(),
             runs: BTreeSet::new(),
             wakes_at: Time::ZERO,
@@ -204,7 +207,15 @@ impl World {
                 process.runs.remove(&run);
                 process.parked.retain(|(owner, _), _| *owner != run);
             }
-            Action::StartChain(chain) => self.start_chain(id, chain),
+            Action::StartChain { slot, chain } => self.start_chain(id, slot, chain),
+            Action::QueueChain(chain) => process.queue.push_back(chain),
+            Action::TakeBackChain { lease } => {
+                let place = process.queue.iter().position(|chain| chain.lease == lease);
+                if place.and_then(|place| process.queue.remove(place)).is_some() {
+                    let at = process.clock.read(self.now);
+                    process.agent.handle(Input::ChainTakenBack { lease }, at);
+                }
+            }
             Action::TruncateChain { lease } => self.truncate_chain(id, lease),
             Action::StopChain { lease } => self.stop_chain(id, lease),
             Action::DropOutput { run, output } => {
@@ -274,6 +285,8 @@ fn input_code(input: &Input) -> u64 {
         Input::OpEnded { lease, op, .. } => 200 + lease.sequence * 64 + u64::from(op.0),
         Input::ChainTruncated { lease, .. } => 300 + lease.sequence * 64,
         Input::ChainEnded { lease, .. } => 400 + lease.sequence * 64,
+        Input::ChainRan { lease, .. } => 450 + lease.sequence * 64,
+        Input::ChainTakenBack { lease } => 475 + lease.sequence * 64,
         Input::Published { lease } => 500 + lease.sequence * 64,
         Input::PublishFailed { lease, .. } => 600 + lease.sequence * 64,
         Input::DrainRequested => 5,

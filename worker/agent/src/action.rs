@@ -17,8 +17,22 @@ pub enum Action {
         /// The run.
         run: RunId,
     },
-    /// Run a chain in a slot. Each op's start and end come back, and at last [`crate::Input::ChainEnded`].
-    StartChain(Chain),
+    /// Run a chain in a slot. Each op's start and end come back, and at last [`crate::Input::ChainEnded`]; or all at once
+    /// as [`crate::Input::ChainRan`].
+    StartChain {
+        /// The slot, from 0; nothing runs in it.
+        slot: u32,
+        /// What to run.
+        chain: Chain,
+    },
+    /// Let a chain wait for a slot: one in which a chain of the same run ends prepared takes the first that waits, unless
+    /// it was stopped or the time has come that [`crate::Agent::works_until`] names. The end says which one it took.
+    QueueChain(Chain),
+    /// Take back a chain that waits; [`crate::Input::ChainTakenBack`] comes back unless a slot has taken it.
+    TakeBackChain {
+        /// Its lease.
+        lease: LeaseId,
+    },
     /// Let the chain end after the op that runs now; [`crate::Input::ChainTruncated`] comes back unless it has ended.
     TruncateChain {
         /// Its lease.
@@ -63,11 +77,9 @@ pub struct Chain {
     /// The batch; `None` for an op over the whole run.
     pub batch: Option<BatchId>,
     /// The ops, in order; never empty.
-    pub steps: Vec<Step>,
+    pub steps: Arc<[Step]>,
     /// What the first op works on.
     pub input: Input,
-    /// The slot, from 0.
-    pub slot: u32,
 }
 
 /// Why the process ends.

@@ -14,15 +14,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::ids::{LeaseId, OutputId, RunId};
-use common::message::{LeaseEnd, PermitFate, Report};
+use common::message::{LeaseEnd, Report};
 use common::slice::RunContext;
 use common::time::Time;
 
 use crate::action::{Action, ExitReason};
-use crate::book::{Book, Restrained};
+use crate::book::{AskedBack, Book, Restrained};
 use crate::check::{self, Broken};
 use crate::input::{Input, Kept};
-use crate::lease::{Course, Lease};
+use crate::lease::{Course, LeaseState, Why};
 use crate::leaving::Leaving;
 use crate::link::Link;
 
@@ -84,7 +84,9 @@ impl Agent {
             Input::OpStarted { lease, op, at } => self.on_op_started(lease, op, at),
             Input::OpEnded { lease, op, at, outcome } => self.on_op_ended(lease, op, at, outcome),
             Input::ChainTruncated { lease, last } => self.on_chain_truncated(lease, last),
-            Input::ChainEnded { lease, end } => self.on_chain_ended(lease, end),
+            Input::ChainEnded { lease, end, next } => self.on_chain_ended(lease, end, next),
+            Input::ChainRan { lease, ops, next } => self.on_chain_ran(lease, ops, next),
+            Input::ChainTakenBack { lease } => self.on_chain_taken_back(lease),
             Input::Published { lease } => self.on_published(lease, Ok(())),
             Input::PublishFailed { lease, failure } => self.on_published(lease, Err(failure)),
             Input::DrainRequested => self.drain(now),
@@ -105,7 +107,7 @@ impl Agent {
             return None;
         }
         let some_go_on = self.book.running().any(|(_, course)| course != Course::Stopping);
-        let stop_at = (some_go_on || !self.book.not_started().is_empty()).then(|| self.link.stop_at());
+        let stop_at = (some_go_on || self.book.has_not_started()).then(|| self.link.stop_at());
         let exit_at = self.book.running().next().map(|_| self.link.exit_at());
         let times = [
             self.link.next_timeout(),
@@ -117,6 +119,15 @@ impl Agent {
         times.into_iter().flatten().min()
     }
 
+    /// Returns until when slots may take chains that wait: as long as the worker may believe in its leases, and not at all
+    /// when it leaves.
+    pub fn works_until(&self) -> Time {
+        if !self.leaving.takes_leases() {
+            return Time::ZERO;
+        }
+        self.link.stop_at().unwrap_or(Time::ZERO)
+    }
+
     /// Recomputes every invariant from scratch.
     pub fn check(&self) -> Result<(), Broken> {
         check::check(self)
@@ -124,7 +135,7 @@ impl Agent {
 
     /// Returns how many chains run.
     pub fn running(&self) -> usize {
-        self.book.running().count() + self.book.orphans.len()
+        self.book.in_slots.len() + self.book.orphans.len()
     }
 
     /// Returns how many leases the worker holds.
@@ -152,42 +163,41 @@ impl Agent {
 
     /// Starts chains for as long as there is a slot and a lease with a permit.
     fn fill_slots(&mut self) {
-        while let Some(chain) = self.book.fill_slot() {
-            self.act(Action::StartChain(chain));
+        while let Some((slot, chain)) = self.book.fill_slot() {
+            self.act(Action::StartChain { slot, chain });
         }
     }
 
-    /// Takes a lease out of the book and reports its end; if it is prepared, its permit goes to the next of its run.
-    fn end_lease(&mut self, id: LeaseId, end: LeaseEnd) -> Option<Lease> {
-        let lease = self.book.remove(id)?;
-        let permit = match end {
-            LeaseEnd::Prepared => self.hand_on_permit(&lease),
-            LeaseEnd::Parked { .. }
-            | LeaseEnd::Failed { .. }
-            | LeaseEnd::InputLost { .. }
-            | LeaseEnd::Stopped
-            | LeaseEnd::Recalled => lease.returned_permit(),
-        };
-        self.report(Report::LeaseEnded { lease: id, end, permit });
-        Some(lease)
+    /// Takes a lease out of the book that has not started, and reports its end.
+    fn end_lease(&mut self, id: LeaseId, end: LeaseEnd) {
+        if let Some(lease) = self.book.remove(id) {
+            let permit = lease.returned_permit();
+            self.report(Report::LeaseEnded { lease: id, end, permit });
+        }
     }
 
-    fn hand_on_permit(&mut self, ended: &Lease) -> PermitFate {
-        let next = self
-            .book
-            .first_waiting(ended.grant.run)
-            .filter(|_| ended.holds_permit());
-        let Some(next) = next else {
-            return ended.returned_permit();
-        };
-        self.book.permit(next);
-        PermitFate::PassedTo(next)
+    /// Ends a lease that has not started: at once if it waits here, when its chain has come back if that waits for a slot.
+    fn end_unstarted(&mut self, id: LeaseId, why: Why) {
+        match self.book.ask_back(id, why) {
+            AskedBack::Now => self.act(Action::TakeBackChain { lease: id }),
+            AskedBack::Before => {}
+            AskedBack::NotWaiting => {
+                let is_permitted = self
+                    .book
+                    .leases
+                    .get(&id)
+                    .is_some_and(|lease| lease.state == LeaseState::Permitted);
+                if is_permitted {
+                    self.end_lease(id, end_of(why));
+                }
+            }
+        }
     }
 
-    /// Ends every lease that has not started; those that wait go first, so that no permit is handed on.
-    fn end_not_started(&mut self, end: &LeaseEnd) {
+    /// Ends every lease that has not started.
+    fn end_not_started(&mut self, why: Why) {
         for id in self.book.not_started() {
-            self.end_lease(id, end.clone());
+            self.end_unstarted(id, why);
         }
     }
 
@@ -222,5 +232,13 @@ impl Agent {
         for (run, output) in dropped {
             self.drop_output(run, output);
         }
+    }
+}
+
+/// Returns how a lease ends whose chain came back for a reason.
+fn end_of(why: Why) -> LeaseEnd {
+    match why {
+        Why::Permitted | Why::Recalled | Why::Truncated => LeaseEnd::Recalled,
+        Why::Stopped => LeaseEnd::Stopped,
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::agent::Agent;
-use crate::lease::{Course, LeaseState};
+use crate::lease::{Course, LeaseState, Why};
 use crate::leaving::Leaving;
 
 /// An invariant that does not hold.
@@ -29,8 +29,8 @@ pub(crate) fn check(agent: &Agent) -> Result<(), Broken> {
         ),
         (
             "QUEUES",
-            "every lease that waits stands in exactly one queue, once",
-            queues_match(agent),
+            "every lease that has a permit and no slot stands in the queue for one, once",
+            queue_matches(agent),
         ),
         (
             "RUNS",
@@ -63,41 +63,42 @@ pub(crate) fn check(agent: &Agent) -> Result<(), Broken> {
 fn slots_add_up(agent: &Agent) -> bool {
     let running = agent.book.leases.values().filter_map(|lease| match lease.state {
         LeaseState::Running { slot, .. } => Some(slot),
-        LeaseState::Waiting | LeaseState::Permitted => None,
+        LeaseState::Waiting | LeaseState::AskedBack(_) | LeaseState::Permitted => None,
     });
     let orphans = agent.book.orphans.values().map(|orphan| orphan.slot);
     let free = agent.book.free_slots.iter().copied();
+    let in_slots = agent
+        .book
+        .leases
+        .iter()
+        .filter(|(_, lease)| matches!(lease.state, LeaseState::Running { .. }));
+    let in_slots: BTreeSet<_> = in_slots.map(|(id, _)| *id).collect();
     let all: Vec<u32> = running.chain(orphans).chain(free).collect();
     let distinct: BTreeSet<u32> = all.iter().copied().collect();
-    all.len() == distinct.len() && distinct == (0..agent.config.slots.get()).collect()
+    all.len() == distinct.len()
+        && distinct == (0..agent.config.slots.get()).collect()
+        && in_slots == agent.book.in_slots
 }
 
-fn queues_match(agent: &Agent) -> bool {
+fn queue_matches(agent: &Agent) -> bool {
     let book = &agent.book;
-    let in_state = |wanted: LeaseState| {
-        let of_state = book.leases.iter().filter(move |(_, lease)| lease.state == wanted);
-        of_state.map(|(id, _)| *id).collect::<BTreeSet<_>>()
-    };
-    let waiting: Vec<_> = book.waiting.values().flatten().copied().collect();
-    let in_right_run = book.waiting.iter().all(|(run, queue)| {
-        let of_run = |id| book.leases.get(id).is_some_and(|lease| lease.grant.run == *run);
-        !queue.is_empty() && queue.iter().all(of_run)
-    });
-    let once = waiting.len() == in_state(LeaseState::Waiting).len()
-        && book.permitted.len() == in_state(LeaseState::Permitted).len();
-    once && in_right_run
-        && waiting.into_iter().collect::<BTreeSet<_>>() == in_state(LeaseState::Waiting)
-        && book.permitted.iter().copied().collect::<BTreeSet<_>>() == in_state(LeaseState::Permitted)
+    let permitted = book
+        .leases
+        .iter()
+        .filter(|(_, lease)| lease.state == LeaseState::Permitted);
+    let permitted: BTreeSet<_> = permitted.map(|(id, _)| *id).collect();
+    book.permitted.len() == permitted.len() && book.permitted.iter().copied().collect::<BTreeSet<_>>() == permitted
 }
 
 fn runs_are_open(agent: &Agent) -> bool {
     agent.book.leases.values().all(|lease| {
         let stopping = matches!(
             lease.state,
-            LeaseState::Running {
-                course: Course::Stopping,
-                ..
-            }
+            LeaseState::AskedBack(Why::Stopped)
+                | LeaseState::Running {
+                    course: Course::Stopping,
+                    ..
+                }
         );
         stopping || agent.runs.contains_key(&lease.grant.run)
     })
@@ -105,7 +106,15 @@ fn runs_are_open(agent: &Agent) -> bool {
 
 fn drain_is_kept(agent: &Agent) -> bool {
     agent.leaving == Leaving::No
-        || (agent.book.not_started().is_empty() && agent.book.running().all(|(_, course)| course != Course::On))
+        || (!agent.book.leases.values().any(|lease| may_start(lease.state))
+            && agent.book.running().all(|(_, course)| course != Course::On))
+}
+
+fn may_start(state: LeaseState) -> bool {
+    match state {
+        LeaseState::Waiting | LeaseState::AskedBack(Why::Permitted) | LeaseState::Permitted => true,
+        LeaseState::AskedBack(Why::Recalled | Why::Truncated | Why::Stopped) | LeaseState::Running { .. } => false,
+    }
 }
 
 fn leave_is_kept(agent: &Agent) -> bool {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use common::failure::Failure;
 use common::ids::{LeaseId, OpId, OutputId};
-use common::message::{OpOutcome, ToWorker};
+use common::message::{OpOutcome, OpRan, ToWorker};
 use common::time::Time;
 
 /// Something that happened.
@@ -50,12 +50,30 @@ pub enum Input {
         /// The op that runs, or the first one if none has started.
         last: OpId,
     },
-    /// A chain has ended, and its slot is free. Comes exactly once for each chain.
+    /// A chain has ended, and its slot is free or runs the chain that it took. This or [`Input::ChainRan`] comes exactly
+    /// once for each chain.
     ChainEnded {
         /// The chain's lease.
         lease: LeaseId,
         /// How.
         end: ChainEnd,
+        /// The chain that its slot took from those that wait.
+        next: Option<LeaseId>,
+    },
+    /// A chain of which nothing was told before ran to its end, which was the job's: short for the starts and ends of its
+    /// ops, all well, and its own.
+    ChainRan {
+        /// The chain's lease.
+        lease: LeaseId,
+        /// What each of its ops did.
+        ops: Vec<OpRan>,
+        /// The chain that its slot took from those that wait.
+        next: Option<LeaseId>,
+    },
+    /// A chain that waited was taken back.
+    ChainTakenBack {
+        /// Its lease.
+        lease: LeaseId,
     },
     /// Committed parts are in place.
     Published {

@@ -22,8 +22,10 @@ pub(crate) struct Lease {
 /// How far a lease is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LeaseState {
-    /// It has no permit: it waits behind leases of its run.
+    /// It has no permit: its chain waits for a slot that a chain of its run leaves.
     Waiting,
+    /// The same, and its chain was asked back.
+    AskedBack(Why),
     /// It has a permit, and waits for a slot.
     Permitted,
     /// Its chain runs in a slot.
@@ -33,6 +35,20 @@ pub(crate) enum LeaseState {
         /// Whether the chain is to go on.
         course: Course,
     },
+}
+
+/// Why a chain that waits was asked back, the strongest reason last: what is done when it has come back, or when a slot
+/// has taken it meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Why {
+    /// It got a permit of its own: it is started.
+    Permitted,
+    /// It is to be given back; one that has started goes on.
+    Recalled,
+    /// It is to be given back; one that has started ends after its op.
+    Truncated,
+    /// It is to end; one that has started is stopped.
+    Stopped,
 }
 
 /// Whether a running chain is to go on.
@@ -48,14 +64,13 @@ pub(crate) enum Course {
 
 impl Lease {
     /// Makes the chain that the executor runs.
-    pub(crate) fn chain(&self, slot: u32) -> Chain {
+    pub(crate) fn chain(&self) -> Chain {
         Chain {
             lease: self.grant.lease,
             run: Arc::clone(&self.run),
             batch: self.grant.batch,
-            steps: self.grant.steps.clone(),
+            steps: Arc::clone(&self.grant.steps),
             input: self.grant.input.clone(),
-            slot,
         }
     }
 
@@ -79,7 +94,7 @@ impl Lease {
     /// Tells whether the lease counts against the caps.
     pub(crate) fn holds_permit(&self) -> bool {
         match self.state {
-            LeaseState::Waiting => false,
+            LeaseState::Waiting | LeaseState::AskedBack(_) => false,
             LeaseState::Permitted | LeaseState::Running { .. } => true,
         }
     }

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use agent::{ChainEnd, Input, Kept};
+use agent::{ChainEnd, Kept};
 use common::failure::{Failure, FailureKind};
 use common::ids::{BatchId, OpId, OutputId};
 use common::message::{self, OpDone, OpOutcome, Step};
@@ -74,11 +74,11 @@ impl ChainRunner {
                 Ok((output, done)) => {
                     memory.change(done.bytes_held);
                     self.surroundings.parking.make_room();
-                    tell_end(&job.control, job, step.op, OpOutcome::Done(done));
+                    tell_end(&job.control, step.op, OpOutcome::Done(done));
                     held = Held::Here(output_id(batch, *step), output);
                 }
                 Err(failure) => {
-                    tell_end(&job.control, job, step.op, OpOutcome::Failed(failure));
+                    tell_end(&job.control, step.op, OpOutcome::Failed(failure));
                     if job.control.cancel_token().is_cancelled() {
                         return ChainEnd::Stopped;
                     }
@@ -195,7 +195,7 @@ impl ChainRunner {
     fn refuse(&self, job: &ChainJob, failure: Failure) -> ChainEnd {
         let op = job.chain.steps[0].op;
         job.control.start_step(0, monotonic_now());
-        tell_end(&job.control, job, op, OpOutcome::Failed(failure));
+        tell_end(&job.control, op, OpOutcome::Failed(failure));
         let kept = match &job.chain.input {
             message::Input::Local(output) => {
                 let size = self.surroundings.parking.size(job.chain.run.run, *output);
@@ -227,13 +227,8 @@ impl Held {
     }
 }
 
-pub(super) fn tell_end(control: &ChainControl, job: &ChainJob, op: OpId, outcome: OpOutcome) {
-    control.tell(Input::OpEnded {
-        lease: job.chain.lease,
-        op,
-        at: monotonic_now(),
-        outcome,
-    });
+pub(super) fn tell_end(control: &ChainControl, op: OpId, outcome: OpOutcome) {
+    control.end_step(op, monotonic_now(), outcome);
 }
 
 pub(super) fn panic_message(panic: &(dyn Any + Send)) -> String {

@@ -1,25 +1,24 @@
 //! The handle by which a running chain is truncated or stopped from outside its thread.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use agent::Input;
 use common::failure::Failure;
 use common::ids::{LeaseId, OpId};
-use common::message::Step;
+use common::message::{OpOutcome, Step};
 use common::time::Time;
 use tokio::sync::Notify;
-use tokio::sync::mpsc::UnboundedSender;
 
+use super::news::{SlotNews, Urgency};
 use crate::ops::CancelToken;
 
 /// What the chain's thread and the run loop share.
 #[derive(Debug)]
 pub(super) struct ChainControl {
     lease: LeaseId,
-    steps: Vec<Step>,
-    /// Not bounded and yet small: a slot makes two inputs an op and one more, then waits for its next chain.
-    events: UnboundedSender<Input>,
+    steps: Arc<[Step]>,
+    news: Arc<SlotNews>,
+    urgency: Urgency,
     cancel: CancelToken,
     progress: Mutex<Progress>,
     woken: Condvar,
@@ -39,6 +38,8 @@ enum Course {
     Truncated,
     Stopped,
     Ended,
+    /// It has ended, and its slot went on with another chain.
+    Succeeded,
 }
 
 /// What came first: a chain's end, or the word to stop it.
@@ -46,8 +47,19 @@ enum Course {
 pub(super) enum First {
     /// It ended by itself.
     End,
+    /// It ended by itself, and its slot went on with another chain: its end stands.
+    Successor,
     /// It was stopped.
     Stop,
+}
+
+/// How a chain ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Ended<T> {
+    /// By itself, and this is what goes on in its slot.
+    ByItself(Option<T>),
+    /// Because it was stopped.
+    Stopped,
 }
 
 /// Whether a chain goes on with its next step.
@@ -62,11 +74,12 @@ pub(super) enum Next {
 }
 
 impl ChainControl {
-    pub(super) fn new(lease: LeaseId, steps: Vec<Step>, events: UnboundedSender<Input>) -> ChainControl {
+    pub(super) fn new(lease: LeaseId, steps: Arc<[Step]>, news: Arc<SlotNews>, urgency: Urgency) -> ChainControl {
         ChainControl {
             lease,
             steps,
-            events,
+            news,
+            urgency,
             cancel: CancelToken::default(),
             progress: Mutex::new(Progress {
                 step: 0,
@@ -90,16 +103,17 @@ impl ChainControl {
         match progress.course {
             Course::Truncated if step > 0 => return Next::Truncated,
             Course::Stopped if step > 0 => return Next::Stopped,
-            Course::On | Course::Truncated | Course::Stopped | Course::Ended => {}
+            Course::On | Course::Truncated | Course::Stopped | Course::Ended | Course::Succeeded => {}
         }
         progress.step = step;
         let op = self.op_at(step);
-        self.tell(Input::OpStarted {
-            lease: self.lease,
-            op,
-            at,
-        });
+        self.news.op_started(self.lease, op, at, self.urgency);
         Next::Started
+    }
+
+    /// Tells how the step that runs ended.
+    pub(super) fn end_step(&self, op: OpId, at: Time, outcome: OpOutcome) {
+        self.news.op_ended(self.lease, op, at, outcome, self.urgency);
     }
 
     /// Lets the chain end after the step that runs, and tells which one that is.
@@ -108,19 +122,18 @@ impl ChainControl {
         if progress.course == Course::On {
             progress.course = Course::Truncated;
         }
-        self.tell(Input::ChainTruncated {
-            lease: self.lease,
-            last: self.op_at(progress.step),
-        });
+        self.news.chain_truncated(self.lease, self.op_at(progress.step));
     }
 
     /// Cancels the step that runs, and whatever it waits for. Whoever comes second, this or [`ChainControl::end`], knows
-    /// that nobody will ask for what the chain staged.
+    /// that nobody will ask for what the chain staged, unless its slot went on.
     pub(super) fn stop(&self) -> First {
         self.cancel.cancel();
         let mut progress = self.lock();
-        if progress.course == Course::Ended {
-            return First::End;
+        match progress.course {
+            Course::Ended => return First::End,
+            Course::Succeeded => return First::Successor,
+            Course::On | Course::Truncated | Course::Stopped => {}
         }
         progress.course = Course::Stopped;
         drop(progress);
@@ -129,14 +142,18 @@ impl ChainControl {
         First::Stop
     }
 
-    /// Notes that the chain has ended.
-    pub(super) fn end(&self) -> First {
+    /// Notes that the chain has ended, and takes what goes on in its slot if it was not stopped.
+    pub(super) fn end<T>(&self, take_next: impl FnOnce() -> Option<T>) -> Ended<T> {
         let mut progress = self.lock();
         if progress.course == Course::Stopped {
-            return First::Stop;
+            return Ended::Stopped;
         }
-        progress.course = Course::Ended;
-        First::End
+        let next = take_next();
+        progress.course = match next {
+            Some(_) => Course::Succeeded,
+            None => Course::Ended,
+        };
+        Ended::ByItself(next)
     }
 
     /// Sleeps for a time, or until the chain is stopped.
@@ -156,11 +173,6 @@ impl ChainControl {
         }
     }
 
-    /// Tells the run loop. That it has ended means that the process is about to, and nobody wants to know.
-    pub(super) fn tell(&self, input: Input) {
-        let _ = self.events.send(input);
-    }
-
     fn op_at(&self, step: usize) -> OpId {
         self.steps[step].op
     }
@@ -175,11 +187,10 @@ mod tests {
     use super::*;
 
     use common::ids::{Attempt, Generation};
-    use tokio::sync::mpsc::unbounded_channel;
+
+    use crate::executor::News;
 
     fn control(ops: &[u16]) -> ChainControl {
-        #[expect(clippy::disallowed_methods, reason = "the test is the only one that fills it")]
-        let (events, _kept) = unbounded_channel();
         let lease = LeaseId {
             generation: Generation(1),
             sequence: 1,
@@ -188,7 +199,12 @@ mod tests {
             op: OpId(*op),
             attempt: Attempt::FIRST,
         };
-        ChainControl::new(lease, ops.iter().map(step).collect(), events)
+        let news = News::of_slots(1).slot(0);
+        ChainControl::new(lease, ops.iter().map(step).collect(), news, Urgency::Soon)
+    }
+
+    fn nothing() -> Option<u8> {
+        None
     }
 
     #[test]
@@ -198,14 +214,22 @@ mod tests {
         control.truncate();
         assert_eq!(control.stop(), First::Stop);
         assert_eq!(control.start_step(1, Time(2)), Next::Stopped);
-        assert_eq!(control.end(), First::Stop);
+        assert_eq!(control.end(|| Some(1)), Ended::Stopped, "its slot does not go on");
     }
 
     #[test]
     fn a_chain_that_ended_before_it_was_stopped_is_left_to_who_stops_it() {
         let control = control(&[0]);
         assert_eq!(control.start_step(0, Time(1)), Next::Started);
-        assert_eq!(control.end(), First::End);
+        assert_eq!(control.end(nothing), Ended::ByItself(None));
         assert_eq!(control.stop(), First::End);
+    }
+
+    #[test]
+    fn the_end_of_a_chain_stands_when_its_slot_has_gone_on() {
+        let control = control(&[0]);
+        assert_eq!(control.start_step(0, Time(1)), Next::Started);
+        assert_eq!(control.end(|| Some(1)), Ended::ByItself(Some(1)));
+        assert_eq!(control.stop(), First::Successor);
     }
 }

@@ -22,11 +22,11 @@ pub(super) fn run(job: &ChainJob, plan: &Plan, surroundings: &Surroundings) -> C
         .unwrap_or_else(|panic| Err(Failure::new(FailureKind::Panicked, panic_message(panic.as_ref()))));
     match finished {
         Ok(done) => {
-            tell_end(&job.control, job, op, OpOutcome::Done(done));
+            tell_end(&job.control, op, OpOutcome::Done(done));
             ChainEnd::Finished { kept: None }
         }
         Err(failure) => {
-            tell_end(&job.control, job, op, OpOutcome::Failed(failure));
+            tell_end(&job.control, op, OpOutcome::Failed(failure));
             if job.control.cancel_token().is_cancelled() {
                 return ChainEnd::Stopped;
             }

@@ -21,7 +21,19 @@ const LONG: Terms = Terms {
 
 /// Says in short words what was reported, without times.
 fn words(reports: &[Report]) -> Vec<String> {
-    reports.iter().map(word).collect()
+    reports.iter().flat_map(words_of).collect()
+}
+
+/// Says the same of a chain that was reported as a whole as of one that was reported op by op.
+fn words_of(report: &Report) -> Vec<String> {
+    let Report::ChainRan(ran) = report else {
+        return vec![word(report)];
+    };
+    let ops = ran.ops.iter().enumerate().flat_map(|(op, ran)| {
+        let done = format!("done {op} {}/{}", ran.done.rows_in, ran.done.rows_out);
+        [format!("start {op}"), done]
+    });
+    ops.chain(["prepared".to_owned()]).collect()
 }
 
 fn word(report: &Report) -> String {
@@ -38,6 +50,7 @@ fn word(report: &Report) -> String {
             (LeaseEnd::Stopped, PermitFate::Returned) => "stopped".to_owned(),
             (end, permit) => format!("{end:?} {permit:?}"),
         },
+        Report::ChainRan(ran) => format!("ran {}", ran.ops.len()),
         Report::Published { .. } => "published".to_owned(),
         Report::PublishFailed { .. } => "publish failed".to_owned(),
         Report::Draining => "draining".to_owned(),

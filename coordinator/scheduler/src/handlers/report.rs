@@ -18,7 +18,7 @@ use crate::scheduler::Scheduler;
 
 /// A report that does not fit what the worker was told.
 #[derive(Debug)]
-struct Impossible;
+pub(super) struct Impossible;
 
 impl Scheduler {
     pub(crate) fn on_reported(&mut self, session: SessionId, report: Report, now: Time) {
@@ -30,6 +30,7 @@ impl Scheduler {
             Report::OpEnded { lease, op, at, outcome } => self.on_op_ended(session, lease, op, at, outcome),
             Report::Truncated { lease, last } => self.on_truncated(session, lease, last),
             Report::LeaseEnded { lease, end, permit } => self.on_lease_ended(session, lease, end, permit, now),
+            Report::ChainRan(ran) => self.on_chain_ran(session, ran, now),
             Report::Published { lease } => {
                 self.on_published(session, lease, now);
                 Ok(())
@@ -52,7 +53,7 @@ impl Scheduler {
         }
     }
 
-    fn on_op_started(
+    pub(super) fn on_op_started(
         &mut self,
         session: SessionId,
         id: LeaseId,
@@ -92,7 +93,7 @@ impl Scheduler {
         Ok(())
     }
 
-    fn on_op_ended(
+    pub(super) fn on_op_ended(
         &mut self,
         session: SessionId,
         id: LeaseId,
@@ -182,12 +183,12 @@ impl Scheduler {
         if end < lease.started {
             return Err(Impossible);
         }
-        lease.steps.truncate(end);
+        lease.steps = lease.steps[..end].into();
         lease.truncation = Truncation::Confirmed;
         Ok(())
     }
 
-    fn on_lease_ended(
+    pub(super) fn on_lease_ended(
         &mut self,
         session: SessionId,
         id: LeaseId,
@@ -342,7 +343,7 @@ impl Scheduler {
     }
 
     /// Returns a lease that a session holds; to one that it does not hold the worker is told to let go.
-    fn lease_of_session(&mut self, session: SessionId, id: LeaseId) -> Option<&mut Lease> {
+    pub(super) fn lease_of_session(&mut self, session: SessionId, id: LeaseId) -> Option<&mut Lease> {
         let is_its_own = self.leases.get(&id).is_some_and(|lease| lease.session == session);
         if !is_its_own {
             self.send(session, ToWorker::Revoke { lease: id });

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use common::link::Arrival;
 use common::message::{Report, ToWorker};
 use prost::Message as _;
-use proto::convert::InvalidMessage;
+use proto::convert::packed::{messages_to_wire, reports_from_wire};
 use proto::v1;
 use proto::v1::session_ended::Reason;
 use scheduler::EndReason;
@@ -127,8 +127,7 @@ impl Connection {
     fn queue(&mut self, messages: Vec<ToWorker>) -> Result<(), End> {
         let mut frame = Vec::new();
         let mut bytes = 0;
-        for message in &messages {
-            let wire = v1::ToWorker::from(message);
+        for wire in messages_to_wire(&messages) {
             let size = wire.encoded_len();
             if bytes + size > FRAME_BYTES && !frame.is_empty() {
                 self.push(std::mem::take(&mut frame))?;
@@ -189,13 +188,10 @@ impl Connection {
     }
 
     async fn report(&mut self, sessions: &Sessions, reports: Vec<v1::Report>) -> Result<(), End> {
-        let reports: Vec<Report> = reports
-            .into_iter()
-            .map(Report::try_from)
-            .collect::<Result<_, InvalidMessage>>()
-            .map_err(|invalid| End::Violation(status::invalid_message(&invalid)))?;
-        let ended = reports.iter().filter(|report| matches!(report, Report::OpEnded { .. }));
-        sessions.vitals.did(self.link.session, ended.count() as u64);
+        let reports =
+            reports_from_wire(reports).map_err(|invalid| End::Violation(status::invalid_message(&invalid)))?;
+        let ended = reports.iter().map(ops_ended).sum();
+        sessions.vitals.did(self.link.session, ended);
         let message = FromSession::Reported(self.link.session, reports);
         sessions.driver.session(message).await.map_err(|Stopped| End::Stopping)
     }
@@ -239,6 +235,20 @@ impl Connection {
                 let _ = self.outgoing.send(Err(Stopped.to_status())).await;
             }
         }
+    }
+}
+
+/// Returns how many ops a report says that they ended.
+fn ops_ended(report: &Report) -> u64 {
+    match report {
+        Report::OpEnded { .. } => 1,
+        Report::ChainRan(ran) => ran.ops.len() as u64,
+        Report::OpStarted { .. }
+        | Report::Truncated { .. }
+        | Report::LeaseEnded { .. }
+        | Report::Published { .. }
+        | Report::PublishFailed { .. }
+        | Report::Draining => 0,
     }
 }
 

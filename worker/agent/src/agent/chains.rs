@@ -1,14 +1,18 @@
 //! What the executor says: ops that started and ended, chains that ended, publications that are done.
 
+use std::sync::Arc;
+
 use common::failure::Failure;
-use common::ids::{LeaseId, OpId, OutputId};
-use common::message::{LeaseEnd, OpOutcome, Report};
+use common::ids::{LeaseId, OpId, OutputId, RunId};
+use common::message::{ChainRan, LeaseEnd, OpOutcome, OpRan, PermitFate, Report};
 use common::time::Time;
 
-use super::Agent;
+use super::{Agent, end_of};
 use crate::action::Action;
+use crate::book::Orphan;
 use crate::input::{ChainEnd, Kept};
-use crate::lease::{Course, Lease, LeaseState};
+use crate::lease::{Course, Lease, LeaseState, Why};
+use crate::leaving::Leaving;
 
 impl Agent {
     pub(super) fn on_op_started(&mut self, lease: LeaseId, op: OpId, at: Time) {
@@ -31,26 +35,124 @@ impl Agent {
         }
     }
 
-    pub(super) fn on_chain_ended(&mut self, id: LeaseId, end: ChainEnd) {
+    pub(super) fn on_chain_ended(&mut self, id: LeaseId, end: ChainEnd, next: Option<LeaseId>) {
         if let Some(orphan) = self.book.remove_orphan(id) {
             if let Some(kept) = kept_of(&end) {
                 self.drop_output(orphan.run, kept.output);
             }
-            if self.book.orphans.is_empty() {
-                self.orphans_exit_at = None;
-            }
-            return self.fill_slots();
+            return self.on_orphan_ended(orphan, next);
         }
-        let Some((_, course)) = self.running_lease(id) else {
+        let Some((slot, course)) = self.running_lease(id) else {
             return;
         };
-        let lease = self.book.leases[&id].clone();
+        let Some(lease) = self.book.remove(id) else { return };
+        // A chain whose slot took another one had ended before anybody stopped it.
         let end = match course {
-            Course::Stopping => self.drop_what_it_made(&lease, &end),
-            Course::On | Course::Truncating => self.settle_outputs(&lease, end),
+            Course::Stopping if next.is_none() => self.drop_what_it_made(&lease, &end),
+            Course::On | Course::Truncating | Course::Stopping => self.settle_outputs(&lease, end),
         };
-        self.end_lease(id, end);
+        let permit = self.fate_of_permit(&lease, next);
+        self.report(Report::LeaseEnded { lease: id, end, permit });
+        self.go_on_in_slot(slot, lease.grant.run, next);
+    }
+
+    pub(super) fn on_chain_ran(&mut self, id: LeaseId, ops: Vec<OpRan>, next: Option<LeaseId>) {
+        let end = ChainEnd::Finished { kept: None };
+        let (slot, course) = match self.running_lease(id) {
+            Some(running) => running,
+            None => return self.on_chain_ended(id, end, next),
+        };
+        if course == Course::Stopping && next.is_none() {
+            self.tell_ops(id, slot, ops);
+            return self.on_chain_ended(id, end, next);
+        }
+        let Some(lease) = self.book.remove(id) else { return };
+        self.drop_input(&lease, None);
+        let heir = next.filter(|next| self.book.leases.contains_key(next));
+        self.report(Report::ChainRan(ChainRan {
+            lease: id,
+            slot,
+            ops,
+            heir,
+        }));
+        self.go_on_in_slot(slot, lease.grant.run, next);
+    }
+
+    pub(super) fn on_chain_taken_back(&mut self, id: LeaseId) {
+        let Some(LeaseState::AskedBack(why)) = self.book.leases.get(&id).map(|lease| lease.state) else {
+            return;
+        };
+        match why {
+            Why::Permitted => {
+                self.book.permit(id);
+                self.fill_slots();
+            }
+            Why::Recalled | Why::Truncated | Why::Stopped => self.end_lease(id, end_of(why)),
+        }
+    }
+
+    /// Says of each op of a chain that it started and ended.
+    fn tell_ops(&mut self, lease: LeaseId, slot: u32, ops: Vec<OpRan>) {
+        let Some(steps) = self.book.leases.get(&lease).map(|lease| Arc::clone(&lease.grant.steps)) else {
+            return;
+        };
+        for (step, ran) in steps.iter().zip(ops) {
+            let (op, at) = (step.op, ran.started);
+            self.report(Report::OpStarted { lease, op, slot, at });
+            let (at, outcome) = (ran.ended, OpOutcome::Done(ran.done));
+            self.report(Report::OpEnded { lease, op, at, outcome });
+        }
+    }
+
+    /// A chain whose session is over has ended; one that its slot took is of that session too, and is stopped.
+    fn on_orphan_ended(&mut self, orphan: Orphan, next: Option<LeaseId>) {
+        if let Some(next) = next {
+            self.book.add_orphan(next, orphan);
+            self.act(Action::StopChain { lease: next });
+            return;
+        }
+        if self.book.orphans.is_empty() {
+            self.orphans_exit_at = None;
+        }
         self.fill_slots();
+    }
+
+    fn fate_of_permit(&self, ended: &Lease, next: Option<LeaseId>) -> PermitFate {
+        match next.filter(|next| self.book.leases.contains_key(next)) {
+            Some(next) => PermitFate::PassedTo(next),
+            None => ended.returned_permit(),
+        }
+    }
+
+    /// Enters the chain that a slot took, or gives the slot to the next lease that has a permit.
+    fn go_on_in_slot(&mut self, slot: u32, run: RunId, next: Option<LeaseId>) {
+        let Some(next) = next else {
+            return self.fill_slots();
+        };
+        let leaves = match self.leaving {
+            Leaving::No => Why::Permitted,
+            Leaving::Draining { .. } => Why::Truncated,
+            Leaving::Now { .. } | Leaving::Left => Why::Stopped,
+        };
+        let asked = match self.book.take(next, slot) {
+            Some(LeaseState::AskedBack(why)) => why,
+            Some(LeaseState::Waiting | LeaseState::Permitted | LeaseState::Running { .. }) => Why::Permitted,
+            None => {
+                self.book.add_orphan(next, Orphan { slot, run });
+                self.orphans_exit_at = self.orphans_exit_at.or_else(|| self.link.exit_at());
+                return self.act(Action::StopChain { lease: next });
+            }
+        };
+        match asked.max(leaves) {
+            Why::Permitted | Why::Recalled => {}
+            Why::Truncated => {
+                self.book.restrain(next, Course::Truncating);
+                self.act(Action::TruncateChain { lease: next });
+            }
+            Why::Stopped => {
+                self.stop_chain(next);
+            }
+        }
     }
 
     pub(super) fn on_published(&mut self, lease: LeaseId, result: Result<(), Failure>) {
@@ -122,7 +224,7 @@ impl Agent {
     fn running_lease(&self, id: LeaseId) -> Option<(u32, Course)> {
         match self.book.leases.get(&id)?.state {
             LeaseState::Running { slot, course } => Some((slot, course)),
-            LeaseState::Waiting | LeaseState::Permitted => None,
+            LeaseState::Waiting | LeaseState::AskedBack(_) | LeaseState::Permitted => None,
         }
     }
 }

@@ -4,13 +4,13 @@
 //! that is quick, and loses no finished op. It goes on serving what it keeps until the coordinator discards the last
 //! of it or its grace is over. Told to leave now it stops the ops too.
 
-use common::message::{LeaseEnd, Report};
+use common::message::Report;
 use common::time::Time;
 
 use super::Agent;
 use crate::action::{Action, ExitReason};
 use crate::book::Restrained;
-use crate::lease::Course;
+use crate::lease::{Course, Why};
 use crate::leaving::Leaving;
 
 impl Agent {
@@ -22,7 +22,7 @@ impl Agent {
             until: now + self.config.drain_grace,
         };
         self.report(Report::Draining);
-        self.end_not_started(&LeaseEnd::Recalled);
+        self.end_not_started(Why::Recalled);
         let running: Vec<_> = self.book.running().map(|(id, _)| id).collect();
         for lease in running {
             if self.book.restrain(lease, Course::Truncating) == Restrained::Now {
@@ -40,7 +40,7 @@ impl Agent {
         self.leaving = Leaving::Now {
             until: now + self.config.leave_grace,
         };
-        self.end_not_started(&LeaseEnd::Recalled);
+        self.end_not_started(Why::Recalled);
         self.stop_all_chains();
     }
 

@@ -9,8 +9,8 @@ use common::time::Time;
 
 use super::Agent;
 use crate::action::Action;
-use crate::book::Restrained;
-use crate::lease::{Course, Lease, LeaseState};
+use crate::book::{AskedBack, Restrained};
+use crate::lease::{Course, Lease, LeaseState, Why};
 
 impl Agent {
     pub(super) fn on_received(&mut self, message: ToWorker, now: Time) {
@@ -45,7 +45,7 @@ impl Agent {
             .filter(|id| of_run(self, id))
             .collect::<Vec<_>>()
         {
-            self.end_lease(id, LeaseEnd::Stopped);
+            self.end_unstarted(id, Why::Stopped);
         }
         let running: Vec<LeaseId> = self.book.running().map(|(id, _)| id).collect();
         for id in running.into_iter().filter(|id| of_run(self, id)).collect::<Vec<_>>() {
@@ -77,7 +77,9 @@ impl Agent {
             }
             Start::OnFreedPermit => {
                 let state = LeaseState::Waiting;
-                self.book.add_waiting(Lease { grant, run, state });
+                let lease = Lease { grant, run, state };
+                self.act(Action::QueueChain(lease.chain()));
+                self.book.add_waiting(lease);
             }
         }
     }
@@ -94,8 +96,9 @@ impl Agent {
     /// A permit for a lease that is gone was on its way when the lease ended: the end said that it held none, and the
     /// coordinator, which sent the permit before it read that, takes it back by itself.
     fn on_permit(&mut self, lease: LeaseId) {
-        self.book.permit(lease);
-        self.fill_slots();
+        if self.book.ask_back(lease, Why::Permitted) == AskedBack::Now {
+            self.act(Action::TakeBackChain { lease });
+        }
     }
 
     fn on_truncate(&mut self, lease: LeaseId) {
@@ -103,20 +106,15 @@ impl Agent {
             Restrained::Now => self.act(Action::TruncateChain { lease }),
             Restrained::Already => {}
             Restrained::NotRunning => {
-                self.end_lease(lease, LeaseEnd::Recalled);
+                self.end_unstarted(lease, Why::Truncated);
                 self.fill_slots();
             }
         }
     }
 
     fn on_recall(&mut self, lease: LeaseId) {
-        let waits = self
-            .book
-            .leases
-            .get(&lease)
-            .is_some_and(|held| held.state == LeaseState::Waiting);
-        if waits {
-            self.end_lease(lease, LeaseEnd::Recalled);
+        if self.book.ask_back(lease, Why::Recalled) == AskedBack::Now {
+            self.act(Action::TakeBackChain { lease });
         }
     }
 
@@ -124,7 +122,7 @@ impl Agent {
         match self.stop_chain(lease) {
             Restrained::Now | Restrained::Already => {}
             Restrained::NotRunning => {
-                self.end_lease(lease, LeaseEnd::Stopped);
+                self.end_unstarted(lease, Why::Stopped);
                 self.fill_slots();
             }
         }

@@ -1,11 +1,12 @@
 //! The link to the coordinator and the passing of time: how long leases are believed in, and what a new session voids.
 
-use common::message::{LeaseEnd, Report};
+use common::message::Report;
 use common::time::Time;
 
 use super::Agent;
 use crate::action::{Action, ExitReason};
 use crate::input::{SessionEnd, SessionKind, Welcome};
+use crate::lease::Why;
 use crate::leaving::Leaving;
 
 impl Agent {
@@ -40,7 +41,11 @@ impl Agent {
     fn void_session(&mut self) {
         let exit_at = self.link.exit_at();
         self.link.on_ended();
-        for lease in self.book.abandon() {
+        let abandoned = self.book.abandon();
+        for lease in abandoned.to_take_back {
+            self.act(Action::TakeBackChain { lease });
+        }
+        for lease in abandoned.to_stop {
             self.act(Action::StopChain { lease });
         }
         if !self.book.orphans.is_empty() {
@@ -81,7 +86,7 @@ impl Agent {
         if self.link.may_work(now) {
             return;
         }
-        self.end_not_started(&LeaseEnd::Stopped);
+        self.end_not_started(Why::Stopped);
         self.stop_all_chains();
     }
 

@@ -14,8 +14,8 @@ fn a_draining_worker_parks_after_the_op_that_runs_and_leaves_when_nobody_needs_i
     t.receive(grant(2, Start::OnFreedPermit)).nothing_else();
     t.input(Input::DrainRequested).expect([
         says(Report::Draining),
-        ended(2, LeaseEnd::Recalled, PermitFate::None),
         truncate(1),
+        ended(2, LeaseEnd::Recalled, PermitFate::None),
     ]);
     t.input(Input::DrainRequested).nothing_else();
     t.receive(grant(3, Start::Now))

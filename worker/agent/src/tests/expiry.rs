@@ -24,7 +24,7 @@ fn a_silent_connection_is_given_up_and_the_ops_stop_before_the_lease_can_have_en
     t.pass_in_silence(LEASE_TIME / 2 - MARGIN - Duration::from_nanos(1))
         .nothing_else();
     t.pass_in_silence(Duration::from_nanos(1))
-        .expect([ended(2, LeaseEnd::Stopped, PermitFate::None), stop(1)]);
+        .expect([stop(1), ended(2, LeaseEnd::Stopped, PermitFate::None)]);
     t.chain_ends(1, ChainEnd::Stopped)
         .expect([ended(1, LeaseEnd::Stopped, PermitFate::Returned)]);
     t.pass_in_silence(LEASE_TIME * 10).nothing_else();

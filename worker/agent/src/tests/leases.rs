@@ -1,10 +1,10 @@
 //! Leases, permits, slots and kept outputs.
 
 use common::ids::OpId;
-use common::message::{LeaseEnd, OpOutcome, PermitFate, Publish, Report, Start, ToWorker};
+use common::message::{ChainRan, LeaseEnd, OpDone, OpOutcome, OpRan, PermitFate, Publish, Report, Start, ToWorker};
 
 use super::scenario::*;
-use crate::{Action, ChainEnd, Input, SessionKind};
+use crate::{Action, ChainEnd, Input, SessionEnd, SessionKind};
 
 #[test]
 fn a_lease_with_a_permit_starts_in_the_first_free_slot_and_ends_prepared() {
@@ -218,9 +218,9 @@ fn closing_a_run_stops_its_chains_and_starts_none_of_its_leases() {
     t.receive(grant(1, Start::Now)).expect([start(1, 0)]);
     t.receive(grant(2, Start::OnFreedPermit)).nothing_else();
     t.receive(ToWorker::CloseRun { run: RUN }).expect([
-        ended(2, LeaseEnd::Stopped, PermitFate::None),
         stop(1),
         Action::CloseRun { run: RUN },
+        ended(2, LeaseEnd::Stopped, PermitFate::None),
     ]);
     t.chain_ends(1, ChainEnd::Stopped)
         .expect([ended(1, LeaseEnd::Stopped, PermitFate::Returned)]);
@@ -273,4 +273,81 @@ fn a_fresh_session_voids_everything_and_a_left_over_chain_only_holds_its_slot() 
     t.receive(grant(3, Start::Now)).nothing_else();
     t.chain_ends(1, ChainEnd::Finished { kept: kept(1, 1) })
         .expect([drops(1, 1), start(3, 0)]);
+}
+
+#[test]
+fn a_slot_that_took_the_next_chain_is_said_with_the_end_of_the_one_before() {
+    let mut t = Scenario::new(1);
+    t.receive(grant(1, Start::Now)).expect([start(1, 0)]);
+    t.receive(grant(2, Start::OnFreedPermit)).nothing_else();
+    let ops = vec![
+        OpRan {
+            started: t.now,
+            ended: t.now,
+            done: OpDone::default(),
+        };
+        4
+    ];
+    let (lease, next) = (id(1), Some(id(2)));
+    t.take_next(lease);
+    t.input(Input::ChainRan {
+        lease,
+        ops: ops.clone(),
+        next,
+    });
+    t.expect([says(Report::ChainRan(ChainRan {
+        lease,
+        slot: 0,
+        ops,
+        heir: next,
+    }))]);
+    t.receive(ToWorker::Revoke { lease: id(2) }).expect([stop(2)]);
+}
+
+#[test]
+fn a_chain_that_a_slot_took_while_it_was_asked_back_goes_on_or_is_stopped_as_was_wanted() {
+    for (message, wanted) in [
+        (ToWorker::Recall { lease: id(2) }, None),
+        (ToWorker::Permit { lease: id(2) }, None),
+        (ToWorker::Truncate { lease: id(2) }, Some(truncate(2))),
+        (ToWorker::Revoke { lease: id(2) }, Some(stop(2))),
+    ] {
+        let mut t = Scenario::new(1);
+        t.receive(grant(1, Start::Now)).expect([start(1, 0)]);
+        t.receive(grant(2, Start::OnFreedPermit)).nothing_else();
+        t.take_next(id(1));
+        t.receive(message).nothing_else();
+        let (lease, end, next) = (id(1), ChainEnd::Finished { kept: None }, Some(id(2)));
+        t.input(Input::ChainEnded { lease, end, next });
+        let passed = ended(1, LeaseEnd::Prepared, PermitFate::PassedTo(id(2)));
+        t.expect(std::iter::once(passed).chain(wanted));
+        t.finishes(2);
+        assert_eq!(t.agent.leases(), 0);
+    }
+}
+
+#[test]
+fn a_chain_that_a_slot_took_from_an_ended_session_is_stopped() {
+    let mut t = Scenario::new(1);
+    t.receive(grant(1, Start::Now)).expect([start(1, 0)]);
+    t.receive(grant(2, Start::OnFreedPermit)).nothing_else();
+    t.take_next(id(1));
+    t.input(Input::SessionEnded(SessionEnd::Expired));
+    t.expect([stop(1), Action::CloseRun { run: RUN }]);
+    let (lease, end, next) = (id(1), ChainEnd::Finished { kept: None }, Some(id(2)));
+    t.input(Input::ChainEnded { lease, end, next }).expect([stop(2)]);
+    assert_eq!(t.agent.running(), 1);
+    t.chain_ends(2, ChainEnd::Stopped).nothing_else();
+    assert_eq!(t.agent.running(), 0);
+}
+
+#[test]
+fn slots_take_no_waiting_chain_when_the_worker_leaves_or_may_have_lost_its_leases() {
+    let mut t = Scenario::new(1);
+    assert!(t.agent.works_until() > t.now);
+    t.pass_in_silence(LEASE_TIME);
+    assert!(t.agent.works_until() <= t.now);
+    let mut t = Scenario::new(1);
+    t.input(Input::DrainRequested);
+    assert!(t.agent.works_until() <= t.now);
 }

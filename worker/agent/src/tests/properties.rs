@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use common::ids::{LeaseId, OpId};
-use common::message::{PermitFate, Report, Start, ToWorker};
+use common::message::{OpDone, OpRan, PermitFate, Report, Start, ToWorker};
 use proptest::prelude::*;
 
 use super::scenario::*;
@@ -144,6 +144,8 @@ impl Player {
         }
         let lease = self.running.remove(chain % self.running.len());
         let batch = lease.sequence;
+        let taken = if how == 0 { self.t.take_next(lease) } else { None };
+        let next = taken.as_ref().map(|chain| chain.lease);
         let end = match how {
             0 => ChainEnd::Finished { kept: None },
             1 => ChainEnd::Finished { kept: kept(batch, 1) },
@@ -154,14 +156,25 @@ impl Player {
             3 => ChainEnd::InputLost { failure: broken() },
             4.. => ChainEnd::Stopped,
         };
-        self.t.input(Input::ChainEnded { lease, end });
+        self.running.extend(next);
+        if how == 0 && batch.is_multiple_of(2) {
+            let done = OpRan {
+                started: self.t.now,
+                ended: self.t.now,
+                done: OpDone::default(),
+            };
+            let ops = vec![done; 4];
+            self.t.input(Input::ChainRan { lease, ops, next });
+        } else {
+            self.t.input(Input::ChainEnded { lease, end, next });
+        }
     }
 
     fn take_actions(&mut self) {
         for action in self.t.pending.drain(..) {
             assert!(self.gone == Gone::No, "nothing is done after the exit: {action:?}");
             match action {
-                Action::StartChain(chain) => {
+                Action::StartChain { chain, .. } => {
                     assert!(!self.running.contains(&chain.lease), "a lease is started once");
                     self.running.push(chain.lease);
                     assert!(self.running.len() <= 2, "there are two slots");
@@ -170,18 +183,18 @@ impl Player {
                     assert!(self.running.contains(&lease), "only what runs is stopped");
                 }
                 Action::Report(Report::LeaseEnded { lease, permit, .. }) => {
-                    assert!(self.permits.remove(&lease).is_some(), "a lease ends once");
-                    assert!(!self.running.contains(&lease), "an ended lease does not run");
-                    if let PermitFate::PassedTo(next) = permit {
-                        assert!(
-                            self.permits.contains_key(&next),
-                            "a permit goes to a lease that is held"
-                        );
-                    }
+                    let heir = match permit {
+                        PermitFate::PassedTo(next) => Some(next),
+                        PermitFate::Returned | PermitFate::None => None,
+                    };
+                    ended(&mut self.permits, &self.running, lease, heir);
                 }
+                Action::Report(Report::ChainRan(ran)) => ended(&mut self.permits, &self.running, ran.lease, ran.heir),
                 Action::CloseRun { .. } => {}
                 Action::Exit(_) => self.gone = Gone::Yes,
                 Action::OpenRun(_)
+                | Action::QueueChain(_)
+                | Action::TakeBackChain { .. }
                 | Action::DropOutput { .. }
                 | Action::Publish(_)
                 | Action::Report(_)
@@ -196,6 +209,15 @@ impl Player {
         if self.gone == Gone::No {
             assert_eq!(self.t.agent.running(), self.running.len());
         }
+    }
+}
+
+fn ended(permits: &mut BTreeMap<LeaseId, ()>, running: &[LeaseId], lease: LeaseId, heir: Option<LeaseId>) {
+    assert!(permits.remove(&lease).is_some(), "a lease ends once");
+    assert!(!running.contains(&lease), "an ended lease does not run");
+    if let Some(heir) = heir {
+        assert!(permits.contains_key(&heir), "a permit goes to a lease that is held");
+        assert!(running.contains(&heir), "and it runs");
     }
 }
 

@@ -12,7 +12,8 @@ use common::message::{Grant, Input as From, LeaseEnd, OpDone, OpOutcome, PermitF
 use common::slice::{ByteSlice, FileId, RunContext, Slice};
 use common::time::Time;
 
-use crate::{Action, Agent, ChainEnd, Config, ExitReason, Input, Kept, SessionKind, Welcome};
+use crate::lease::LeaseState;
+use crate::{Action, Agent, Chain, ChainEnd, Config, ExitReason, Input, Kept, SessionKind, Welcome};
 
 pub(super) const RUN: RunId = RunId(7);
 pub(super) const LEASE_TIME: Duration = Duration::from_secs(5);
@@ -23,6 +24,8 @@ pub(super) struct Scenario {
     pub(super) agent: Agent,
     pub(super) now: Time,
     pub(super) pending: VecDeque<Action>,
+    /// The chains that wait for a slot, as the executor keeps them.
+    pub(super) queue: VecDeque<Chain>,
 }
 
 impl Scenario {
@@ -45,13 +48,20 @@ impl Scenario {
             agent: Agent::new(config),
             now: Time(1_000_000_000_000),
             pending: VecDeque::new(),
+            queue: VecDeque::new(),
         }
     }
 
     pub(super) fn input(&mut self, input: Input) -> &mut Scenario {
         self.agent.handle(input, self.now);
         while let Some(action) = self.agent.next_action() {
-            self.pending.push_back(action);
+            if let Action::QueueChain(chain) = action {
+                self.queue.push_back(chain);
+            } else if let Action::TakeBackChain { lease } = action {
+                self.take_back(lease);
+            } else {
+                self.pending.push_back(action);
+            }
         }
         self.agent.check().expect("the invariants hold");
         let timeout = self.agent.next_timeout();
@@ -60,6 +70,31 @@ impl Scenario {
             "a timeout that is due was not handled"
         );
         self
+    }
+
+    fn take_back(&mut self, lease: LeaseId) {
+        let place = self.queue.iter().position(|chain| chain.lease == lease);
+        if place.and_then(|place| self.queue.remove(place)).is_some() {
+            self.agent.handle(Input::ChainTakenBack { lease }, self.now);
+        }
+    }
+
+    /// Takes the chain that goes on in the slot of one that ends prepared now.
+    pub(super) fn take_next(&mut self, ended: LeaseId) -> Option<Chain> {
+        if self.now >= self.agent.works_until() {
+            return None;
+        }
+        let lease = self.agent.book.leases.get(&ended)?;
+        let place = self.queue.iter().position(|chain| chain.run.run == lease.grant.run);
+        self.queue.remove(place?)
+    }
+
+    /// Returns the slot that a chain runs in.
+    pub(super) fn slot_of(&self, lease: LeaseId) -> Option<u32> {
+        match self.agent.book.leases.get(&lease)?.state {
+            LeaseState::Running { slot, .. } => Some(slot),
+            LeaseState::Waiting | LeaseState::AskedBack(_) | LeaseState::Permitted => None,
+        }
     }
 
     pub(super) fn welcome(&mut self, kind: SessionKind) -> &mut Scenario {
@@ -116,11 +151,21 @@ impl Scenario {
     }
 
     pub(super) fn chain_ends(&mut self, lease: u64, end: ChainEnd) -> &mut Scenario {
-        self.input(Input::ChainEnded { lease: id(lease), end })
+        let (lease, next) = (id(lease), None);
+        self.input(Input::ChainEnded { lease, end, next })
     }
 
+    /// The chain of a lease ends prepared, and its slot takes the next one that waits.
     pub(super) fn finishes(&mut self, lease: u64) -> &mut Scenario {
-        self.chain_ends(lease, ChainEnd::Finished { kept: None })
+        let (lease, end) = (id(lease), ChainEnd::Finished { kept: None });
+        let slot = self.slot_of(lease);
+        let taken = self.take_next(lease);
+        let next = taken.as_ref().map(|chain| chain.lease);
+        self.input(Input::ChainEnded { lease, end, next });
+        if let (Some(slot), Some(chain)) = (slot, taken) {
+            self.pending.push_back(Action::StartChain { slot, chain });
+        }
+        self
     }
 
     /// Checks that exactly these actions came, in this order.
@@ -215,7 +260,7 @@ pub(super) fn lease(sequence: u64, start: Start) -> Grant {
 pub(super) fn continuation(sequence: u64, batch: u64) -> Grant {
     let mut grant = lease(sequence, Start::Now);
     grant.batch = Some(BatchId::whole(batch));
-    grant.steps.drain(..2);
+    grant.steps = grant.steps[2..].into();
     grant.input = From::Local(output(batch, 1));
     grant
 }
@@ -238,14 +283,14 @@ pub(super) fn kept(batch: u64, op: u16) -> Option<Kept> {
 }
 
 pub(super) fn starts(grant: Grant, slot: u32) -> Action {
-    Action::StartChain(crate::Chain {
+    let chain = Chain {
         lease: grant.lease,
         run: context(grant.run),
         batch: grant.batch,
         steps: grant.steps,
         input: grant.input,
-        slot,
-    })
+    };
+    Action::StartChain { slot, chain }
 }
 
 pub(super) fn start(sequence: u64, slot: u32) -> Action {

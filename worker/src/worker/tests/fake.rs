@@ -10,6 +10,7 @@ use common::ids::{Attempt, BatchId, Generation, LeaseId, OpId, RunId, WorkerName
 use common::job::{Batching, CsvDialect, FailurePolicy, Job as JobSpec, Op, OpKind, Schedule, Sink, Source};
 use common::message::{Grant, Input, Report, Start, Step, ToWorker};
 use common::slice::{ByteSlice, FileId, FrozenSource, RunContext, Slice, SourceFile};
+use proto::convert::packed::reports_from_wire;
 use proto::v1;
 use proto::v1::welcome::Resumption;
 use proto::v1::worker_service_server::{WorkerService, WorkerServiceServer};
@@ -149,8 +150,7 @@ impl Connection {
         loop {
             let frame = self.frame().await;
             if !frame.reports.is_empty() {
-                let reports = frame.reports.into_iter().map(Report::try_from);
-                return reports.collect::<Result<_, _>>().expect("the reports are in order");
+                return reports_from_wire(frame.reports).expect("the reports are in order");
             }
         }
     }
