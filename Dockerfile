@@ -14,33 +14,31 @@ ARG RUNTIME_IMAGE=debian:bookworm-slim
 ARG BINARY=
 ARG WITHOUT_COMPILER=${BINARY:+$RUNTIME_IMAGE}
 
+# What decides about dependencies, and nothing else: what is copied from here changes with the manifests only.
+FROM ${WITHOUT_COMPILER:-$RUST_IMAGE} AS manifests
+WORKDIR /manifests
+COPY . .
+RUN find . -type f ! -name Cargo.toml ! -name Cargo.lock -delete && find . -type d -empty -delete
+
 FROM ${WITHOUT_COMPILER:-$RUST_IMAGE} AS build
 ARG BINARY
 WORKDIR /build
 
-# Dependencies are a layer of their own, which changes with the manifests only: empty crates stand in for ours.
-COPY Cargo.toml Cargo.lock ./
-COPY proto/Cargo.toml proto/
-COPY common/Cargo.toml common/
-COPY coordinator/Cargo.toml coordinator/
-COPY coordinator/scheduler/Cargo.toml coordinator/scheduler/
-COPY worker/Cargo.toml worker/
-COPY worker/agent/Cargo.toml worker/agent/
-COPY scan/Cargo.toml scan/
-COPY cli/Cargo.toml cli/
-COPY tests/Cargo.toml tests/
-COPY tests/benches/Cargo.toml tests/benches/
-COPY tests/simulator/Cargo.toml tests/simulator/
+# Dependencies are a layer of their own: empty crates stand in for ours, whatever they are. The clean-up afterwards takes
+# the stand-ins out of target, since the sources are older than what was made of them.
+COPY --from=manifests /manifests ./
 RUN if [ -z "$BINARY" ]; then \
       set -e; \
-      for crate in proto common coordinator coordinator/scheduler worker worker/agent scan tests tests/benches tests/simulator; do \
-        mkdir -p $crate/src; touch $crate/src/lib.rs; \
+      ours=; \
+      for manifest in $(find . -mindepth 2 -name Cargo.toml); do \
+        crate=${manifest%/*}; \
+        mkdir -p $crate/src; touch $crate/src/lib.rs; echo 'fn main() {}' > $crate/src/main.rs; \
+        if grep -q '^\[build-dependencies\]' $manifest; then echo 'fn main() {}' > $crate/build.rs; fi; \
+        ours="$ours --package $(sed -n 's/^name = "\(.*\)"$/\1/p' $manifest | head -n 1)"; \
       done; \
-      mkdir -p cli/src; echo 'fn main() {}' > cli/src/main.rs; echo 'fn main() {}' > proto/build.rs; \
       cargo build --release --locked --package plumb; \
-      cargo clean --release --package proto --package common --package coordinator --package scheduler \
-        --package worker --package agent --package scan --package plumb; \
-      rm -r proto common coordinator worker scan cli tests; \
+      cargo clean --release $ours; \
+      find . -mindepth 1 -maxdepth 1 ! -name target -exec rm -r {} +; \
     fi
 
 # Without BINARY the second line copies a file that is there already: COPY cannot copy nothing.

@@ -88,14 +88,14 @@ test-compose: ## Runs the cluster of docker-compose.yml on a real engine and che
 	python3 tests/compose/run.py
 
 .PHONY: test-image
-test-image: ## Compiles the program in its container image (needs docker, and the crates to be reachable)
+test-image: ## The same, with the program compiled in its image (needs docker, and the crates to be reachable)
 	$(call section,container image)
 	python3 tests/compose/run.py --compile
 
 .PHONY: test-browser
-test-browser: ## Tests the pages in a headless Chromium (needs python3, chromium and the network)
+test-browser: ## Tests the pages in a headless Chromium (needs python3 and the network; root on Debian gets chromium)
 	$(call section,browser)
-	@$(CARGO) build --quiet --locked -p plumb
+	@$(CARGO) build --quiet --locked --workspace --bin plumb
 	tests/browser/run.sh $(ARGS)
 
 .PHONY: simulate

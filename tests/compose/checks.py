@@ -8,7 +8,7 @@ import subprocess
 import time
 from datetime import datetime, timezone
 
-from jobs import ROWS, many_batches, most_at_once, read_output
+from jobs import ROWS, WIDE_ROWS, many_batches, most_at_once, read_output, wide_batches, write_wide
 from shell import require, run, wait_for
 
 SAMPLE_ROWS = 801
@@ -101,17 +101,14 @@ def scaling_while_a_run_goes_on_neither_breaks_it_nor_its_cap(cluster):
 
 def five_of_eight_workers_are_killed_and_the_output_is_the_same(cluster):
     cluster.scale(8)
-    run_id = cluster.submit(many_batches("undisturbed.csv", 0.1, CAP))
-    cluster.finish(run_id, 90)
-    undisturbed = read_output(cluster.site, "undisturbed.csv")
-
+    expected = undisturbed(cluster)
     run_id = cluster.submit(many_batches("killed.csv", 0.1, CAP))
     wait_for("a tenth of the run", lambda: cluster.committed(run_id) >= 50, 60)
     victims = random.sample(cluster.containers("worker"), 5)
     run("docker", "kill", *victims)
     require(cluster.get(run_id)["state"] == "RUN_STATE_RUNNING", "the run was over before the workers were killed")
     killed = cluster.finish(run_id, 120)
-    require(read_output(cluster.site, "killed.csv") == undisturbed, "the output differs from the undisturbed run's")
+    require(read_output(cluster.site, "killed.csv") == expected, "the output differs from the undisturbed run's")
     most = most_at_once(cluster.timeline(run_id))
     require(most <= CAP, f"{most} tasks ran at once, with a cap of {CAP}")
     return f"{killed['wallSeconds']:.1f} s with three workers left"
@@ -149,6 +146,56 @@ def a_worker_cut_off_for_twenty_seconds_comes_back_by_itself(cluster):
     return f"back {rejoined:.1f} s after the network was"
 
 
+def a_coordinator_that_is_stopped_and_started_again_goes_on_by_itself(cluster):
+    """Stopped with SIGTERM in the middle of two runs, and once more killed, which the engine's restart policy mends."""
+    cluster.scale(4)
+    expected = undisturbed(cluster)
+    sample = json.loads((cluster.site / "data/jobs/prio_dynamic_job.json").read_text())
+    sample["ops"][-1]["write"] = {"csv": {"uri": "stopped_sample.csv", "single_file": True}}
+    sample["batch"] = {"rows": 20}
+    run_id, sample_id = cluster.submit(many_batches("stopped.csv", 0.1, CAP)), cluster.submit(sample)
+    wait_for("both runs are under way", lambda: all(cluster.committed(one) > 0 for one in (run_id, sample_id)), 60)
+    began = time.time()
+    cluster.compose("stop", "coordinator")
+    stopped = time.time() - began
+    require(list(exit_codes(began).values()) == [0], f"the coordinator ended with {exit_codes(began)}")
+    cluster.compose("start", "coordinator")
+    wait_for("the coordinator answers", cluster.answers, 30)
+    before = cluster.committed(run_id)
+    require(0 < before < 500, f"the run was not in its middle: {before} of 500")
+    wait_for("the run goes on", lambda: cluster.committed(run_id) > before, 30)
+    went_on = time.time() - began - stopped
+
+    cluster.kill_process("coordinator")
+    wait_for("the coordinator is started again", lambda: cluster.answers(generation=3), 30)
+    for one in (run_id, sample_id):
+        cluster.finish(one, 120)
+    require(read_output(cluster.site, "stopped.csv") == expected, "the output differs from the undisturbed run's")
+    with open(cluster.site / "output" / "stopped_sample.csv", newline="") as file:
+        names = [row["name"] for row in csv.DictReader(file)]
+    require(len(names) == SAMPLE_ROWS, f"{len(names)} rows of the sample instead of {SAMPLE_ROWS}")
+    wait_for("all workers are back", lambda: len(cluster.healthy_workers()) == 4, 30)
+    return f"stopped in {stopped:.1f} s, batches committed again {went_on:.1f} s later"
+
+
+def parked_outputs_follow_the_memory_limit(cluster):
+    """A worker that may use little memory spills what waits, and is never killed for want of memory."""
+    write_wide(cluster.site)
+    cluster.environment.update(WORKER_MEMORY="256m", WORKER_SLOTS="2")
+    try:
+        [worker] = cluster.scale(1)
+        require("parking_memory=64.0 MiB" in cluster.logs_of(worker), f"it keeps another share: {cluster.logs_of(worker)}")
+        run_id = cluster.submit(wide_batches("wide.csv"))
+        wait_for("more waits than fits into memory", lambda: cluster.spilled_bytes(worker) > 256 << 20, 60)
+        ended = cluster.finish(run_id, 120)
+        [details] = cluster.inspect(worker)
+        require(not details["State"]["OOMKilled"] and details["RestartCount"] == 0, "the worker ran out of memory")
+        require(int(ended["rows"]["loaded"]) == WIDE_ROWS, f"rows are missing: {ended['rows']}")
+    finally:
+        for name in ("WORKER_MEMORY", "WORKER_SLOTS"):
+            cluster.environment.pop(name, None)
+
+
 def a_cut_chain_goes_on_in_another_container(cluster):
     """An op with a limit of its own cuts the chain; when the holder of the output leaves, the other worker fetches it."""
     cluster.scale(2)
@@ -178,6 +225,13 @@ def the_cluster_goes_down_cleanly(cluster):
     require(len(codes) == 5 and set(codes.values()) == {0}, f"exit codes: {codes}")
     require(seconds < 45, f"down took {seconds:.0f} s")
     return f"{seconds:.1f} s"
+
+
+def undisturbed(cluster):
+    """Returns the output of `many_batches` that nothing disturbs."""
+    if not (cluster.site / "output" / "undisturbed.csv").exists():
+        cluster.finish(cluster.submit(many_batches("undisturbed.csv", 0.1, CAP)), 90)
+    return read_output(cluster.site, "undisturbed.csv")
 
 
 def exit_codes(since):
@@ -221,6 +275,8 @@ CHECKS = [
     scaling_while_a_run_goes_on_neither_breaks_it_nor_its_cap,
     five_of_eight_workers_are_killed_and_the_output_is_the_same,
     a_worker_cut_off_for_twenty_seconds_comes_back_by_itself,
+    a_coordinator_that_is_stopped_and_started_again_goes_on_by_itself,
     a_cut_chain_goes_on_in_another_container,
+    parked_outputs_follow_the_memory_limit,
     the_cluster_goes_down_cleanly,
 ]

@@ -1,6 +1,7 @@
 """The cluster of docker-compose.yml, in a folder of the test's own that is laid out like the repository."""
 
 import json
+import re
 import shutil
 import socket
 from pathlib import Path
@@ -60,10 +61,32 @@ class Cluster:
         details = self.inspect(*self.containers("worker"))
         return [one["Id"] for one in details if one["State"].get("Health", {}).get("Status") == "healthy"]
 
+    def logs_of(self, container):
+        return self.run("docker", "logs", container, merge=True)
+
+    def spilled_bytes(self, container):
+        """Returns how many bytes of outputs a worker has spilled, to files that have no name any more."""
+        look = 'for file in /proc/1/fd/*; do case $(readlink $file) in /var/spool/plumb/*) stat -Lc %s $file;; esac; done'
+        return sum(int(size) for size in self.run("docker", "exec", container, "sh", "-c", look, check=False).split())
+
+    def kill_process(self, service):
+        """Kills the program of a service's container from outside: the engine sees it crash, and starts it again."""
+        [details] = self.inspect(*self.containers(service))
+        run("kill", "-KILL", details["State"]["Pid"])
+
     def logs(self):
         return self.run("docker", "compose", "logs", "--no-color", "--tail", "40", check=False)
 
     # Runs.
+
+    def answers(self, generation=1):
+        """Tells whether the coordinator answers, and was started so often on its state."""
+        try:
+            [health] = self.grpcurl("grpc.health.v1.Health/Check")
+        except CommandFailed:
+            return False
+        starts = len(re.findall(r"coordinator serves", self.run("docker", "logs", *self.containers("coordinator"), merge=True)))
+        return health["status"] == "SERVING" and starts >= generation
 
     def grpcurl(self, method, request=None, timeout=60):
         """Calls a method from outside the containers and returns the messages of the answer."""

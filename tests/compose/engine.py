@@ -16,6 +16,14 @@ class NoEngine(Exception):
     """No engine can be had; the message says why."""
 
 
+def apt_install(*packages):
+    """Installs packages of Debian; tells whether that went well."""
+    return works("apt-get", "update", "-qq", timeout=300) and works(
+        "apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages,
+        timeout=600, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+    )
+
+
 class Engine:
     """An engine that answers; stops what it started."""
 
@@ -25,7 +33,7 @@ class Engine:
             return
         if os.geteuid() != 0:
             raise NoEngine("no Docker engine answers, and only root can start one")
-        if not shutil.which("dockerd"):
+        if not all(shutil.which(program) for program in ("dockerd", "docker-compose", "iptables")):
             self.install()
         self.start()
 
@@ -33,11 +41,7 @@ class Engine:
         if not shutil.which("apt-get"):
             raise NoEngine("no Docker engine is installed, and this is no Debian to install one on")
         packages = ["docker.io", "docker-compose", "cgroupfs-mount", "iptables"]
-        installed = works("apt-get", "update", "-qq", timeout=300) and works(
-            "apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages,
-            timeout=600, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-        )
-        if not installed or not shutil.which("dockerd"):
+        if not apt_install(*packages) or not shutil.which("dockerd"):
             raise NoEngine("no Docker engine is installed, and apt-get cannot install docker.io")
 
     def start(self):

@@ -9,13 +9,14 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from engine import NoEngine
+from engine import NoEngine, apt_install
 from shell import CommandFailed, require, run, works
 
 RUNTIME = "debian:bookworm-slim"
 RUST = "rust:1-bookworm"
 STAND_IN = "plumbline-stand-in"
 PATH = "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 # What the program may add to the base image.
 MAX_ADDED_BYTES = 60_000_000
 
@@ -37,7 +38,7 @@ def runtime_image():
 def make_debian(name):
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         raise NoEngine(f"{RUNTIME} cannot be pulled, and only root on Debian can make a stand-in")
-    if not shutil.which("debootstrap") and not works("apt-get", "install", "-y", "-qq", "debootstrap", timeout=300):
+    if not shutil.which("debootstrap") and not apt_install("debootstrap"):
         raise NoEngine(f"{RUNTIME} cannot be pulled, and debootstrap cannot be installed")
     with tempfile.TemporaryDirectory(prefix="plumb-debian-") as root:
         try:
@@ -89,22 +90,64 @@ def import_tree(root, name, *excluded):
         )
 
 
-def build(repository, name, binary):
-    """Builds the program's image: compiles in it, or copies a binary that is built already."""
-    runtime = runtime_image()
-    options = ["--build-arg", f"RUNTIME_IMAGE={runtime}"]
-    if binary is None:
-        options += ["--build-arg", f"RUST_IMAGE={rust_image()}"]
-    else:
-        packaged = repository / "dist" / "plumb"
-        packaged.parent.mkdir(exist_ok=True)
-        if not works("strip", "--strip-debug", "-o", packaged, binary):
-            shutil.copy(binary, packaged)
-        options += ["--build-arg", "BINARY=dist/plumb"]
-    run("docker", "build", "-t", name, *options, repository, timeout=3600)
-    added = size(name) - size(runtime)
-    require(added < MAX_ADDED_BYTES, f"the image adds {added / 1e6:.0f} MB to {runtime}")
-    return added
+class Builder:
+    """One of the two programs that build images: `classic`, or `BuildKit`, which not every client speaks to."""
+
+    def __init__(self, name, docker, buildkit):
+        self.name = name
+        self.docker = docker
+        self.environment = {**os.environ, "DOCKER_BUILDKIT": buildkit}
+
+    def works(self):
+        command = [self.docker, "build", "-q", "-"]
+        return works(*command, stdin="FROM scratch\nLABEL builds=yes\n", env=self.environment)
+
+    def build(self, repository, name, binary):
+        """Builds the program's image, which compiles it or copies a binary; returns what it adds to the base image."""
+        runtime = runtime_image()
+        options = ["--build-arg", f"RUNTIME_IMAGE={runtime}"]
+        if binary is None:
+            options += ["--build-arg", f"RUST_IMAGE={rust_image()}"]
+            # Docker knows these arguments; a network that wants a proxy has them in the environment.
+            proxies = [variable for variable in PROXIES if variable in os.environ]
+            options += [word for variable in proxies for word in ("--build-arg", variable)]
+        else:
+            pack(repository, binary)
+            options += ["--build-arg", "BINARY=dist/plumb"]
+        run(self.docker, "build", "-t", name, *options, repository, timeout=3600, env=self.environment)
+        added = size(name) - size(runtime)
+        require(added < MAX_ADDED_BYTES, f"the image adds {added / 1e6:.0f} MB to {runtime}")
+        return added
+
+
+def builders():
+    """Returns the builders that there are, by name. A client without BuildKit may hide one that has it."""
+    folders = os.environ["PATH"].split(os.pathsep)
+    clients = dict.fromkeys(path for folder in folders if (path := shutil.which("docker", path=folder)))
+    found = {"classic": Builder("classic", "docker", "0")}
+    for client in clients:
+        buildkit = Builder("BuildKit", client, "1")
+        if buildkit.works():
+            found["BuildKit"] = buildkit
+            break
+    return found
+
+
+def pack(repository, binary):
+    """Puts a binary where a build that brings its own finds it, without what only a debugger wants."""
+    packaged = repository / "dist" / "plumb"
+    packaged.parent.mkdir(exist_ok=True)
+    if not works("strip", "--strip-debug", "-o", packaged, binary):
+        shutil.copy(binary, packaged)
+
+
+def unpack(image, binary):
+    """Takes the program out of an image."""
+    box = run("docker", "create", image).strip()
+    try:
+        run("docker", "cp", f"{box}:/usr/local/bin/plumb", binary)
+    finally:
+        works("docker", "rm", box)
 
 
 def size(image):

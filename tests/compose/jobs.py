@@ -8,6 +8,9 @@ BATCHES = 500
 ROWS_PER_BATCH = 20
 ROWS = BATCHES * ROWS_PER_BATCH
 INPUT = "many.csv"
+# Larger than the memory of the workers that it is for.
+WIDE = "wide.csv"
+WIDE_ROWS = 360_000
 
 
 def write_input(site):
@@ -30,6 +33,30 @@ def many_batches(output, seconds, cap, **second_op):
             {"name": "first", "select": {"columns": ["id", "name"]}, "delay": delay},
             {"name": "second", "add": {"columns": {"uid": {"uuid": {}}}}, "delay": delay, **second_op},
             {"name": "load", "write": {"csv": {"uri": output, "single_file": True}}},
+        ],
+    }
+
+
+def write_wide(site):
+    """Writes a table whose rows have a kilobyte each."""
+    line = "x" * 1000
+    with open(site / "data" / WIDE, "w") as file:
+        file.write("id,text\n")
+        for start in range(0, WIDE_ROWS, 1000):
+            file.write("".join(f"{start + number:08},{line}\n" for number in range(1000)))
+
+
+def wide_batches(output):
+    """A job that begins all its batches, which wait in front of an op that takes one at a time."""
+    return {
+        "name": "wide_batches",
+        "source": {"uris": [f"data/{WIDE}"], "csv": {}},
+        "batch": {"bytes": str(8 << 20)},
+        "schedule": {"max_concurrent": 2, "max_in_flight": 100, "max_in_flight_bytes": str(4 << 30)},
+        "ops": [
+            {"name": "first", "select": {"columns": ["id", "text"]}},
+            {"name": "slow", "noop": {}, "max_concurrent": 1, "priority": -1, "delay": {"per_batch": "0.2s"}},
+            {"name": "load", "write": {"csv": {"uri": output}}},
         ],
     }
 

@@ -12,12 +12,14 @@ class CheckFailed(Exception):
     """Something that must hold does not."""
 
 
-def run(*command, timeout=120, check=True, stdin=None, **options):
-    """Runs a command and returns its standard output; standard error goes into the error if it fails."""
+def run(*command, timeout=120, check=True, stdin=None, merge=False, **options):
+    """Runs a command and returns its standard output; standard error goes into the error if it fails, or with `merge`
+    into what is returned."""
     try:
         done = subprocess.run(
             [str(word) for word in command],
-            input=stdin or "", timeout=timeout, text=True, capture_output=True, **options,
+            input=stdin or "", timeout=timeout, text=True, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT if merge else subprocess.PIPE, **options,
         )
     except subprocess.TimeoutExpired as late:
         raise CommandFailed(f"{shown(command)} took more than {timeout} s\n{late.stdout}\n{late.stderr}") from late
