@@ -18,7 +18,7 @@ class Fixtures(contextlib.AbstractContextManager):
     def __init__(self, tasks: int):
         self.web = free_port()
         self.log = tempfile.TemporaryFile()
-        words = [FIXTURES, str(tasks), f"127.0.0.1:{self.web}"]
+        words = [FIXTURES, str(tasks), f"127.0.0.1:{self.web}", *filter(None, [os.environ.get("PLUMB_UI_DIR")])]
         self.process = subprocess.Popen(words, cwd=ROOT, stdout=self.log, stderr=self.log)
         until(lambda: is_ready(self.url), "the made-up runs", 60)
 

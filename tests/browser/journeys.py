@@ -133,6 +133,39 @@ def a_run_can_be_cancelled_and_the_page_says_what_is_lost(browser: Browser, clus
         page.locator("#head[data-state=cancelled]").wait_for()
 
 
+def a_run_is_paused_resumed_and_cancelled_and_each_state_is_without_an_axe_violation(browser: Browser, cluster: Cluster):
+    run = cluster.submit(job("steered", ragged(cluster, "steered.csv", rows=900, bad=899), rows=1, per_row="0.5s"))
+    with browser.page() as page:
+        page.goto(f"{cluster.url}/runs/{run}")
+        page.locator("#head[data-state=running]").wait_for()
+        page.locator("#live[data-state=live]").wait_for()
+        fine(page)
+        page.get_by_role("button", name="Pause").click()
+        page.locator("#head[data-state=paused]").wait_for()
+        until(lambda: cluster.get(f"/api/runs/{run}")["running"]["now"] == 0, "the end of what runs")
+        fine(page)
+        page.get_by_role("button", name="Resume").click()
+        page.locator("#head[data-state=running]").wait_for()
+        page.get_by_role("tab", name="Activity").click()
+        page.locator("#panel-activity").get_by_text(re.compile("pause")).first.wait_for()
+        fine(page)
+        page.keyboard.press("?")
+        fine(page)
+        page.keyboard.press("Escape")
+        page.get_by_role("button", name="Cancel…").click()
+        fine(page)
+        page.get_by_label("After what runs").check()
+        page.get_by_role("button", name="Cancel the run").click()
+        page.locator("#head[data-state=cancelled]").wait_for()
+        fine(page)
+        assert page.get_by_role("button", name="Pause").count() == 0
+
+
+def fine(page):
+    violations = axe_violations(page)
+    assert not violations, violations
+
+
 def a_viewer_is_told_at_most_four_times_a_second(browser: Browser, cluster: Cluster):
     run = cluster.submit(job("quick", ragged(cluster, "quick.csv", rows=3000, bad=2999), rows=1, per_row="0.001s"))
     with browser.page() as page:

@@ -16,12 +16,14 @@ def every_page_fits_three_widths_in_both_themes_without_an_axe_violation(browser
     places = ["/", f"/compare?runs={newest}", "/workers", "/new", "/runs/r99"]
     places += [f"/runs/{failed}#tab={tab}" for tab in ("failures", "tasks", "batches", "spec", "activity")]
     places += [f"/runs/{failed}#task=3/0/1", "/runs/r1#by=slot"]
-    for width in WIDTHS:
-        for theme in THEMES:
-            for place in places:
-                with browser.page(width, theme, forgive_network=place.endswith("r99")) as page:
-                    page.goto(cluster.url + place)
-                    page.wait_for_load_state("load")
+    for place in places:
+        with browser.page(forgive_network=place.endswith("r99")) as page:
+            page.goto(cluster.url + place)
+            page.wait_for_load_state("load")
+            for width in WIDTHS:
+                for theme in THEMES:
+                    page.set_viewport_size({"width": width, "height": 900})
+                    page.emulate_media(color_scheme=theme)
                     if place.startswith("/runs/r") and not place.endswith("r99"):
                         until(lambda: is_drawn(page), f"the chart of {place}")
                     wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")

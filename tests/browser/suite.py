@@ -22,6 +22,7 @@ TESTS = [
     journeys.a_spec_is_checked_while_it_is_typed,
     journeys.a_cut_stream_says_so_and_comes_back_by_itself,
     journeys.a_run_can_be_cancelled_and_the_page_says_what_is_lost,
+    journeys.a_run_is_paused_resumed_and_cancelled_and_each_state_is_without_an_axe_violation,
     journeys.a_viewer_is_told_at_most_four_times_a_second,
     safety.nothing_from_the_data_becomes_markup,
     safety.commands_of_other_origins_are_refused_and_nothing_inline_runs,
