@@ -96,6 +96,7 @@ test-image: ## The same, with the program compiled in its image (needs docker, a
 test-browser: ## Tests the pages in a headless Chromium (needs python3 and the network; root on Debian gets chromium)
 	$(call section,browser)
 	@$(CARGO) build --quiet --locked --workspace --bin plumb
+	@$(CARGO) build --quiet --release --locked --workspace --example fixture_server
 	tests/browser/run.sh $(ARGS)
 
 .PHONY: simulate

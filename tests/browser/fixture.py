@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import pathlib
 import subprocess
 import tempfile
 import urllib.request
@@ -36,5 +35,16 @@ class Fixtures(contextlib.AbstractContextManager):
         self.log.close()
 
 
-def is_built() -> bool:
-    return pathlib.Path(FIXTURES).exists()
+_running: list[Fixtures] = []
+
+
+def fixtures() -> Fixtures:
+    """Returns the server of runs of a million tasks; it is started once."""
+    if not _running:
+        _running.append(Fixtures(1_000_000))
+    return _running[0]
+
+
+def close():
+    while _running:
+        _running.pop().__exit__()

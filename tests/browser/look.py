@@ -5,7 +5,10 @@ import pathlib
 
 from browser import THEMES, WIDTHS, Browser, axe_violations, becomes, is_drawn
 from cluster import Cluster, going_on, sample, until
+from fixture import fixtures
 
+# What axe looks into: every width once, every theme once; what fits is checked in all of them.
+LOOKED_INTO = ((390, "light"), (800, "light"), (1440, "dark"))
 SAMPLES = ("static_job", "dynamic_job", "prio_dynamic_job")
 
 
@@ -28,8 +31,9 @@ def every_page_fits_three_widths_in_both_themes_without_an_axe_violation(browser
                         until(lambda: is_drawn(page), f"the chart of {place}")
                     wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
                     assert wide <= 0, f"{place} is {wide} px too wide at {width}"
-                    violations = axe_violations(page)
-                    assert not violations, (place, width, theme, violations)
+                    if (width, theme) in LOOKED_INTO:
+                        violations = axe_violations(page)
+                        assert not violations, (place, width, theme, violations)
 
 
 def screenshots_of_the_sample_jobs(browser: Browser, cluster: Cluster):
@@ -56,7 +60,14 @@ def screenshots_of_the_sample_jobs(browser: Browser, cluster: Cluster):
         until(lambda: is_drawn(page, ".compared section:last-child canvas"), "the third chart")
         page.wait_for_timeout(800)
         page.screenshot(path=target / "compare.png", full_page=True)
-        assert (target / "compare.png").stat().st_size < 200_000
+    with browser.page(1200) as page:
+        page.goto(f"{fixtures().url}/runs/r1#by=slot&t=60000000-60400000")
+        becomes(page, "document.querySelector('#chart .scale').textContent.includes('shown as')")
+        page.locator("#first-failure .notice").wait_for()
+        page.wait_for_timeout(800)
+        page.screenshot(path=target / "million.png", clip={"x": 0, "y": 0, "width": 1200, "height": 960})
+    for picture in target.glob("*.png"):
+        assert picture.stat().st_size < 200_000, picture
 
 
 def shot(locator, path: pathlib.Path):

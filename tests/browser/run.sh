@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Tests the pages in a real headless Chromium: `tests/browser/run.sh [words of test names]`.
-# PLUMB_BIN is the program to test (default: target/debug/plumb). Wants python3 with venv and chromium, which root gets
-# installed on Debian, and the network for the driver and axe-core, which are fetched into a temporary folder. What is
-# missing is said, and is a failure in CI.
+# PLUMB_BIN is the program to test (default: target/debug/plumb), PLUMB_FIXTURES the server of made-up runs (default:
+# target/release/examples/fixture_server), PLUMB_UI_DIR a folder of assets to try, PLUMB_SCREENSHOTS where pictures go.
+# Wants python3 with venv and chromium, which root gets installed on Debian, and the network for the driver and axe-core,
+# which are fetched into a temporary folder. What is missing is said, and is a failure in CI.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

@@ -35,7 +35,8 @@ def nothing_from_the_data_becomes_markup(browser: Browser, cluster: Cluster):
 
 def commands_of_other_origins_are_refused_and_nothing_inline_runs(browser: Browser, cluster: Cluster):
     json = {"Content-Type": "application/json"}
-    commands = ("/api/runs/r1/cancel", "/api/workers/w1/drain", "/api/runs")
+    run = cluster.submit(job("watched", ragged(cluster, "watched.csv")))
+    commands = (f"/api/runs/{run}/cancel", "/api/workers/w1/drain", "/api/runs")
     for command in commands:
         assert status(cluster, command, json | {"Origin": "http://evil.example"}) == 403, command
         assert status(cluster, command, json | {"Sec-Fetch-Site": "cross-site"}) == 403, command
@@ -55,7 +56,7 @@ def commands_of_other_origins_are_refused_and_nothing_inline_runs(browser: Brows
         assert page.evaluate("window.inline") is None
         asked = []
         page.on("request", lambda request: asked.append(request.url))
-        page.goto(f"{cluster.url}/runs/r1")
+        page.goto(f"{cluster.url}/runs/{run}")
         page.locator("#chart .scale").wait_for()
         assert all(url.startswith(cluster.url) for url in asked), asked
 

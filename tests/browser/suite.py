@@ -4,6 +4,7 @@ import sys
 import time
 import traceback
 
+import fixture
 import journeys
 import look
 import safety
@@ -31,6 +32,7 @@ TESTS = [
     speed.the_chart_of_a_million_tasks_is_shown_in_time,
     speed.panning_and_zooming_a_million_tasks_never_blocks,
     speed.the_chart_of_a_million_tasks_says_what_it_shows,
+    speed.the_heap_stays_small_while_tasks_pour_in,
     journeys.a_page_outlives_a_restart_of_the_coordinator,
 ]
 
@@ -50,7 +52,7 @@ def main() -> int:
                 verdict = "FAILED"
                 traceback.print_exc()
             print(f"{verdict:>6} {time.monotonic() - began:5.1f} s  {test.__name__}", flush=True)
-    speed.close()
+    fixture.close()
     print(f"{len(wanted) - failed} of {len(wanted)} passed in {time.monotonic() - began_all:.0f} s")
     return 1 if failed else 0
 

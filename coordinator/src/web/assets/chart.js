@@ -209,7 +209,10 @@ export class Chart extends EventTarget {
   /** Returns where the selected task is among the bars. */
   selectedPlace() {
     if (!this.selected || !this.data?.exact) return -1;
-    return this.data.bars.id.indexOf(this.selected.id);
+    // Its id is another one when it has ended; op, batch and attempt name it for ever.
+    const { op, batch, attempt } = this.selected;
+    const { bars } = this.data;
+    return bars.op.findIndex((one, at) => one === op && bars.batch[at] === batch && bars.attempt[at] === attempt);
   }
 
   /** Returns the place of the bar at a point, or -1. */

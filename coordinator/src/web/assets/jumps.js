@@ -7,6 +7,9 @@ const WALKED = 1000;
 
 const byStart = (a, b) => a.start_us - b.start_us || a.id - b.id;
 
+/** An id changes when a task ends; op, batch and attempt name it for ever. */
+const isSame = (a, b) => a.op === b.op && a.batch === b.batch && a.attempt === b.attempt;
+
 export class Jumps {
   /** @type {{tasks: any[], of: string}} */
   #failures = { tasks: [], of: "" };
@@ -62,7 +65,7 @@ export class Jumps {
   #step(tasks, direction) {
     if (tasks.length === 0) return;
     const { selected } = this.panel.chart;
-    const at = selected ? tasks.findIndex((task) => task.id === selected.id) : -1;
+    const at = selected ? tasks.findIndex((task) => isSame(task, selected)) : -1;
     const first = direction > 0 ? 0 : tasks.length - 1;
     const next = at < 0 ? first : (at + direction + tasks.length) % tasks.length;
     this.to(tasks[next]);

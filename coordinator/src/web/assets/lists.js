@@ -3,6 +3,7 @@
 import { get } from "./api.js";
 import { count } from "./format.js";
 import { make } from "./shell.js";
+import { toYaml } from "./yaml.js";
 import { PAGE, Pager, cell, name, number, quiet, row, stateMark, table, wrapped } from "./table.js";
 
 /** @type {Pager|null} */
@@ -23,7 +24,7 @@ export async function batches({ run, ops, reload }) {
 /** @param {import("./tabs.js").Page} page */
 export async function spec({ run }) {
   const found = await get(`/api/runs/${run}/spec`);
-  return [make("pre", { tabindex: "0", "aria-label": "The job's spec" }, found.yaml ?? found.json ?? JSON.stringify(found.job, null, 2))];
+  return [make("pre", { tabindex: "0", "aria-label": "The job's spec" }, toYaml(found.job))];
 }
 
 /** @param {import("./tabs.js").Page} page */

@@ -87,12 +87,16 @@ async function startSamples(button) {
   const said = card.querySelector("[data-samples-said]");
   button.disabled = true;
   said.textContent = "Starting…";
+  const started = [];
   try {
     for (const sample of card.querySelectorAll("[data-sample]")) {
-      await post("/api/runs", { job: JSON.parse(sample.dataset.job) });
+      started.push((await post("/api/runs", { job: JSON.parse(sample.dataset.job) })).run);
     }
     said.textContent = "Started.";
     await renew();
+    // They are picked already: what remains is to compare them.
+    for (const box of document.querySelectorAll("input[name=runs]")) /** @type {any} */ (box).checked = started.includes(/** @type {any} */ (box).value);
+    sayPicked();
   } catch (error) {
     const first = error.problems?.[0];
     said.textContent = first ? `${first.path}: ${first.problem}` : error.message;

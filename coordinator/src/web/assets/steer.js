@@ -34,15 +34,24 @@ function choice(name, options) {
       make("span", {}, label, make("small", { class: "quiet" }, more)))));
 }
 
-/** Reads `256MiB` and plain numbers of bytes; `undefined` for nothing, an error for anything else. */
+/** Reads what was filled in: nothing leaves a limit as it is, `none` takes it off. @param {string} text @param {(text: string) => any} read */
+function limit(text, read) {
+  const said = text.trim();
+  if (said === "") return undefined;
+  return said.toLowerCase() === "none" ? null : read(said);
+}
+
+/** Reads `256MiB` and plain numbers of bytes. */
 function size(text) {
-  if (!text.trim()) return undefined;
-  const found = /^([\d.]+)\s*(b|kib|mib|gib|tib)?$/i.exec(text.trim());
+  const found = /^([\d.]+)\s*(b|kib|mib|gib|tib)?$/i.exec(text);
   if (!found) throw new Error(`"${text}" is no size; write 64KiB, 8MiB or 1GiB`);
   return Math.round(Number(found[1]) * 1024 ** ["b", "kib", "mib", "gib", "tib"].indexOf((found[2] ?? "b").toLowerCase()));
 }
 
-const whole = (text) => (text.trim() ? Number(text) : undefined);
+function number(text) {
+  if (!/^\d+(\.\d+)?$/.test(text)) throw new Error(`"${text}" is no number; write one, or none`);
+  return Number(text);
+}
 
 export class Steering {
   /** @param {string} run @param {() => any} latest the run as it was last heard of @param {() => void} renew */
@@ -94,41 +103,31 @@ export class Steering {
     });
   }
 
-  async #limits() {
+  #limits() {
     const run = this.latest();
-    const { job } = await get(`/api/runs/${this.run}/spec`);
-    const schedule = job.schedule ?? {};
-    const field = (name, label, value, hint, more = {}) =>
-      make("label", {}, label, make("input", { name, value: value ?? "", placeholder: hint, autocomplete: "off", ...more }));
-    const digits = { inputmode: "numeric", pattern: "[0-9]*" };
-    const ops = run.ops.slice(1).map((op, place) => {
-      const own = job.ops?.[place] ?? {};
-      return make("div", { class: "fields" }, make("strong", {}, op.name),
-        field(`cap:${op.name}`, `Tasks of ${op.name} at once`, own.max_concurrent, "as many as fit", digits),
-        field(`rate:${op.name}`, `Starts of ${op.name} a second`, own.rate?.per_second ?? own.rate, "no rate", { inputmode: "decimal" }));
-    });
+    const field = (name, label, now) =>
+      make("label", {}, label, make("input", { name, autocomplete: "off", placeholder: now ? `now ${now}` : "none now" }));
+    const ops = run.ops.slice(1);
     ask({
       title: "Change limits", yes: "Change them",
       body: [
-        make("p", { class: "quiet" }, "They hold at once and until the run ends. Lowering a limit stops nothing that runs. An empty field changes nothing."),
+        make("p", { class: "quiet" }, "They hold at once, and are kept. Nothing that runs is stopped. An empty field changes nothing; none takes a limit off."),
         make("div", { class: "fields" },
-          field("max_concurrent", "Tasks at once", schedule.max_concurrent ?? run.cap, "all slots", digits),
-          field("max_in_flight", "Batches in flight", run.batches.max_in_flight, "no bound", digits),
-          field("max_in_flight_bytes", "Bytes in flight", run.bytes.max === null ? "" : bytes(run.bytes.max).replace(".0", ""), "no bound"),
-          field("weight", "Weight among runs", run.weight ?? "", "1", digits)),
-        ...ops,
+          field("max_concurrent", "Tasks at once", count(run.cap)),
+          field("max_in_flight", "Batches in flight", run.batches.max_in_flight && count(run.batches.max_in_flight)),
+          field("max_in_flight_bytes", "Bytes in flight", run.bytes.max && bytes(run.bytes.max)),
+          field("weight", "Weight among runs", run.weight ?? "as given")),
+        make("details", {}, make("summary", {}, "Of single ops"), ...ops.map((op) => make("div", { class: "fields" },
+          field(`cap:${op.name}`, `${op.name}: tasks at once`, "as given"), field(`rate:${op.name}`, `${op.name}: rate, as in 50/s`, "as given")))),
       ],
       send: (data) => {
-        const text = (name) => String(data.get(name) ?? "");
-        const named = {};
-        for (const op of run.ops.slice(1)) {
-          const limits = { max_concurrent: whole(text(`cap:${op.name}`)), rate: whole(text(`rate:${op.name}`)) };
-          if (limits.max_concurrent !== undefined || limits.rate !== undefined) named[op.name] = limits;
-        }
+        const read = (name, how) => limit(String(data.get(name) ?? ""), how);
+        const named = ops.map((op) => [op.name, { max_concurrent: read(`cap:${op.name}`, number), rate: read(`rate:${op.name}`, (text) => text) }])
+          .filter(([, limits]) => limits.max_concurrent !== undefined || limits.rate !== undefined);
         return this.#send("limits", {
-          max_concurrent: whole(text("max_concurrent")), max_in_flight: whole(text("max_in_flight")),
-          max_in_flight_bytes: size(text("max_in_flight_bytes")), weight: whole(text("weight")),
-          ops: Object.keys(named).length ? named : undefined,
+          max_concurrent: read("max_concurrent", number), max_in_flight: read("max_in_flight", number),
+          max_in_flight_bytes: read("max_in_flight_bytes", size), weight: read("weight", number),
+          ops: named.length ? Object.fromEntries(named) : undefined,
         });
       },
     });
@@ -159,13 +158,16 @@ export class Steering {
   }
 }
 
-/** Says why nothing more runs. @param {any} found */
-function explain(found) {
-  const reasons = found.reasons ?? [];
+/** Says why nothing more runs, op by op. @param {any} found */
+function explain({ state, ops }) {
+  const said = ops.map((op) => {
+    const more = op.in_backoff ? `, ${count(op.in_backoff)} wait for their next attempt` : "";
+    return make("li", {}, make("strong", {}, op.name), `: ${count(op.running)} running, ${count(op.waiting)} waiting${more}`,
+      make("ul", {}, ...op.obstacles.map((obstacle) => make("li", {}, obstacle.message))));
+  });
   const dialog = make("dialog", { "aria-labelledby": "explain-title", onclose: () => dialog.remove() },
-    make("h2", { id: "explain-title" }, "Why does nothing more run?"),
-    make("p", {}, found.message ?? found.summary ?? ""),
-    make("ul", {}, ...reasons.map((reason) => make("li", {}, typeof reason === "string" ? reason : reason.message))),
+    make("h2", { id: "explain-title" }, "Why does nothing more run?"), make("p", { class: "quiet" }, `The run is ${state}.`),
+    make("ul", { class: "explained" }, ...said),
     make("p", { class: "row" }, make("button", { type: "button", onclick: () => dialog.close() }, "Close")));
   document.body.append(dialog);
   dialog.showModal();

@@ -75,7 +75,7 @@ const LINES: [Line; 6] = [
     (
         "Peak of batches in flight",
         |view| count(view.summary.batches_in_flight.peak),
-        |_| None,
+        |view| Some(view.summary.batches_in_flight.peak as f64),
     ),
     (
         "Peak of bytes in flight",
@@ -92,7 +92,7 @@ const LINES: [Line; 6] = [
 
 /// What scripts compute from the tasks themselves.
 const COMPUTED: [(&str, &str); 3] = [
-    ("busy", "Cap in use"),
+    ("busy", "Slots busy, of the cap"),
     ("p50", "Wait of a task, median"),
     ("p95", "Wait of a task, 95th percentile"),
 ];
@@ -118,8 +118,11 @@ fn table(views: &[RunView]) -> Markup {
                             th scope="row" { (name) }
                             @for view in views {
                                 td class="number" {
-                                    @if best.is_some() && number(view) == best { strong { (say(view)) " " span class="quiet" { "least" } } }
-                                    @else { (say(view)) }
+                                    @match (best, number(view)) {
+                                        (Some(best), Some(own)) if own <= best => strong { (say(view)) " " span class="quiet" { "least" } },
+                                        (Some(best), Some(own)) if best > 0.0 => { (say(view)) " " span class="quiet" { (times(own / best)) } },
+                                        (Some(_), Some(_)) | (None, _) | (Some(_), None) => (say(view)),
+                                    }
                                 }
                             }
                         }
@@ -133,6 +136,15 @@ fn table(views: &[RunView]) -> Markup {
                 }
             }
         }
+    }
+}
+
+/// Writes how many times as much something is.
+fn times(ratio: f64) -> String {
+    if ratio < 1.05 {
+        "about the same".to_owned()
+    } else {
+        format!("× {ratio:.1}")
     }
 }
 

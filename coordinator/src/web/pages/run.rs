@@ -90,7 +90,7 @@ fn head(view: &RunView) -> Markup {
                 div class="notice calm" role="note" { (stalled(view, stall)) }
             }
             @if let Some(failure) = &summary.failure {
-                div class="notice" role="note" {
+                div class="notice why" role="note" {
                     strong { "Failed" }
                     @if let Some(op) = failure.op { " in " code { (op_name(view, op)) } }
                     @if let Some(batch) = failure.batch { " on batch " code { (batch) } }

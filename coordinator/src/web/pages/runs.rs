@@ -63,7 +63,12 @@ fn body(runs: &Page<RunView>, slots: u64) -> Markup {
         div id="runs" data-live {
             div class="row between" {
                 h1 { "Runs" }
-                a class="button" href="/new" { "New run" }
+                div class="row tools" {
+                    @if let Some(samples) = samples_among(&runs.items) {
+                        a class="button" href={ "/compare?runs=" (samples) } { "Compare the three sample jobs" }
+                    }
+                    a class="button" href="/new" { "New run" }
+                }
             }
             @if slots == 0 {
                 div class="notice calm" role="note" {
@@ -77,6 +82,16 @@ fn body(runs: &Page<RunView>, slots: u64) -> Markup {
             }
         }
     }
+}
+
+/// Returns the newest run of each sample job, as a comparison names them; `None` unless there is one of each.
+fn samples_among(runs: &[RunView]) -> Option<String> {
+    let newest = |name: &str| runs.iter().find(|view| view.summary.job == name);
+    let found: Option<Vec<String>> = SAMPLES
+        .iter()
+        .map(|(name, _)| newest(name).map(|view| view.summary.run.to_string()))
+        .collect();
+    found.map(|runs| runs.join(","))
 }
 
 /// What stands where the first run will be.
