@@ -121,6 +121,13 @@ impl Client {
         Watch::begin(self.clone(), id).await
     }
 
+    /// Asks for failed batches to be tried again; returns the run as it is then, and how many they are.
+    pub(crate) async fn retry_failed(&mut self, request: v1::RetryFailedRequest) -> Result<(RunView, u64), ClientError> {
+        let response = self.service.retry_failed(with_timeout(request)).await;
+        let answer = response.map_err(|status| self.refusal(status))?.into_inner();
+        Ok((run_view(answer.run)?, answer.batches))
+    }
+
     /// Returns the batches of a run that are in flight, committing or failed, at most so many.
     pub(crate) async fn batches(&mut self, id: &str, most: usize) -> Result<Vec<BatchView>, ClientError> {
         let mut batches = Vec::new();

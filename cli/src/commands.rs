@@ -11,6 +11,7 @@ mod gantt;
 mod health;
 mod pause;
 mod resume;
+mod retry;
 mod run;
 mod runs;
 mod show;
@@ -53,6 +54,8 @@ pub(crate) enum Command {
     Resume(resume::Args),
     /// Lists what happened to a run as a whole: commands and milestones.
     Activity(activity::Args),
+    /// Tries the failed batches of a run again.
+    Retry(retry::Args),
     /// Prints a run's timeline: every attempt of every task.
     Timeline(timeline::Args),
     /// Draws a run's Gantt chart.
@@ -138,6 +141,7 @@ impl Command {
             | Command::Pause(_)
             | Command::Resume(_)
             | Command::Activity(_)
+            | Command::Retry(_)
             | Command::Timeline(_)
             | Command::Gantt(_)
             | Command::Batches(_)
@@ -161,6 +165,7 @@ impl Command {
             Command::Pause(args) => pause::execute(args).await,
             Command::Resume(args) => resume::execute(args).await,
             Command::Activity(args) => activity::execute(args).await,
+            Command::Retry(args) => retry::execute(args).await,
             Command::Timeline(args) => timeline::execute(args).await,
             Command::Gantt(args) => gantt::execute(args).await,
             Command::Batches(args) => batches::execute(args).await,

@@ -1,6 +1,6 @@
 //! Counting rows and tasks: every row read is loaded, filtered, rejected or failed, and nothing else.
 
-use std::ops::AddAssign;
+use std::ops::{AddAssign, SubAssign};
 
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +33,16 @@ impl AddAssign for RowCounts {
         self.filtered += other.filtered;
         self.rejected += other.rejected;
         self.failed += other.failed;
+    }
+}
+
+impl SubAssign for RowCounts {
+    fn sub_assign(&mut self, other: RowCounts) {
+        self.read -= other.read;
+        self.loaded -= other.loaded;
+        self.filtered -= other.filtered;
+        self.rejected -= other.rejected;
+        self.failed -= other.failed;
     }
 }
 

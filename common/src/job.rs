@@ -12,14 +12,15 @@ mod sink;
 mod source;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 pub use check::{FieldProblem, InvalidJob};
 pub use columns::output_columns;
 pub use limits::{Change, LimitsChange, OpLimitsChange, PoolName, Rate, RateUnit, Weight};
-pub use op::{Add, AddedColumn, ColumnKind, Comparison, Delay, Filter, Op, OpKind, Select, SelectedColumn};
-pub use schedule::{FailurePolicy, Jitter, OnFailure, Order, Retry, Schedule};
+pub use op::{Add, AddedColumn, ColumnKind, Comparison, Delay, Filter, Op, OpKind, Require, Select, SelectedColumn};
+pub use schedule::{Bisect, FailurePolicy, Jitter, OnFailure, Order, Retry, Schedule};
 pub use sink::{FileFormat, FileSink, IfExists, LogSink, MessagePiece, SingleFile, Sink};
 pub use source::{Batching, CsvDialect, Header, Source};
 
@@ -40,6 +41,8 @@ pub struct Job {
     pub ops: Vec<Op>,
     /// What a batch that failed for good means for the run.
     pub failure: FailurePolicy,
+    /// How long a run may take from its acceptance on; one that takes longer fails.
+    pub deadline: Option<Duration>,
     /// Free words for people and tools.
     pub labels: BTreeMap<String, String>,
     /// What generated values are derived from; chosen by the coordinator if not given.
@@ -98,6 +101,7 @@ impl Job {
             | OpKind::Select(_)
             | OpKind::Add(_)
             | OpKind::Filter(_)
+            | OpKind::Require(_)
             | OpKind::Noop => None,
         })
     }

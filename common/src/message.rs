@@ -133,7 +133,7 @@ pub struct Publish {
     pub run: RunId,
     /// The batch; `None` for what an op over the whole run made.
     pub batch: Option<BatchId>,
-    /// The parts.
+    /// The parts. None of a whole run: it is forgotten, and what it keeps beside its result is to be deleted.
     pub parts: Vec<Part>,
 }
 

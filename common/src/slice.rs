@@ -83,6 +83,54 @@ pub struct ByteSlice {
     pub first_row: Option<u64>,
     /// How many rows it holds, where the sharding counted them.
     pub rows: Option<u64>,
+    /// How many rows of its batch come before it: none unless the batch was halved.
+    pub rows_before: u64,
+}
+
+impl ByteSlice {
+    /// Returns the first of two slices of the same batch that this one is cut into, and the second: `end` and
+    /// `first_line` say where, and `rows` how many rows come before it.
+    pub fn cut_at(&self, end: u64, first_line: u64, rows: Halved) -> (ByteSlice, ByteSlice) {
+        let first = ByteSlice {
+            end,
+            rows: Some(rows.first),
+            ..self.clone()
+        };
+        let second = ByteSlice {
+            start: end,
+            first_line,
+            first_row: self.first_row.map(|row| row + rows.first),
+            rows: Some(rows.second),
+            rows_before: self.rows_before + rows.first,
+            ..self.clone()
+        };
+        (first, second)
+    }
+}
+
+/// How many rows two halves of a slice have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Halved {
+    /// The first one.
+    pub first: u64,
+    /// The second one.
+    pub second: u64,
+}
+
+/// A single row that no op could use: kept with its place in the source, so that somebody can mend it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BadRow {
+    /// The line that it begins in, from 1.
+    pub line: u64,
+    /// Its first byte in the file.
+    pub byte: u64,
+    /// Its text, without the line break behind it, cut to [`BadRow::MAX_TEXT`] bytes; what is no UTF-8 is replaced.
+    pub text: String,
+}
+
+impl BadRow {
+    /// The most bytes of a bad row's text that are kept.
+    pub const MAX_TEXT: usize = 1_024;
 }
 
 /// Everything about a run that a worker needs before its first lease of it.

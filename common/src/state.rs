@@ -33,6 +33,18 @@ impl RunState {
         }
     }
 
+    /// Tells whether a run that ended so may go on again: some of it is not done, and nobody wanted that.
+    pub fn may_be_reopened(self) -> bool {
+        match self {
+            RunState::CompletedWithFailures | RunState::Failed => true,
+            RunState::Queued
+            | RunState::Running
+            | RunState::Paused
+            | RunState::Succeeded
+            | RunState::Cancelled => false,
+        }
+    }
+
     /// Returns the state's name as it stands in JSON and on screens.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -110,6 +122,8 @@ pub enum BatchState {
     Leased,
     /// Begun, and waits before its next attempt.
     Backoff,
+    /// Failed, and is cut in two: its halves are tried next.
+    Halving,
     /// Prepared; its commit is not durable yet, or its output not yet in place.
     Committing,
     /// Its result is durable and in place.
@@ -127,6 +141,7 @@ impl BatchState {
             BatchState::Waiting => "waiting",
             BatchState::Leased => "leased",
             BatchState::Backoff => "backoff",
+            BatchState::Halving => "halving",
             BatchState::Committing => "committing",
             BatchState::Committed => "committed",
             BatchState::Failed => "failed",

@@ -26,6 +26,11 @@ pub enum RunCommand {
     Cancel(CancelMode),
     /// Go on under other limits.
     ChangeLimits(LimitsChange),
+    /// Try failed batches again.
+    RetryFailed {
+        /// How many.
+        batches: u64,
+    },
 }
 
 /// What becomes of the tasks of a cancelled run that run.
@@ -114,6 +119,7 @@ impl RunCommand {
             RunCommand::Resume => "resume",
             RunCommand::Cancel(_) => "cancel",
             RunCommand::ChangeLimits(_) => "limits",
+            RunCommand::RetryFailed { .. } => "retry",
         }
     }
 }
@@ -147,6 +153,7 @@ impl fmt::Display for RunCommand {
             RunCommand::Pause { reason: Some(reason) } => write!(f, "pause: {reason}"),
             RunCommand::Cancel(mode) => write!(f, "cancel {}", mode.as_str()),
             RunCommand::ChangeLimits(change) => write!(f, "limits {change}"),
+            RunCommand::RetryFailed { batches } => write!(f, "retry {batches} failed batches"),
         }
     }
 }

@@ -30,7 +30,7 @@ async fn main() -> anyhow::Result<()> {
         runs: 1_000,
         age: Duration::from_secs(86_400),
     };
-    let no_source = |_: &_| unreachable!("a journal in memory holds no run to go on with");
+    let no_source = |_: &_, _: &_| unreachable!("a journal in memory holds no run to go on with");
     let config = scheduler::Config::default();
     let timelines = Timelines::in_memory();
     let (driver, handle) = Driver::new(config, Clock::start(), journal, timelines, retention, no_source);

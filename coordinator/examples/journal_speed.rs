@@ -120,6 +120,7 @@ fn accepted() -> Record {
         schedule: Schedule::default(),
         ops: vec![Op::extract(), Op::new("load", OpKind::Write(Sink::Discard))],
         failure: FailurePolicy::default(),
+        deadline: None,
         labels: BTreeMap::new(),
         seed: None,
     };

@@ -190,13 +190,7 @@ impl Coordinator {
             self.journal,
             self.timelines,
             retention,
-            |run| {
-                Box::new(Sharder::new(
-                    run.source.clone(),
-                    run.job.source.csv.clone(),
-                    run.job.batching,
-                ))
-            },
+            |job, source| Box::new(Sharder::new(source.clone(), job.source.csv.clone(), job.batching)),
         );
         let service = Service::new(handle.clone(), self.folders);
         let core = Core {

@@ -11,8 +11,10 @@
 mod charting;
 mod execute;
 mod message;
+mod retries;
 mod sessions;
 mod sources;
+mod targets;
 #[cfg(test)]
 mod tests;
 
@@ -20,18 +22,21 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use common::ids::{Generation, RunId, SessionId};
+use common::job::Job;
+use common::slice::FrozenSource;
 use common::steering::Asker;
 use common::time::Time;
-use scheduler::{Ask, Asked, Event, NewRun, NewSession, RunLedger, Scheduler, Ticket};
+use scheduler::{Ask, Asked, Event, NewRun, NewSession, Scheduler, Ticket};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::Clock;
-use crate::registry::{Registry, RequestIdTaken, Retention};
+use crate::registry::{Registry, Retention};
 use crate::shutdown::Shutdown;
 use crate::store::{Durability, Entry, Journal, JournalError};
 use crate::timeline::Timelines;
 
-pub use message::{DriverHandle, NoSuchRun, NoSuchWorker, NotDone, Stopped, Submission};
+pub use message::{DriverHandle, NoSuchRun, NoSuchWorker, NotDone, Refused, Stopped, Submission};
+pub use retries::{RetryError, RetrySelection};
 pub(crate) use message::{FromSession, Opening};
 pub use sources::{FoundSlices, SliceFinder};
 
@@ -92,14 +97,20 @@ pub struct Driver {
     undurable: VecDeque<Entry>,
     /// Records of this round.
     to_append: Vec<Entry>,
-    submitters: BTreeMap<RunId, Vec<oneshot::Sender<Result<RunId, RequestIdTaken>>>>,
     askers: BTreeMap<Ticket, oneshot::Sender<Result<(), NotDone>>>,
     last_ticket: Ticket,
+    /// What cuts a source into slices from its beginning.
+    cut_again: CutAgain,
+    submitters: BTreeMap<RunId, Vec<oneshot::Sender<Result<RunId, Refused>>>>,
+    retriers: BTreeMap<RunId, Vec<retries::Waiting>>,
     next_run: RunId,
     next_session: SessionId,
     /// When the gauges of runs were sampled last.
     sampled: Time,
 }
+
+/// Makes what cuts a source into slices, from its beginning.
+type CutAgain = Box<dyn Fn(&Job, &Arc<FrozenSource>) -> Box<dyn SliceFinder> + Send>;
 
 /// What was queued when a round began.
 #[derive(Default)]
@@ -118,13 +129,13 @@ impl Driver {
         mut journal: Box<dyn Journal>,
         timelines: Arc<Timelines>,
         retention: Retention,
-        cut_again: impl Fn(&RunLedger) -> Box<dyn SliceFinder>,
+        cut_again: impl Fn(&Job, &Arc<FrozenSource>) -> Box<dyn SliceFinder> + Send + 'static,
     ) -> (Driver, DriverHandle) {
         let ledger = journal.recover();
         let now = clock.now();
         let mut sources = Sources::default();
         for (id, run) in &ledger.runs {
-            sources.open(*id, cut_again(run));
+            sources.open(*id, cut_again(&run.job, &run.source));
         }
         let live = ledger.runs.iter().map(|(id, run)| (*id, run.accepted, &*run.job));
         timelines.resume(live, ledger.ended.keys().copied());
@@ -153,9 +164,11 @@ impl Driver {
             sessions: Sessions::default(),
             undurable: VecDeque::new(),
             to_append: Vec::new(),
+            cut_again: Box::new(cut_again),
             submitters: BTreeMap::new(),
             askers: BTreeMap::new(),
             last_ticket: Ticket::default(),
+            retriers: BTreeMap::new(),
             next_run,
             next_session,
             sampled: Time::ZERO,
@@ -260,11 +273,13 @@ impl Driver {
             let entry = self.undurable.pop_front().expect("the front was looked at");
             self.keep_moment(&entry.record, now);
             self.world.registry.apply(&entry.record);
+            self.answer_retriers(&entry.record);
             last = Some(entry.sequence);
         }
         for run in self.world.registry.take_forgotten() {
             self.journal.forget(run);
             self.world.timelines.forget(run);
+            self.handle(Event::RunForgotten { run });
         }
         if let Some(sequence) = last {
             self.handle(Event::DurableUpTo { sequence });
@@ -281,6 +296,12 @@ impl Driver {
         match request {
             Request::Submit(pending) => self.on_submit(*pending),
             Request::Ask { by, ask, reply } => self.on_ask(by, ask, reply),
+            Request::Retry {
+                run,
+                selection,
+                by,
+                reply,
+            } => self.on_retry(run, &selection, by, reply),
             Request::Drain { worker, reply } => {
                 let session = self.sessions.of_worker(&worker);
                 if let Some(session) = session {
@@ -311,10 +332,14 @@ impl Driver {
                 return;
             }
             Err(taken) => {
-                let _ = reply.send(Err(taken));
+                let _ = reply.send(Err(taken.into()));
                 return;
             }
             Ok(None) => {}
+        }
+        if let Err(invalid) = targets::check_free(&self.world.scheduler, &submission.job) {
+            let _ = reply.send(Err(invalid.into()));
+            return;
         }
         let run = self.next_run;
         self.next_run = RunId(run.0 + 1);

@@ -12,15 +12,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::counts::RowCounts;
-use common::failure::Failure;
-use common::ids::{BatchId, OpId, RunId};
+use common::ids::{BatchId, RunId};
 use common::job::Job;
 use common::slice::FrozenSource;
-use common::steering::ActivityLog;
+use common::steering::{Activity, ActivityLog};
 use common::summary::RunSummary;
 use common::time::Time;
-use scheduler::{FailedLedger, Ledger, Record};
+use scheduler::{EndedRun, FailedBatch, Ledger, Record};
 use tokio::sync::watch;
 
 /// Everything that is known of the runs.
@@ -62,17 +60,6 @@ pub struct RunEntry {
     request_id: Option<String>,
 }
 
-/// A batch that failed for good.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FailedBatch {
-    /// The op it failed in.
-    pub op: OpId,
-    /// Why.
-    pub failure: Failure,
-    /// Where its rows went.
-    pub rows: RowCounts,
-}
-
 /// A submission that was named by its submitter.
 #[derive(Debug)]
 struct Submitted {
@@ -106,16 +93,17 @@ impl Registry {
         for (id, run) in ledger.runs {
             let mut entry = RunEntry::new(run.job, run.source, run.request_id);
             entry.activity = run.activity;
-            entry.failed = run.failed.into_iter().map(|(id, batch)| (id, batch.into())).collect();
+            entry.failed = run.failed;
             registry.insert(id, entry);
         }
         let mut ended: Vec<_> = ledger.ended.into_iter().collect();
         ended.sort_by_key(|(_, run)| run.summary.ended);
         for (id, run) in ended {
+            let EndedRun { run, summary } = run;
             let mut entry = RunEntry::new(run.job, run.source, run.request_id);
-            entry.failed = run.failed.into_iter().map(|(id, batch)| (id, batch.into())).collect();
             entry.activity = run.activity;
-            entry.ended = Some(run.summary);
+            entry.failed = run.failed;
+            entry.ended = Some(summary);
             registry.insert(id, entry);
             registry.ended.push_back(id);
         }
@@ -153,17 +141,24 @@ impl Registry {
             Record::BatchFailed {
                 run,
                 batch,
-                op,
-                failure,
-                rows,
+                failed,
+                tolerance: _,
             } => {
                 if let Some(entry) = self.runs.get_mut(run) {
-                    let failed = FailedBatch {
-                        op: *op,
-                        failure: failure.clone(),
-                        rows: *rows,
-                    };
-                    entry.failed.insert(*batch, failed);
+                    entry.failed.insert(*batch, (**failed).clone());
+                }
+            }
+            Record::FailedRetried { run, batches, activity } => self.take_back_failed(*run, batches, activity),
+            Record::RunReopened {
+                run,
+                batches,
+                activity,
+                ledger: _,
+            } => {
+                self.take_back_failed(*run, batches, activity);
+                self.ended.retain(|ended| ended != run);
+                if let Some(entry) = self.runs.get_mut(run) {
+                    entry.ended = None;
                 }
             }
             Record::RunCommanded { run, activity } => {
@@ -175,6 +170,7 @@ impl Registry {
             Record::SessionOpened { .. }
             | Record::SessionClosed { .. }
             | Record::BatchCommitted { .. }
+            | Record::BatchHalved { .. }
             | Record::RunOpCommitted { .. }
             | Record::AttemptFailed { .. }
             | Record::WorkerCrashed { .. } => {}
@@ -238,6 +234,15 @@ impl Registry {
         }
     }
 
+    fn take_back_failed(&mut self, run: RunId, batches: &[BatchId], activity: &Activity) {
+        if let Some(entry) = self.runs.get_mut(&run) {
+            entry.activity.push(activity.clone());
+            for batch in batches {
+                entry.failed.remove(batch);
+            }
+        }
+    }
+
     fn insert(&mut self, run: RunId, entry: RunEntry) {
         if let Some(name) = &entry.request_id {
             self.reserve(name.clone(), run, entry.job.clone());
@@ -256,16 +261,6 @@ impl RunEntry {
             failed: BTreeMap::new(),
             end: None,
             request_id,
-        }
-    }
-}
-
-impl From<FailedLedger> for FailedBatch {
-    fn from(batch: FailedLedger) -> FailedBatch {
-        FailedBatch {
-            op: batch.op,
-            failure: batch.failure,
-            rows: batch.rows,
         }
     }
 }

@@ -17,12 +17,12 @@ use common::ids::{self, BatchId, OpId, RunId, WorkerName};
 use common::job::{FieldProblem, Job};
 use common::part::Part;
 use common::state::{BatchState, RunState};
-use common::steering::AskRefused;
+use common::steering::{AskRefused, Asker};
 use common::summary::RunSummary;
 use common::time::Time;
 use scheduler::{BatchView, WorkerState, WorkerView};
 
-use crate::driver::{DriverHandle, NoSuchRun, NoSuchWorker, Stopped, World};
+use crate::driver::{DriverHandle, NoSuchRun, NoSuchWorker, RetryError, RetrySelection, Stopped, World};
 use crate::store::ArchiveError;
 use crate::submit::{Accepted, Folders, JobRequest, SubmitError, submit};
 use crate::timeline::TimelineError;
@@ -117,6 +117,9 @@ pub enum LookupError {
     /// The state of things does not allow it.
     #[error(transparent)]
     Refused(#[from] AskRefused),
+    /// Failed batches cannot be tried again.
+    #[error(transparent)]
+    Retry(#[from] RetryError),
     /// What the journal keeps cannot be read.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
@@ -174,6 +177,20 @@ impl Service {
         Ok(Page::cut(found.await?, size, |view: &RunView| {
             view.summary.run.to_string()
         }))
+    }
+
+    /// Lets failed batches of a run be tried again; shows the run as it is then, and says how many they are.
+    ///
+    /// # Errors
+    /// [`LookupError::Retry`] when they cannot be.
+    pub async fn retry_failed(
+        &self,
+        run: RunId,
+        selection: RetrySelection,
+        by: Asker,
+    ) -> Result<(RunView, u64), LookupError> {
+        let batches = self.driver.retry(run, selection, by).await??;
+        Ok((self.run(run).await?, batches))
     }
 
     /// Lists a run's batches that are in flight, committing or failed, in the order of the source.
@@ -302,10 +319,12 @@ impl World {
             id: *batch,
             state: BatchState::Failed,
             op: Some(failed.op),
-            attempt: ids::Attempt::FIRST,
-            slice: None,
+            attempt: ids::Attempt(failed.attempts.get(&failed.op).copied().unwrap_or(1)),
+            slice: Some(failed.slice.clone()),
             worker: None,
             failure: Some(failed.failure.clone()),
+            crashes: failed.crashes,
+            row: failed.row.clone(),
         });
         failed.collect()
     }
@@ -385,5 +404,7 @@ fn committed_view(batch: BatchId) -> BatchView {
         slice: None,
         worker: None,
         failure: None,
+        crashes: 0,
+        row: None,
     }
 }

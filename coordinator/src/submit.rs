@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 pub use preview::Preview;
 
-use crate::driver::{DriverHandle, FoundSlices, SliceFinder, Stopped, Submission};
+use crate::driver::{DriverHandle, FoundSlices, Refused, SliceFinder, Stopped, Submission};
 use crate::registry::RequestIdTaken;
 use crate::source::{AllowedRoots, Roots, Sharder, SourceError, list};
 
@@ -91,12 +91,24 @@ pub enum SubmitError {
     /// The submission's name stands for another job.
     #[error(transparent)]
     RequestIdTaken(#[from] RequestIdTaken),
+    /// A live run writes to its target.
+    #[error("{0}")]
+    TargetTaken(InvalidJob),
     /// Nobody is there to run it.
     #[error(transparent)]
     Stopped(#[from] Stopped),
     /// A check panicked or was cut off.
     #[error("the coordinator failed to check the job; its log says why")]
     CheckFailed,
+}
+
+impl From<Refused> for SubmitError {
+    fn from(refused: Refused) -> SubmitError {
+        match refused {
+            Refused::RequestIdTaken(taken) => SubmitError::RequestIdTaken(taken),
+            Refused::TargetTaken(taken) => SubmitError::TargetTaken(taken),
+        }
+    }
 }
 
 impl Folders {

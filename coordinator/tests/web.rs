@@ -53,7 +53,7 @@ impl Port {
             journal,
             Timelines::in_memory(),
             retention,
-            |_: &_| unreachable!("a journal in memory holds no run to go on with"),
+            |_: &_, _: &_| unreachable!("a journal in memory holds no run to go on with"),
         );
         let (trigger, shutdown) = shutdown_channel();
         let stop = shutdown.clone();

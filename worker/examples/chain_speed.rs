@@ -81,6 +81,7 @@ fn generate(path: &Path, bytes: usize) -> std::io::Result<(FrozenSource, Vec<Byt
             first_line: 2,
             first_row: None,
             rows: None,
+            rows_before: 0,
         });
         at = end;
     }
@@ -132,6 +133,7 @@ fn context(source: &Arc<FrozenSource>, output: &Path) -> RunContext {
             JobOp::new("load".to_owned(), OpKind::Write(sink)),
         ],
         failure: FailurePolicy::default(),
+        deadline: None,
         labels: Default::default(),
         seed: None,
     };

@@ -37,10 +37,14 @@ pub struct Batch {
 pub struct Provenance {
     /// The file.
     pub file: FileId,
-    /// The line of the first byte of the slice in the file, from 1.
+    /// The first byte of the slice in the file.
+    pub start: u64,
+    /// The line of that byte, from 1.
     pub first_line: u64,
     /// The place in the file of the slice's first row, from 0, where the sharding counted rows.
     pub first_row: Option<u64>,
+    /// How many rows of the batch come before the slice: none unless the batch was halved.
+    pub rows_before: u64,
     /// The place in the slice of each row that is left; `None` while every row is there.
     pub places: Option<UInt32Array>,
 }
@@ -52,6 +56,11 @@ impl Provenance {
             Some(places) => u64::from(places.value(row)),
             None => row as u64,
         }
+    }
+
+    /// Returns the place of a row in its batch, from 0: it is the same whether or not the batch was halved.
+    pub fn place_in_batch(&self, row: usize) -> u64 {
+        self.rows_before + self.place(row)
     }
 }
 
@@ -133,14 +142,16 @@ impl Batch {
         }
         let Provenance {
             file,
+            start,
             first_line,
             first_row,
+            rows_before,
             places: _,
         } = &self.provenance;
         let first_row = first_row.map_or_else(String::new, |row| row.to_string());
         let metadata = HashMap::from([(
             PROVENANCE_KEY.to_owned(),
-            format!("{},{first_line},{first_row}", file.0),
+            format!("{},{start},{first_line},{first_row},{rows_before}", file.0),
         )]);
         let schema = Arc::new(Schema::new_with_metadata(fields, metadata));
         let records = RecordBatch::try_new(Arc::clone(&schema), columns)?;
@@ -201,15 +212,19 @@ fn for_each_buffer(column: &ArrayRef, visit: &mut impl FnMut(&Buffer)) {
 fn parse_provenance(text: &str) -> Option<Provenance> {
     let mut numbers = text.split(',');
     let file = FileId(numbers.next()?.parse().ok()?);
+    let start = numbers.next()?.parse().ok()?;
     let first_line = numbers.next()?.parse().ok()?;
     let first_row = match numbers.next()? {
         "" => None,
         digits => Some(digits.parse().ok()?),
     };
+    let rows_before = numbers.next()?.parse().ok()?;
     Some(Provenance {
         file,
+        start,
         first_line,
         first_row,
+        rows_before,
         places: None,
     })
 }
@@ -223,8 +238,10 @@ mod tests {
     fn provenance() -> Provenance {
         Provenance {
             file: FileId(3),
+            start: 1_024,
             first_line: 17,
             first_row: Some(15),
+            rows_before: 4,
             places: None,
         }
     }

@@ -34,6 +34,8 @@ pub struct WorkerConfig {
     pub drain_grace: Duration,
     /// How long a worker that was told to leave at once waits for its ops to stop.
     pub leave_grace: Duration,
+    /// How long an op may go on after its time-out before the process ends.
+    pub timeout_grace: Duration,
     /// Free words for people and tools.
     pub labels: BTreeMap<String, String>,
 }
@@ -52,6 +54,7 @@ impl WorkerConfig {
             spill_dir: std::env::temp_dir(),
             drain_grace: Duration::from_secs(30),
             leave_grace: Duration::from_secs(2),
+            timeout_grace: Duration::from_secs(10),
             labels: BTreeMap::new(),
         }
     }

@@ -27,7 +27,7 @@ use std::time::Instant;
 
 use agent::{Chain, ChainEnd};
 use common::failure::Failure;
-use common::ids::{LeaseId, RunId};
+use common::ids::{LeaseId, OpId, RunId};
 use common::slice::RunContext;
 use common::time::Time;
 
@@ -210,6 +210,13 @@ impl Executor {
         }
     }
 
+    /// Cancels an op whose time is over, unless it has ended.
+    pub(crate) fn time_out_op(&self, lease: LeaseId, op: OpId) {
+        if let Some(job) = self.job(lease) {
+            job.control.time_out(op);
+        }
+    }
+
     /// Cancels a chain.
     pub(crate) fn stop_chain(&mut self, lease: LeaseId) {
         let Some(job) = self.job(lease) else { return };
@@ -301,8 +308,11 @@ impl Seat {
     /// Lets a chain be the one that runs.
     fn take(&self, Waiting { chain, run }: Waiting) -> Arc<ChainJob> {
         let steps = Arc::clone(&chain.steps);
-        // The unit of an op's own limit is free for others when the op has ended, and not only with the chain.
-        let urgency = if chain.run.job.op(steps[0].op).has_own_limit() {
+        // The unit of an op's own limit is free for others when the op has ended, and not only with the chain; the time of
+        // an op that may not take long runs from its start.
+        let job = &chain.run.job;
+        let is_timed = chain.batch.is_some() && steps.iter().any(|step| job.op(step.op).timeout.is_some());
+        let urgency = if is_timed || job.op(steps[0].op).has_own_limit() {
             Urgency::AtOnce
         } else {
             Urgency::Soon

@@ -12,13 +12,16 @@
 
 mod add;
 mod buffers;
+mod condition;
 mod extract;
 mod filter;
+mod locate;
 mod noop;
 pub mod plan;
 mod projection;
 mod reader;
 mod registry;
+mod require;
 mod select;
 mod write;
 

@@ -46,6 +46,11 @@ pub trait Sink: Send + Sync {
 
     /// Makes the run's result of its committed parts, stages it and says where; sweeps if there is to be none.
     fn finish(&self, finish: Finish<'_>) -> Result<Vec<Part>, Failure>;
+
+    /// Deletes what an ended run keeps to be able to go on: it is forgotten. Nothing there is fine.
+    fn sweep(&self) -> Result<(), Failure> {
+        Ok(())
+    }
 }
 
 /// What the task over the whole run is given.
@@ -74,8 +79,12 @@ pub fn open(plan: &Plan, op: OpId) -> Result<Box<dyn Sink>, Failure> {
     open_with(plan.run(), op, plan.input(op))
 }
 
-/// Puts the parts that the coordinator names in place; they may be of several write ops.
+/// Puts the parts that the coordinator names in place; they may be of several write ops. Of a whole run and without
+/// parts it means that the run is forgotten, and that everything it keeps beside its result goes.
 pub fn publish(plan: &Plan, publish: &Publish) -> Result<(), Failure> {
+    if publish.batch.is_none() && publish.parts.is_empty() {
+        return sweep(plan);
+    }
     let mut rest = publish.parts.as_slice();
     while let Some(first) = rest.first() {
         let of_op = rest.iter().take_while(|part| part.op == first.op).count();
@@ -86,9 +95,24 @@ pub fn publish(plan: &Plan, publish: &Publish) -> Result<(), Failure> {
     Ok(())
 }
 
+fn sweep(plan: &Plan) -> Result<(), Failure> {
+    for (op, _) in plan.run().job.file_sinks() {
+        open(plan, op)?.sweep()?;
+    }
+    Ok(())
+}
+
 /// Deletes what the attempts of one lease staged, whichever write ops it got to.
 pub fn abandon(plan: &Plan, batch: Option<BatchId>, lease: LeaseId) -> Result<(), Failure> {
     for (op, _) in plan.run().job.file_sinks() {
+        open(plan, op)?.abandon(batch, lease)?;
+    }
+    Ok(())
+}
+
+/// Deletes what the attempt of one lease at one op staged, if the op is a file sink.
+pub fn abandon_op(plan: &Plan, op: OpId, batch: Option<BatchId>, lease: LeaseId) -> Result<(), Failure> {
+    if plan.run().job.file_sinks().any(|(sink, _)| sink == op) {
         open(plan, op)?.abandon(batch, lease)?;
     }
     Ok(())

@@ -15,8 +15,10 @@ pub(crate) fn batch_of(rows: usize) -> Batch {
     let records = RecordBatch::try_from_iter([("name", column)]).expect("columns fit");
     let provenance = Provenance {
         file: FileId(0),
+        start: 0,
         first_line: 2,
         first_row: None,
+        rows_before: 0,
         places: None,
     };
     Batch::new(records, provenance)

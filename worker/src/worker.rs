@@ -147,6 +147,7 @@ impl Worker {
                 slots: config.slots,
                 drain_grace: config.drain_grace,
                 leave_grace: config.leave_grace,
+                timeout_grace: config.timeout_grace,
             }),
             session: Session::new(introduction, coordinator),
             executor,
@@ -272,6 +273,7 @@ impl Running {
                     TakenBack::SlotTookIt => {}
                 },
                 Action::TruncateChain { lease } => self.executor.truncate_chain(lease),
+                Action::TimeOutOp { lease, op } => self.executor.time_out_op(lease, op),
                 Action::StopChain { lease } => self.executor.stop_chain(lease),
                 Action::DropOutput { run, output } => self.parking.drop_output(run, output),
                 Action::Publish(publish) => {

@@ -45,8 +45,36 @@ pub(crate) struct BatchView {
     pub(crate) worker: Option<String>,
     /// The line of its first byte in its file.
     pub(crate) first_line: Option<u64>,
+    /// The bytes of its file that it is made of.
+    pub(crate) bytes: Option<ByteRange>,
+    /// How many worker processes were lost while they ran it.
+    pub(crate) crashes: u32,
     /// Its last failure.
     pub(crate) failure: Option<String>,
+    /// The row that failed, of a batch that was bisected down to a single one.
+    pub(crate) bad_row: Option<BadRow>,
+}
+
+/// A range of a file's bytes.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct ByteRange {
+    /// The file's place in the run's listing, from 0.
+    pub(crate) file: u32,
+    /// The first byte.
+    pub(crate) start: u64,
+    /// The byte after the last.
+    pub(crate) end: u64,
+}
+
+/// A single row that no op could use.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct BadRow {
+    /// The line that it begins in, from 1.
+    pub(crate) line: u64,
+    /// Its first byte in the file.
+    pub(crate) byte: u64,
+    /// Its text.
+    pub(crate) text: String,
 }
 
 /// A worker at some moment.
@@ -108,6 +136,17 @@ pub(super) fn batch_view(batch: v1::Batch) -> Result<BatchView, ClientError> {
         attempt: batch.attempt,
         worker: not_empty(batch.worker),
         first_line: batch.slice.map(|slice| slice.first_line),
+        bytes: batch.slice.map(|slice| ByteRange {
+            file: slice.file,
+            start: slice.start,
+            end: slice.end,
+        }),
+        crashes: batch.crashes,
+        bad_row: batch.bad_row.map(|row| BadRow {
+            line: row.line,
+            byte: row.byte,
+            text: row.text,
+        }),
         failure: batch.failure.map(|failure| failure.message),
         batch: batch.id,
     })
@@ -159,6 +198,7 @@ fn batch_state(wire: v1::BatchState) -> Result<BatchState, InvalidMessage> {
         v1::BatchState::Waiting => BatchState::Waiting,
         v1::BatchState::Leased => BatchState::Leased,
         v1::BatchState::Backoff => BatchState::Backoff,
+        v1::BatchState::Halving => BatchState::Halving,
         v1::BatchState::Committing => BatchState::Committing,
         v1::BatchState::Committed => BatchState::Committed,
         v1::BatchState::Failed => BatchState::Failed,

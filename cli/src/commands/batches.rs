@@ -35,19 +35,28 @@ pub(super) async fn execute(args: Args) -> Result<Exit, CommandError> {
             }
         }
         Format::Text => {
-            let mut table = Table::with_header(["batch", "state", "op", "attempt", "worker", "first line", "failure"]);
+            let header = ["batch", "state", "op", "attempt", "crashes", "worker", "from line", "bytes", "failure"];
+            let mut table = Table::with_header(header);
             for batch in &batches {
                 table.row([
                     batch.batch.as_str(),
                     batch.state.as_str(),
                     batch.op.as_deref().unwrap_or("-"),
                     &batch.attempt.to_string(),
+                    &batch.crashes.to_string(),
                     batch.worker.as_deref().unwrap_or("-"),
                     &batch.first_line.map_or_else(|| "-".to_owned(), |line| line.to_string()),
+                    &batch.bytes.map_or_else(|| "-".to_owned(), |bytes| format!("{}..{}", bytes.start, bytes.end)),
                     batch.failure.as_deref().unwrap_or(""),
                 ]);
             }
             output::result(&table.print());
+            for batch in &batches {
+                if let Some(row) = &batch.bad_row {
+                    let (line, byte, text) = (row.line, row.byte, &row.text);
+                    output::result(&format!("{}: line {line}, byte {byte}: {text:?}", batch.batch));
+                }
+            }
         }
     }
     Ok(Exit::Ok)

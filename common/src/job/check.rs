@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
 
 use super::columns::output_columns;
 use super::{Header, Job, Op, OpKind, Retry, Sink};
@@ -60,6 +61,11 @@ impl Job {
         check_name(&mut problems, "name", &self.name);
         self.check_source(&mut problems);
         self.check_ops(&mut problems);
+        check_retry(&mut problems, "", &self.op(OpId::EXTRACT).retry);
+        if self.failure.tolerated_percent.is_some_and(|percent| !(0.0..=100.0).contains(&percent)) {
+            problems.push(FieldProblem::new("failure.tolerated_failed_percent", "must be 0 to 100"));
+        }
+        check_time(&mut problems, "deadline", self.deadline);
         self.check_sinks(&mut problems);
         if problems.is_empty() {
             Ok(())
@@ -143,8 +149,9 @@ impl Job {
                     format!("{:?} names an earlier op already; names are unique", op.name),
                 ));
             }
-            check_retry(problems, &path, &op.retry);
             check_limits(problems, &path, op);
+            check_retry(problems, &format!("{path}."), &op.retry);
+            check_time(problems, &format!("{path}.timeout"), op.timeout);
             self.check_kind(problems, id, &path);
         }
     }
@@ -172,6 +179,7 @@ impl Job {
             OpKind::Select(_)
             | OpKind::Add(_)
             | OpKind::Filter(_)
+            | OpKind::Require(_)
             | OpKind::Noop
             | OpKind::Write(Sink::File(_) | Sink::Stdout | Sink::Discard) => {}
         }
@@ -209,16 +217,22 @@ fn check_name(problems: &mut Vec<FieldProblem>, path: &str, name: &str) {
     }
 }
 
+fn check_time(problems: &mut Vec<FieldProblem>, path: &str, time: Option<Duration>) {
+    if time.is_some_and(|time| time.is_zero()) {
+        problems.push(FieldProblem::new(path, "must be more than zero; leave it out for no limit"));
+    }
+}
+
 fn check_retry(problems: &mut Vec<FieldProblem>, path: &str, retry: &Retry) {
     if !(retry.multiplier.is_finite() && retry.multiplier >= 1.0) {
         problems.push(FieldProblem::new(
-            format!("{path}.retry.multiplier"),
+            format!("{path}retry.multiplier"),
             "must be at least 1",
         ));
     }
     if retry.max_backoff < retry.initial_backoff {
         problems.push(FieldProblem::new(
-            format!("{path}.retry.max_backoff"),
+            format!("{path}retry.max_backoff"),
             "must not be less than initial_backoff",
         ));
     }

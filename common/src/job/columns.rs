@@ -49,6 +49,10 @@ pub fn output_columns(kind: &OpKind, input: &[String]) -> Result<Vec<String>, Fi
             require(input, &filter.column, || "filter.column".to_owned())?;
             Ok(input.to_vec())
         }
+        OpKind::Require(wanted) => {
+            require(input, &wanted.column, || "require.column".to_owned())?;
+            Ok(input.to_vec())
+        }
         OpKind::Write(Sink::Log(log)) => {
             let path = || "write.log.message".to_owned();
             for piece in log.pieces().map_err(|problem| FieldProblem::new(path(), problem))? {

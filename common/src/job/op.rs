@@ -26,6 +26,8 @@ pub struct Op {
     pub pools: Vec<PoolName>,
     /// How often it is tried.
     pub retry: Retry,
+    /// How long an attempt may take; one that takes longer is stopped, and counts as failed.
+    pub timeout: Option<Duration>,
     /// Simulated work before it does anything.
     pub delay: Delay,
 }
@@ -41,6 +43,7 @@ impl Op {
             rate: None,
             pools: Vec::new(),
             retry: Retry::default(),
+            timeout: None,
             delay: Delay::default(),
         }
     }
@@ -67,6 +70,8 @@ pub enum OpKind {
     Add(Add),
     /// Keeps the rows for which a comparison holds.
     Filter(Filter),
+    /// Fails the batch unless a comparison holds for every row.
+    Require(Require),
     /// Hands the batch on as it is.
     Noop,
     /// Hands the rows to a sink, and the batch on as it is.
@@ -75,7 +80,7 @@ pub enum OpKind {
 
 impl OpKind {
     /// The names of all kinds, as workers announce what they can do.
-    pub const NAMES: [&str; 6] = ["extract", "select", "add", "filter", "noop", "write"];
+    pub const NAMES: [&str; 7] = ["extract", "select", "add", "filter", "require", "noop", "write"];
 
     /// Returns the kind's name in specs and in a worker's announcement.
     pub fn name(&self) -> &'static str {
@@ -84,6 +89,7 @@ impl OpKind {
             OpKind::Select(_) => "select",
             OpKind::Add(_) => "add",
             OpKind::Filter(_) => "filter",
+            OpKind::Require(_) => "require",
             OpKind::Noop => "noop",
             OpKind::Write(_) => "write",
         }
@@ -146,6 +152,17 @@ pub struct Filter {
     pub value: String,
 }
 
+/// Demands that the value in one column compares as asked in every row; compared as [`Filter`] does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Require {
+    /// The column to look at.
+    pub column: String,
+    /// How to compare.
+    pub comparison: Comparison,
+    /// What to compare with.
+    pub value: String,
+}
+
 /// How two values are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Comparison {
@@ -174,6 +191,22 @@ pub struct Delay {
     pub per_batch: Duration,
     /// For every row that comes in; for `extract`, every row that comes out.
     pub per_row: Duration,
+}
+
+impl Comparison {
+    /// Returns the comparison's name in specs and messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Comparison::Eq => "eq",
+            Comparison::Ne => "ne",
+            Comparison::Lt => "lt",
+            Comparison::Le => "le",
+            Comparison::Gt => "gt",
+            Comparison::Ge => "ge",
+            Comparison::IsNull => "is_null",
+            Comparison::IsNotNull => "is_not_null",
+        }
+    }
 }
 
 impl Delay {

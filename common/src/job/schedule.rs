@@ -94,6 +94,8 @@ pub struct Retry {
     pub multiplier: f64,
     /// Whether the wait is spread at random.
     pub jitter: Jitter,
+    /// What becomes of a batch after the last attempt.
+    pub bisect: Bisect,
 }
 
 impl Default for Retry {
@@ -104,6 +106,7 @@ impl Default for Retry {
             max_backoff: Duration::from_secs(60),
             multiplier: 2.0,
             jitter: Jitter::Full,
+            bisect: Bisect::No,
         }
     }
 }
@@ -118,14 +121,52 @@ pub enum Jitter {
     None,
 }
 
-/// What a batch that failed for good means for its run.
+/// Whether a batch that failed for good is halved, and its halves tried again, down to single rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FailurePolicy {
-    /// What the run does next.
-    pub on_failure: OnFailure,
+pub enum Bisect {
+    /// It fails as it is.
+    #[default]
+    No,
+    /// It is halved, if the failure may be one of its rows.
+    Yes,
 }
 
-/// What a run does when a batch has failed for good.
+/// What batches that failed for good mean for their run. Within what is tolerated the run goes on, and ends as completed
+/// with failures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FailurePolicy {
+    /// What the run does when more batches have failed than are tolerated.
+    pub on_failure: OnFailure,
+    /// How many failed batches are tolerated.
+    pub tolerated_batches: Option<u32>,
+    /// How many of a hundred batches may have failed.
+    pub tolerated_percent: Option<f64>,
+}
+
+impl FailurePolicy {
+    /// Tells whether a run that has come to its end with so many failed batches of so many has failed. One that somebody
+    /// resumed after its pause has not, unless a number says so.
+    pub fn fails_at_the_end(&self, failed: u64, total: u64) -> bool {
+        let has_number = self.tolerated_batches.is_some() || self.tolerated_percent.is_some();
+        let was_resumed = self.on_failure == OnFailure::Pause && !has_number;
+        !was_resumed && !self.tolerates(failed, total)
+    }
+
+    /// Tells whether so many failed batches of so many are tolerated. Without a number nothing is, unless the run is told
+    /// to go on whatever happens.
+    pub fn tolerates(&self, failed: u64, total: u64) -> bool {
+        let by_count = self.tolerated_batches.map(|most| failed <= u64::from(most));
+        let by_share = self
+            .tolerated_percent
+            .map(|percent| failed as f64 * 100.0 <= percent * total as f64);
+        match (by_count, by_share) {
+            (None, None) => failed == 0 || self.on_failure == OnFailure::Continue,
+            (count, share) => count.unwrap_or(true) && share.unwrap_or(true),
+        }
+    }
+}
+
+/// What a run does when more batches have failed for good than are tolerated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OnFailure {
     /// Begins no new batch, finishes the begun ones, and fails.
@@ -133,6 +174,8 @@ pub enum OnFailure {
     Drain,
     /// Stops everything at once, and fails.
     Cancel,
-    /// Goes on, and ends as completed with failures.
+    /// Goes on to the end. It ends as completed with failures, or failed if a number says that it tolerates less.
     Continue,
+    /// Pauses, so that somebody can mend what is wrong, have the failed batches tried again, and resume.
+    Pause,
 }

@@ -67,6 +67,10 @@ pub(crate) enum BatchPhase {
     Leased(LeaseId),
     /// The end of a wait after a failure.
     Backoff { until: Time },
+    /// Its slice to be cut, because it failed in that op.
+    Halving { op: OpId },
+    /// Its cut to become durable.
+    Halved,
     /// Its commit to become durable.
     Committing { lease: LeaseId, session: SessionId },
     /// A worker to put its parts in place.
@@ -77,7 +81,11 @@ impl BatchPhase {
     /// Tells whether the batch's data is in the cluster's memory.
     pub(crate) fn is_in_flight(self) -> bool {
         match self {
-            BatchPhase::Ready | BatchPhase::Leased(_) | BatchPhase::Backoff { .. } => true,
+            BatchPhase::Ready
+            | BatchPhase::Leased(_)
+            | BatchPhase::Backoff { .. }
+            | BatchPhase::Halving { .. }
+            | BatchPhase::Halved => true,
             BatchPhase::Queued(_) | BatchPhase::Committing { .. } | BatchPhase::Publishing => false,
         }
     }
@@ -109,6 +117,19 @@ impl Batch {
             let progress = &mut self.ops[op.index()];
             progress.failures = *failures;
             progress.attempts = *failures;
+        }
+        for (op, attempts) in &budgets.attempts {
+            let progress = &mut self.ops[op.index()];
+            progress.attempts = progress.attempts.max(*attempts);
+        }
+    }
+
+    /// Returns fresh budgets that remember the attempts begun, so that a later one goes on counting.
+    pub(crate) fn attempts_begun(&self) -> Budgets {
+        let begun = self.ops.iter().zip(0..).filter(|(progress, _)| progress.attempts > 0);
+        Budgets {
+            attempts: begun.map(|(progress, op)| (OpId(op), progress.attempts)).collect(),
+            ..Budgets::default()
         }
     }
 

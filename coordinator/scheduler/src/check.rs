@@ -7,7 +7,7 @@ use std::fmt;
 
 use crate::batch::{BatchPhase, Place};
 use crate::lease::{Permit, Standing};
-use crate::run::Run;
+use crate::run::{Run, RunPhase};
 use crate::scheduler::Scheduler;
 
 /// An invariant that does not hold.
@@ -107,6 +107,28 @@ impl Scheduler {
         }
     }
 
+    /// EXACT COVER: a half is either open, committed, failed or cut itself; what is open waits or is begun.
+    fn check_halves(&self, run: &Run, require: &mut impl FnMut(bool, &'static str, &dyn Fn() -> String)) {
+        let id = run.id;
+        for half in run.halves.keys() {
+            let is_over = run.committed.contains(*half) || run.failed.contains_key(half);
+            require(!is_over, "EXACT COVER", &|| format!("{id} half {half} is open, and done"));
+            let waits = run.slices.binary_search_by_key(half, |(slice, _)| *slice).is_ok();
+            let is_somewhere = waits || run.batches.contains_key(half) || run.phase != RunPhase::Active;
+            require(is_somewhere, "EXACT COVER", &|| format!("{id} half {half} is open, and nowhere"));
+        }
+        let in_order = run.slices.iter().is_sorted_by(|(one, _), (next, _)| one < next);
+        require(in_order, "DEPTH-FIRST", &|| format!("{id} has slices out of order"));
+        let failed = run.failed.len() as u64;
+        require(failed == run.batch_counts.failed, "ACCOUNT", &|| {
+            format!("{id} has {failed} failed batches, {} are counted", run.batch_counts.failed)
+        });
+        let both = run.failed.keys().find(|batch| run.committed.contains(**batch));
+        require(both.is_none(), "COMMIT-ONCE", &|| {
+            format!("{id} batch {both:?} has failed and is committed")
+        });
+    }
+
     fn check_run(&self, run: &Run, require: &mut impl FnMut(bool, &'static str, &dyn Fn() -> String)) {
         let id = run.id;
         let in_flight = run.batches.values().filter(|batch| batch.phase.is_in_flight());
@@ -178,7 +200,7 @@ impl Scheduler {
             },
         );
         for batch in run.batches.values() {
-            let is_committed = run.committed.contains(batch.id.index);
+            let is_committed = run.committed.contains(batch.id);
             require(!(batch.phase.is_in_flight() && is_committed), "COMMIT-ONCE", &|| {
                 format!("{id} batch {} is in flight and committed", batch.id)
             });
@@ -194,6 +216,7 @@ impl Scheduler {
                 });
             }
         }
+        self.check_halves(run, require);
         require(run.failure.is_some() || run.failed.is_empty(), "ACCOUNT", &|| {
             format!("{id} has failed batches and no failure")
         });

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use common::failure::Failure;
-use common::ids::{RunId, SessionId};
+use common::ids::{BatchId, RunId, SessionId};
 use common::message::ToWorker;
+use common::slice::Slice;
 use common::steering::AskRefused;
 use common::summary::RunSummary;
 use common::timeline::TimelineEntry;
@@ -35,6 +36,20 @@ pub enum Command {
         run: RunId,
         /// How many are wanted.
         count: u32,
+    },
+    /// Cut the slice of a failed batch between two records, with half of them on each side.
+    CutSlice {
+        /// The run.
+        run: RunId,
+        /// The batch.
+        batch: BatchId,
+        /// Its slice.
+        slice: Slice,
+    },
+    /// Open the source of a run that had ended, from its beginning: slices will be asked for again.
+    ReopenSource {
+        /// The run.
+        run: RunId,
     },
     /// Let go of a run's source: no more slices will be asked for.
     CloseSource {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use common::ids::{BatchId, OpId, RunId, SessionId};
 use common::summary::RunSummary;
 
+use crate::bisect::TwoHalves;
 use crate::event::Asked;
+use crate::ledger::RunLedger;
 use crate::record::RecordSequence;
 
 /// What happens when a record is durable.
@@ -15,6 +17,9 @@ pub(crate) enum AfterDurable {
     RunAccepted(RunId),
     SessionOpened(SessionId),
     BatchCommitted(RunId, BatchId),
+    BatchHalved(RunId, BatchId, TwoHalves),
+    FailedRetried(RunId, Vec<BatchId>),
+    RunReopened(RunId, Box<RunLedger>),
     RunOpCommitted(RunId, OpId),
     RunEnded(Arc<RunSummary>),
     Asked(Box<Asked>),

@@ -5,10 +5,10 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use common::failure::Failure;
-use common::ids::{RunId, SessionId, WorkerName};
+use common::ids::{BatchId, RunId, SessionId, WorkerName};
 use common::job::Job;
 use common::message::Report;
-use common::slice::{FrozenSource, Slice};
+use common::slice::{BadRow, FrozenSource, Slice};
 use common::steering::{Asker, RunCommand};
 
 use crate::record::RecordSequence;
@@ -37,6 +37,29 @@ pub enum Event {
         run: RunId,
         /// Why.
         failure: Failure,
+    },
+    /// The answer to [`crate::Command::CutSlice`].
+    SliceCut {
+        /// The run.
+        run: RunId,
+        /// The batch.
+        batch: BatchId,
+        /// What its slice was cut into.
+        cut: SliceCut,
+    },
+    /// Somebody asked for failed batches to be tried again, of a run that goes on or has ended.
+    RetryRequested {
+        /// The run.
+        run: RunId,
+        /// The batches; those that have not failed are left alone.
+        batches: Vec<BatchId>,
+        /// Who asked.
+        by: Asker,
+    },
+    /// An ended run is not kept any longer.
+    RunForgotten {
+        /// The run.
+        run: RunId,
     },
     /// A worker said hello. Answered with [`crate::Command::SessionAccepted`] once durable.
     SessionOpened(Box<NewSession>),
@@ -143,6 +166,22 @@ pub struct NewSession {
     pub ops: BTreeSet<String>,
     /// Where its exchange listens, as an URL; empty if other workers cannot fetch from it.
     pub exchange_address: String,
+}
+
+/// What the slice of a failed batch was cut into.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SliceCut {
+    /// Two slices that hold its rows in order, none of them empty.
+    Halves {
+        /// The first one.
+        first: Slice,
+        /// The second one.
+        second: Slice,
+    },
+    /// It holds a single row.
+    Single(BadRow),
+    /// The source cannot be read any more.
+    Unreadable,
 }
 
 /// Whether a source has more slices.

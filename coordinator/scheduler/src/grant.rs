@@ -230,7 +230,7 @@ impl Scheduler {
         );
     }
 
-    fn next_lease(&mut self) -> LeaseId {
+    pub(crate) fn next_lease(&mut self) -> LeaseId {
         self.last_lease += 1;
         LeaseId {
             generation: self.config.generation,

@@ -4,7 +4,10 @@ mod commit;
 mod finish;
 mod ran;
 mod report;
+mod retry;
 mod run;
 mod session;
 pub(crate) mod steering;
 mod timer;
+
+pub use retry::NotRetryable;

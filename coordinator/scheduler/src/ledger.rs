@@ -2,24 +2,25 @@
 //!
 //! Applying records one after another, or a snapshot and the records behind it, gives the same ledger. It holds what a
 //! restarted scheduler needs ([`crate::Scheduler::restore`]) and no more: a run's committed batches are intervals, an
-//! ended run is its last summary. What sinks staged is not in it, because that grows with the batches; the store keeps
-//! it beside, and so does whoever lists it.
+//! ended run is its last summary, and what it could be reopened with. What sinks staged is not in it, because that grows
+//! with the batches; the store keeps it beside, and so does whoever lists it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use common::counts::RowCounts;
-use common::failure::Failure;
 use common::ids::{BatchId, LeaseId, OpId, RunId, SessionId, WorkerName};
 use common::job::{Job, LimitsChange};
 use common::part::Part;
-use common::slice::FrozenSource;
+use common::slice::{FrozenSource, Slice};
+use common::state::RunState;
 use common::steering::{Activity, ActivityLog, CancelMode, RunCommand};
 use common::summary::RunSummary;
 use common::time::Time;
 use serde::{Deserialize, Serialize};
 
-use crate::intervals::Intervals;
+use crate::committed::Committed;
+use crate::failed::{FailedBatch, Tolerance};
 use crate::record::{Record, RecordSequence};
 
 /// What the records up to one of them add up to.
@@ -51,12 +52,18 @@ pub struct RunLedger {
     /// When it was accepted.
     pub accepted: Time,
     /// The batches whose commit is durable.
-    pub committed: Intervals,
+    pub committed: Committed,
     /// How many they are.
     pub committed_count: u64,
     /// The batches that failed for good.
-    pub failed: BTreeMap<BatchId, FailedLedger>,
-    /// Where the rows of both went.
+    pub failed: BTreeMap<BatchId, FailedBatch>,
+    /// Whether they are tolerated.
+    pub tolerance: Tolerance,
+    /// The halves of batches that were cut in two, as long as they are neither committed nor failed nor cut themselves.
+    pub halves: BTreeMap<BatchId, Slice>,
+    /// How many batches were cut in two.
+    pub halvings: u64,
+    /// Where the rows of committed and failed batches went.
     pub rows: RowCounts,
     /// When the first batch was committed.
     pub first_loaded: Option<Time>,
@@ -72,6 +79,8 @@ pub struct RunLedger {
     pub limits: LimitsChange,
     /// What it was told while it went on.
     pub activity: ActivityLog,
+    /// When it was reopened last, if it had ended before.
+    pub reopened: Option<Time>,
 }
 
 /// Whether a run begins anything.
@@ -84,20 +93,11 @@ pub enum Hold {
     Paused,
 }
 
-/// What is kept of a batch that failed for good.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct FailedLedger {
-    /// The op it failed in.
-    pub op: OpId,
-    /// Why.
-    pub failure: Failure,
-    /// Where its rows went.
-    pub rows: RowCounts,
-}
-
 /// What a batch has used up.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Budgets {
+    /// Per op: attempts begun, of a batch that had failed for good before.
+    pub attempts: BTreeMap<OpId, u32>,
     /// Per op: failures that count.
     pub failures: BTreeMap<OpId, u32>,
     /// Worker processes lost.
@@ -107,18 +107,10 @@ pub struct Budgets {
 /// What is kept of a run that has ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EndedRun {
-    /// Its job.
-    pub job: Arc<Job>,
-    /// Its listing and header.
-    pub source: Arc<FrozenSource>,
-    /// The submitter's name for the submission.
-    pub request_id: Option<String>,
     /// Its last summary.
     pub summary: Arc<RunSummary>,
-    /// The batches that failed for good.
-    pub failed: BTreeMap<BatchId, FailedLedger>,
-    /// What it was told while it went on.
-    pub activity: ActivityLog,
+    /// What it would go on from if it were reopened; of a run that cannot be, its definition and nothing else.
+    pub run: RunLedger,
 }
 
 /// A session that was opened and not closed.
@@ -173,7 +165,8 @@ impl Ledger {
                 parts: _,
                 at,
             } => self.with_run(*run, |run| {
-                run.committed.insert(batch.index);
+                run.committed.insert(*batch);
+                run.halves.remove(batch);
                 run.committed_count += 1;
                 run.rows += *rows;
                 run.first_loaded.get_or_insert(*at);
@@ -182,19 +175,43 @@ impl Ledger {
             Record::BatchFailed {
                 run,
                 batch,
-                op,
-                failure,
-                rows,
+                failed,
+                tolerance,
             } => self.with_run(*run, |run| {
-                let failed = FailedLedger {
-                    op: *op,
-                    failure: failure.clone(),
-                    rows: *rows,
-                };
-                run.failed.insert(*batch, failed);
-                run.rows += *rows;
+                run.rows += failed.rows;
+                run.failed.insert(*batch, (**failed).clone());
+                run.tolerance = *tolerance;
+                run.halves.remove(batch);
                 run.budgets.remove(batch);
             }),
+            Record::BatchHalved {
+                run,
+                batch,
+                first,
+                second,
+            } => self.with_run(*run, |run| {
+                run.halves.remove(batch);
+                run.budgets.remove(batch);
+                run.halvings += 1;
+                if let Some((of_first, of_second)) = batch.halves.split() {
+                    for (halves, slice) in [(of_first, first), (of_second, second)] {
+                        run.halves.insert(BatchId { halves, ..*batch }, slice.clone());
+                    }
+                }
+            }),
+            Record::FailedRetried { run, batches, activity } => self.with_run(*run, |run| {
+                run.take_back_failed(batches);
+                run.activity.push(activity.clone());
+            }),
+            Record::RunReopened {
+                run,
+                ledger,
+                batches: _,
+                activity: _,
+            } => {
+                self.ended.remove(run);
+                self.runs.insert(*run, (**ledger).clone());
+            }
             Record::AttemptFailed { run, batch, op } => self.with_run(*run, |run| {
                 *run.budgets.entry(*batch).or_default().failures.entry(*op).or_default() += 1;
             }),
@@ -206,22 +223,10 @@ impl Ledger {
             }),
             Record::RunCommanded { run, activity } => self.with_run(*run, |run| run.command(activity)),
             Record::RunEnded { summary } => {
-                if let Some(RunLedger {
-                    job,
-                    source,
-                    request_id,
-                    failed,
-                    activity,
-                    ..
-                }) = self.runs.remove(&summary.run)
-                {
+                if let Some(run) = self.runs.remove(&summary.run) {
                     let ended = EndedRun {
-                        job,
-                        source,
-                        request_id,
+                        run: run.as_kept_after(summary.state),
                         summary: Arc::clone(summary),
-                        failed,
-                        activity,
                     };
                     self.ended.insert(summary.run, ended);
                 }
@@ -249,9 +254,12 @@ impl RunLedger {
             seed,
             request_id,
             accepted: at,
-            committed: Intervals::default(),
+            committed: Committed::default(),
             committed_count: 0,
             failed: BTreeMap::new(),
+            tolerance: Tolerance::Within,
+            halves: BTreeMap::new(),
+            halvings: 0,
             rows: RowCounts::default(),
             first_loaded: None,
             budgets: BTreeMap::new(),
@@ -260,6 +268,45 @@ impl RunLedger {
             hold: Hold::GoesOn,
             limits: LimitsChange::default(),
             activity: ActivityLog::default(),
+            reopened: None,
+        }
+    }
+
+    /// Takes failed batches back to be tried again; those that have not failed are left alone.
+    pub(crate) fn take_back_failed(&mut self, batches: &[BatchId]) {
+        for id in batches {
+            let Some(failed) = self.failed.remove(id) else { continue };
+            self.rows -= failed.rows;
+            self.budgets.insert(*id, failed.fresh_budgets());
+            if id.halves.depth() > 0 {
+                self.halves.insert(*id, failed.slice);
+            }
+        }
+        self.tolerance = Tolerance::Within;
+    }
+
+    /// Returns what an ended run goes on from when some of its failed batches are tried again.
+    pub(crate) fn reopened(mut self, batches: &[BatchId], activity: Activity) -> RunLedger {
+        self.take_back_failed(batches);
+        self.run_ops.clear();
+        self.cancelled = None;
+        self.hold = Hold::GoesOn;
+        self.reopened = Some(activity.at);
+        self.activity.push(activity);
+        self
+    }
+
+    /// Returns what is kept of a run that has ended.
+    fn as_kept_after(self, state: RunState) -> RunLedger {
+        if state.may_be_reopened() {
+            let run_ops = BTreeMap::new();
+            return RunLedger { run_ops, ..self };
+        }
+        let defined = RunLedger::new(&self.job, &self.source, self.seed, self.request_id, self.accepted);
+        RunLedger {
+            failed: self.failed,
+            activity: self.activity,
+            ..defined
         }
     }
 
@@ -272,6 +319,7 @@ impl RunLedger {
                 self.cancelled = self.cancelled.max(Some(*mode));
             }
             RunCommand::ChangeLimits(change) => self.limits.add(change),
+            RunCommand::RetryFailed { .. } => {}
         }
         self.activity.push(activity.clone());
     }

@@ -7,7 +7,9 @@ use common::failure::Failure;
 use common::ids::{BatchId, LeaseId, OpId, RunId, SessionId};
 use common::message::{Publish, ToWorker};
 use common::part::Part;
+use common::slice::RunContext;
 use common::time::Time;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::scheduler::Scheduler;
@@ -23,6 +25,8 @@ const FIRST_WAIT: Duration = Duration::from_millis(200);
 pub(crate) struct Publication {
     pub(crate) of: Published,
     parts: Vec<Part>,
+    /// The run, if it is known nowhere else any more.
+    context: Option<Arc<RunContext>>,
     /// The worker that was asked; `None` while nobody could be.
     session: Option<SessionId>,
     failures: u32,
@@ -33,13 +37,15 @@ pub(crate) struct Publication {
 pub(crate) enum Published {
     Batch(RunId, BatchId),
     Op(RunId, OpId),
+    /// Nothing: an ended run is forgotten, and what it keeps beside its result is deleted.
+    Sweep(RunId),
 }
 
 impl Published {
     /// Returns the run they belong to.
     fn run(self) -> RunId {
         match self {
-            Published::Batch(run, _) | Published::Op(run, _) => run,
+            Published::Batch(run, _) | Published::Op(run, _) | Published::Sweep(run) => run,
         }
     }
 
@@ -47,17 +53,27 @@ impl Published {
     fn batch(self) -> Option<BatchId> {
         match self {
             Published::Batch(_, batch) => Some(batch),
-            Published::Op(..) => None,
+            Published::Op(..) | Published::Sweep(_) => None,
         }
     }
 }
 
 impl Publication {
+    /// Makes the sweep of a run that is forgotten; whoever does it is told what the run was.
+    pub(crate) fn sweep(context: Arc<RunContext>) -> Publication {
+        let of = Published::Sweep(context.run);
+        Publication {
+            context: Some(context),
+            ..Publication::new(of, Vec::new())
+        }
+    }
+
     /// Makes a publication that nobody was asked for yet.
     pub(crate) fn new(of: Published, parts: Vec<Part>) -> Publication {
         Publication {
             of,
             parts,
+            context: None,
             session: None,
             failures: 0,
         }
@@ -121,7 +137,11 @@ impl Scheduler {
             batch: of.batch(),
             parts: publication.parts.clone(),
         };
-        self.open_run_at(of.run(), session);
+        let context = publication.context.clone();
+        match context {
+            Some(context) => self.open_forgotten_at(context, session),
+            None => self.open_run_at(of.run(), session),
+        }
         if let Some(worker) = self.sessions.get_mut(&session) {
             worker.publishing.insert(lease);
         }
@@ -136,6 +156,7 @@ impl Scheduler {
         match publication.of {
             Published::Batch(run, batch) => self.on_batch_done(run, batch, now),
             Published::Op(run, op) => self.on_finish_op_over(run, op, now),
+            Published::Sweep(run) => self.close_forgotten_at(run, session),
         }
     }
 
@@ -159,6 +180,25 @@ impl Scheduler {
         match of {
             Published::Batch(run, batch) => self.fail_committed_batch(run, batch, failure, now),
             Published::Op(run, op) => self.fail_finish_op(run, op, failure, now),
+            Published::Sweep(run) => self.close_forgotten_at(run, session),
+        }
+    }
+
+    /// Tells a worker of a run that is forgotten, so that it can sweep.
+    fn open_forgotten_at(&mut self, context: Arc<RunContext>, session: SessionId) {
+        let Some(worker) = self.sessions.get_mut(&session) else {
+            return;
+        };
+        if worker.open_runs.insert(context.run) {
+            self.send(session, ToWorker::OpenRun(context));
+        }
+    }
+
+    fn close_forgotten_at(&mut self, run: RunId, session: SessionId) {
+        if let Some(worker) = self.sessions.get_mut(&session)
+            && worker.open_runs.remove(&run)
+        {
+            self.send(session, ToWorker::CloseRun { run });
         }
     }
 

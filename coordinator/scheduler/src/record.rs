@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use common::counts::RowCounts;
-use common::failure::Failure;
 use common::ids::{BatchId, LeaseId, OpId, RunId, SessionId, WorkerName};
 use common::job::Job;
 use common::part::Part;
-use common::slice::FrozenSource;
+use common::slice::{FrozenSource, Slice};
 use common::steering::Activity;
 use common::summary::RunSummary;
 use common::time::Time;
 use serde::{Deserialize, Serialize};
+
+use crate::failed::{FailedBatch, Tolerance};
+use crate::ledger::RunLedger;
 
 /// The number of a record, from 1, without gaps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -88,12 +90,41 @@ pub enum Record {
         run: RunId,
         /// The batch.
         batch: BatchId,
-        /// The op it failed in.
-        op: OpId,
-        /// Why.
-        failure: Failure,
-        /// Where its rows went.
-        rows: RowCounts,
+        /// What is kept of it.
+        failed: Box<FailedBatch>,
+        /// Whether it is tolerated.
+        tolerance: Tolerance,
+    },
+    /// A failed batch was cut in two; its halves are tried in its place.
+    BatchHalved {
+        /// The run.
+        run: RunId,
+        /// The batch.
+        batch: BatchId,
+        /// The slice of its first half.
+        first: Slice,
+        /// The slice of its second half.
+        second: Slice,
+    },
+    /// Somebody asked for failed batches of a run that goes on to be tried again.
+    FailedRetried {
+        /// The run.
+        run: RunId,
+        /// The batches.
+        batches: Vec<BatchId>,
+        /// Who asked for it, and when.
+        activity: Activity,
+    },
+    /// Somebody asked for failed batches of an ended run to be tried again: the run goes on.
+    RunReopened {
+        /// The run.
+        run: RunId,
+        /// What it goes on from.
+        ledger: Box<RunLedger>,
+        /// The batches that are tried again.
+        batches: Vec<BatchId>,
+        /// Who asked for it, and when.
+        activity: Activity,
     },
     /// An op over the whole run is committed by a lease.
     RunOpCommitted {

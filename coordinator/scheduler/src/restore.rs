@@ -13,8 +13,9 @@ use common::steering::CancelMode;
 use common::time::Time;
 
 use crate::event::{NewRun, NewSession};
+use crate::failed::Tolerance;
 use crate::ledger::{Ledger, RunLedger, SessionLedger};
-use crate::run::{Ending, FailedBatch, Run, RunPhase};
+use crate::run::{Ending, Run, RunPhase, Told};
 use crate::scheduler::Scheduler;
 use crate::timers::Timer;
 use crate::{Config, Record};
@@ -46,11 +47,18 @@ impl Scheduler {
             scheduler.runs.insert(*id, restore_run(*id, run));
             scheduler.go_on(*id, run.cancelled, now);
         }
+        let ended = ledger.ended.iter();
+        scheduler.ended = ended
+            .filter(|(_, ended)| ended.summary.state.may_be_reopened())
+            .map(|(id, ended)| (*id, ended.run.clone()))
+            .collect();
         scheduler
     }
 
-    fn go_on(&mut self, id: RunId, cancelled: Option<CancelMode>, now: Time) {
+    /// Lets a run go on that was made from what its records add up to.
+    pub(crate) fn go_on(&mut self, id: RunId, cancelled: Option<CancelMode>, now: Time) {
         self.add_turn(id);
+        self.set_deadline(id);
         match cancelled {
             Some(_) => self.stop_run(id, Ending::Cancelled, now),
             None => {
@@ -87,7 +95,8 @@ impl Scheduler {
     }
 }
 
-fn restore_run(id: RunId, ledger: &RunLedger) -> Run {
+/// Makes a run from what its records add up to.
+pub(crate) fn restore_run(id: RunId, ledger: &RunLedger) -> Run {
     let new = NewRun {
         run: id,
         job: Arc::clone(&ledger.job),
@@ -110,16 +119,24 @@ fn restore_run(id: RunId, ledger: &RunLedger) -> Run {
     run.committed_ops = ledger.run_ops.clone();
     for (batch, failed) in &ledger.failed {
         run.note_failure(&failed.failure, Some(failed.op), Some(*batch));
-        run.failed.insert(
-            *batch,
-            FailedBatch {
-                op: failed.op,
-                failure: failed.failure.clone(),
-            },
-        );
     }
-    if !ledger.failed.is_empty() && run.job.failure.on_failure != common::job::OnFailure::Continue {
+    run.failed = ledger.failed.clone();
+    run.tolerance = ledger.tolerance;
+    run.reopened = ledger.reopened;
+    run.told = Told {
+        limits: ledger.limits.clone(),
+        activity: ledger.activity.clone(),
+    };
+    run.halves = ledger.halves.clone();
+    run.halvings = ledger.halvings;
+    let halves = ledger.halves.keys().chain(ledger.failed.keys()).copied();
+    let halves = halves.filter(|batch| batch.halves.depth() > 0).chain(ledger.committed.halves());
+    run.halved_before = halves.map(|batch| batch.index).collect();
+    run.batch_counts.total = ledger.halvings;
+    if ledger.tolerance == Tolerance::Exceeded && !run.stays_active_past_tolerance() {
         run.phase = RunPhase::Draining(Ending::Failed);
+    } else {
+        run.slices = ledger.halves.clone().into_iter().collect();
     }
     run
 }

@@ -6,19 +6,20 @@ use std::sync::Arc;
 use common::counts::{BatchCounts, RowCounts, TaskCounts};
 use common::failure::Failure;
 use common::ids::{BatchId, LeaseId, OpId, RunId, SessionId};
-use common::job::Job;
+use common::job::{Job, LimitsChange};
 use common::message::Step;
 use common::part::Part;
 use common::slice::{FrozenSource, RunContext, Slice};
 use common::state::RunState;
-use common::steering::CancelMode;
+use common::steering::{Activity, ActivityLog, CancelMode, RunCommand};
 use common::summary::{Gauge, RunFailure};
 use common::time::Time;
 
 use crate::batch::{Batch, BatchPhase};
 use crate::event::NewRun;
-use crate::intervals::Intervals;
-use crate::ledger::{Budgets, Hold};
+use crate::committed::Committed;
+use crate::failed::{FailedBatch, Tolerance};
+use crate::ledger::{Budgets, Hold, RunLedger};
 use crate::ready_queue::ReadyQueue;
 
 /// One execution of a job.
@@ -29,11 +30,16 @@ pub(crate) struct Run {
     pub(crate) source: Arc<FrozenSource>,
     pub(crate) context: Arc<RunContext>,
     pub(crate) accepted: Time,
+    /// When it was reopened last, if it had ended before.
+    pub(crate) reopened: Option<Time>,
+    pub(crate) request_id: Option<String>,
     pub(crate) phase: RunPhase,
     /// Whether it is paused: then it takes no turns.
     pub(crate) hold: Hold,
     /// How it was cancelled, if it was.
     pub(crate) cancelled: Option<CancelMode>,
+    /// What it was told while it went on.
+    pub(crate) told: Told,
     /// Slices that were found and are not begun.
     pub(crate) slices: VecDeque<(BatchId, Slice)>,
     pub(crate) sharding: Sharding,
@@ -59,9 +65,21 @@ pub(crate) struct Run {
     pub(crate) ready: ReadyQueue,
     /// Batches that failed for good.
     pub(crate) failed: BTreeMap<BatchId, FailedBatch>,
+    /// Whether they are tolerated.
+    pub(crate) tolerance: Tolerance,
+    /// Halves of batches that were cut in two: neither committed nor failed nor cut themselves.
+    pub(crate) halves: BTreeMap<BatchId, Slice>,
+    /// How many batches were cut in two.
+    pub(crate) halvings: u64,
+    /// How often somebody asked for failed batches to be tried again, and that is not durable yet.
+    pub(crate) retries_under_way: u32,
+    /// Batches that were cut in two before a restart: their slices are found again, and passed over.
+    pub(crate) halved_before: BTreeSet<u64>,
+    /// Failed batches that were taken back to be tried again before their slices were found again.
+    pub(crate) taken_back: BTreeSet<u64>,
     /// Batches whose commit is durable.
-    pub(crate) committed: Intervals,
-    /// What batches had used up of their budgets when the coordinator was restarted.
+    pub(crate) committed: Committed,
+    /// What batches had used up of their budgets when the coordinator was restarted, or when they failed for good.
     pub(crate) budgets: BTreeMap<BatchId, Budgets>,
     /// What ops over the whole run had committed when the coordinator was restarted.
     pub(crate) committed_ops: BTreeMap<OpId, (LeaseId, Vec<Part>)>,
@@ -75,9 +93,32 @@ pub(crate) struct Run {
     pub(crate) batch_counts: BatchCounts,
     pub(crate) task_counts: TaskCounts,
     pub(crate) rows: RowCounts,
+    /// Those of them that belong to batches that were given up and have not failed.
+    pub(crate) rows_given_up: RowCounts,
     pub(crate) first_loaded: Option<Time>,
     /// The first failure that counted.
     pub(crate) failure: Option<RunFailure>,
+}
+
+/// What a run was told while it went on: it is still so if the run goes on after its end.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    pub(crate) limits: LimitsChange,
+    pub(crate) activity: ActivityLog,
+}
+
+impl Told {
+    /// Takes in a command.
+    pub(crate) fn push(&mut self, activity: &Activity) {
+        match &activity.command {
+            RunCommand::ChangeLimits(change) => self.limits.add(change),
+            RunCommand::Pause { .. }
+            | RunCommand::Resume
+            | RunCommand::Cancel(_)
+            | RunCommand::RetryFailed { .. } => {}
+        }
+        self.activity.push(activity.clone());
+    }
 }
 
 /// Values of a run that go up and down.
@@ -151,13 +192,6 @@ pub(crate) enum Sharding {
     Over,
 }
 
-/// What is kept of a batch that failed for good.
-#[derive(Debug)]
-pub(crate) struct FailedBatch {
-    pub(crate) op: OpId,
-    pub(crate) failure: Failure,
-}
-
 /// An op over the whole run that puts a sink's output in place.
 #[derive(Debug)]
 pub(crate) struct FinishOp {
@@ -188,7 +222,7 @@ impl Run {
             job,
             source,
             seed,
-            request_id: _,
+            request_id,
         } = new;
         let context = RunContext {
             run,
@@ -210,9 +244,12 @@ impl Run {
             source,
             context: Arc::new(context),
             accepted: now,
+            reopened: None,
+            request_id,
             phase: RunPhase::Accepting,
             hold: Hold::GoesOn,
             cancelled: None,
+            told: Told::default(),
             slices: VecDeque::new(),
             sharding: Sharding::Idle,
             bytes_sharded: 0,
@@ -220,7 +257,13 @@ impl Run {
             begun: 0,
             batches: BTreeMap::new(),
             failed: BTreeMap::new(),
-            committed: Intervals::default(),
+            tolerance: Tolerance::Within,
+            halves: BTreeMap::new(),
+            halvings: 0,
+            retries_under_way: 0,
+            halved_before: BTreeSet::new(),
+            taken_back: BTreeSet::new(),
+            committed: Committed::default(),
             budgets: BTreeMap::new(),
             committed_ops: BTreeMap::new(),
             finish: Vec::new(),
@@ -229,6 +272,7 @@ impl Run {
             batch_counts: BatchCounts::default(),
             task_counts: TaskCounts::default(),
             rows: RowCounts::default(),
+            rows_given_up: RowCounts::default(),
             first_loaded: None,
             failure: None,
         }
@@ -274,6 +318,42 @@ impl Run {
         }
     }
 
+    /// Returns what the run would go on from if it were reopened after its end.
+    pub(crate) fn into_ledger(self) -> RunLedger {
+        let mut rows = self.rows;
+        rows -= self.rows_given_up;
+        RunLedger {
+            seed: self.context.seed,
+            job: self.job,
+            source: self.source,
+            request_id: self.request_id,
+            accepted: self.accepted,
+            committed: self.committed,
+            committed_count: self.batch_counts.committed,
+            failed: self.failed,
+            tolerance: self.tolerance,
+            halves: self.halves,
+            halvings: self.halvings,
+            rows,
+            first_loaded: self.first_loaded,
+            budgets: self.budgets,
+            run_ops: BTreeMap::new(),
+            cancelled: None,
+            hold: Hold::GoesOn,
+            limits: self.told.limits,
+            activity: self.told.activity,
+            reopened: self.reopened,
+        }
+    }
+
+    /// Tells whether a slice that the sharder finds is known already: done, cut in two, or taken back.
+    pub(crate) fn is_past(&self, id: BatchId) -> bool {
+        self.committed.contains(id)
+            || self.failed.contains_key(&id)
+            || self.halved_before.contains(&id.index)
+            || self.taken_back.contains(&id.index)
+    }
+
     /// Puts a batch among the waiting ones.
     pub(crate) fn make_ready(&mut self, id: BatchId, now: Time) {
         if let Some(batch) = self.batches.get_mut(&id) {
@@ -307,9 +387,10 @@ impl Run {
         let Some(batch) = self.batches.remove(&id) else { return };
         self.queued_bytes -= batch.slice.bytes();
         if self.phase == RunPhase::Active {
-            let place = self.slices.partition_point(|(other, _)| *other < id);
-            self.slices.insert(place, (id, batch.slice.clone()));
+            self.add_slice(id, batch.slice.clone());
             self.put_back.insert(id, batch);
+        } else {
+            self.budgets.insert(id, batch.attempts_begun());
         }
     }
 

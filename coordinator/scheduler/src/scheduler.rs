@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU32;
 
 use common::ids::{BatchId, LeaseId, RunId, SessionId};
+use common::job::Job;
 use common::message::ToWorker;
 use common::state::RunState;
 use common::summary::RunSummary;
@@ -13,6 +14,7 @@ use common::time::Time;
 use crate::durability::{AfterDurable, Waiting};
 use crate::handlers::steering::Unanswered;
 use crate::lease::Lease;
+use crate::ledger::RunLedger;
 use crate::publication::Publication;
 use crate::restore::FormerSessions;
 use crate::run::{Run, RunPhase};
@@ -48,6 +50,10 @@ pub struct Scheduler {
     pub(crate) publications: BTreeMap<LeaseId, Publication>,
     /// What workers may still hold from before a restart.
     pub(crate) former: FormerSessions,
+    /// What runs that ended with failures could be reopened with.
+    pub(crate) ended: BTreeMap<RunId, RunLedger>,
+    /// Those of them whose reopening is recorded and not durable.
+    pub(crate) reopening: BTreeSet<RunId>,
     pub(crate) timers: Timers,
     pub(crate) waiting: Waiting,
     /// Answers that wait until nothing begins any more that the command forbids.
@@ -74,6 +80,8 @@ impl Scheduler {
             live_slots: 0,
             publications: BTreeMap::new(),
             former: FormerSessions::default(),
+            ended: BTreeMap::new(),
+            reopening: BTreeSet::new(),
             timers: Timers::default(),
             waiting: Waiting::default(),
             unanswered: Vec::new(),
@@ -112,6 +120,9 @@ impl Scheduler {
                 self.on_slices_found(run, slices, bytes_sharded, end, now);
             }
             Event::SourceFailed { run, failure } => self.on_source_failed(run, failure, now),
+            Event::SliceCut { run, batch, cut } => self.on_slice_cut(run, batch, cut, now),
+            Event::RetryRequested { run, batches, by } => self.on_retry_requested(run, batches, by, now),
+            Event::RunForgotten { run } => self.on_run_forgotten(run),
             Event::SessionOpened(new) => self.on_session_opened(*new, now),
             Event::SessionDisconnected { session } => self.on_session_disconnected(session, now),
             Event::SessionResumed { session } => self.on_session_resumed(session, now),
@@ -137,6 +148,23 @@ impl Scheduler {
     /// Returns when [`Event::TimeoutReached`] is wanted at the latest.
     pub fn next_timeout(&self) -> Option<Time> {
         self.timers.next()
+    }
+
+    /// Returns the jobs of the runs that have not ended, oldest first.
+    pub fn live_jobs(&self) -> impl Iterator<Item = (RunId, &Job)> {
+        self.runs.iter().map(|(id, run)| (*id, &*run.job))
+    }
+
+    /// Tells whether a batch of a run is committed, or found and not done yet.
+    pub fn is_open_or_committed(&self, run: RunId, batch: BatchId) -> bool {
+        match (self.runs.get(&run), self.ended.get(&run)) {
+            (Some(run), _) => {
+                let waits = run.slices.binary_search_by_key(&batch, |(slice, _)| *slice).is_ok();
+                waits || run.batches.contains_key(&batch) || run.committed.contains(batch)
+            }
+            (None, Some(ended)) => ended.committed.contains(batch),
+            (None, None) => false,
+        }
     }
 
     /// Returns what can be said of a run that has not ended.
@@ -182,7 +210,7 @@ impl Scheduler {
     pub fn is_committed(&self, run: RunId, batch: BatchId) -> bool {
         self.runs
             .get(&run)
-            .is_some_and(|run| run.committed.contains(batch.index))
+            .is_some_and(|run| run.committed.contains(batch))
     }
 
     /// Returns the sessions, oldest first.
@@ -200,8 +228,18 @@ impl Scheduler {
 
     /// Appends a record that nothing waits for.
     pub(crate) fn append(&mut self, record: Record) {
+        self.note_what_is_told(&record);
         let sequence = self.waiting.next_sequence();
         self.command(Command::Append { sequence, record });
+    }
+
+    /// Keeps what a run is told, for the case that it goes on after its end.
+    fn note_what_is_told(&mut self, record: &Record) {
+        if let Record::RunCommanded { run, activity } | Record::FailedRetried { run, activity, .. } = record
+            && let Some(run) = self.runs.get_mut(run)
+        {
+            run.told.push(activity);
+        }
     }
 
     /// Appends a record, and lets an effect wait until it is durable.

@@ -18,6 +18,8 @@ pub(crate) enum Timer {
     RunOpBackoff(RunId, OpId),
     /// What workers held before a restart is certainly over.
     FormerSessions,
+    /// A run has taken as long as it may.
+    RunDeadline(RunId),
     /// Parts that could not be put in place are to be tried again.
     Republish(LeaseId),
 }

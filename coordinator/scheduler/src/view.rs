@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use common::failure::Failure;
 use common::ids::{Attempt, BatchId, OpId, SessionId, WorkerName};
-use common::slice::Slice;
+use common::slice::{BadRow, Slice};
 use common::state::BatchState;
 use common::time::Time;
 
@@ -29,6 +29,10 @@ pub struct BatchView {
     pub worker: Option<WorkerName>,
     /// The last failure of it.
     pub failure: Option<Failure>,
+    /// How many worker processes were lost while they ran it.
+    pub crashes: u32,
+    /// The row, of a batch that failed and was halved down to a single one.
+    pub row: Option<BadRow>,
 }
 
 /// A worker's session as lists show it.
@@ -70,10 +74,12 @@ pub(crate) fn batches<'a>(run: &'a Run, scheduler: &'a Scheduler) -> impl Iterat
         id: *id,
         state: BatchState::Failed,
         op: Some(failed.op),
-        attempt: Attempt::FIRST,
-        slice: None,
+        attempt: Attempt(failed.attempts.get(&failed.op).copied().unwrap_or(1)),
+        slice: Some(failed.slice.clone()),
         worker: None,
         failure: Some(failed.failure.clone()),
+        crashes: failed.crashes,
+        row: failed.row.clone(),
     }));
     open.sort_by_key(|view| view.id);
     open.into_iter()
@@ -83,6 +89,7 @@ fn open_batch(batch: &Batch, scheduler: &Scheduler) -> BatchView {
     let (state, step, session) = match batch.phase {
         BatchPhase::Ready | BatchPhase::Queued(_) => (BatchState::Waiting, None, parked_at(batch)),
         BatchPhase::Backoff { .. } => (BatchState::Backoff, None, parked_at(batch)),
+        BatchPhase::Halving { .. } | BatchPhase::Halved => (BatchState::Halving, None, None),
         BatchPhase::Committing { session, .. } => (BatchState::Committing, None, Some(session)),
         BatchPhase::Publishing => (BatchState::Committing, None, None),
         BatchPhase::Leased(lease) => {
@@ -106,6 +113,8 @@ fn open_batch(batch: &Batch, scheduler: &Scheduler) -> BatchView {
             .and_then(|id| scheduler.sessions.get(&id))
             .map(|session| session.worker.clone()),
         failure: batch.failure.clone(),
+        crashes: batch.crashes,
+        row: None,
     }
 }
 

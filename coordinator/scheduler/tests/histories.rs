@@ -77,7 +77,10 @@ fn job(order: Order, cap: u32, limit: u32, on_failure: OnFailure, priority: i32)
         jobs::op_of("last", 5),
     ];
     let mut job = jobs::chain("history", ops, jobs::rows(1), schedule);
-    job.failure = FailurePolicy { on_failure };
+    job.failure = FailurePolicy {
+        on_failure,
+        ..FailurePolicy::default()
+    };
     job
 }
 
@@ -181,6 +184,9 @@ proptest! {
             | Record::AttemptFailed { .. }
             | Record::WorkerCrashed { .. }
             | Record::BatchFailed { .. }
+            | Record::BatchHalved { .. }
+            | Record::FailedRetried { .. }
+            | Record::RunReopened { .. }
             | Record::RunOpCommitted { .. }
             | Record::RunCommanded { .. }
             | Record::RunEnded { .. } => None,

@@ -196,7 +196,7 @@ fn the_log_of_a_run_says_what_it_was_told_also_after_a_restart() {
     world.steer(run, RunCommand::Cancel(CancelMode::Now));
     world.run_to_end();
     let ledger = world.ledger();
-    let log = ledger.ended[&run].activity.iter();
+    let log = ledger.ended[&run].run.activity.iter();
     let said: Vec<String> = log.map(|(_, activity)| activity.command.to_string()).collect();
     assert_eq!(said, ["pause", "resume", "cancel now"]);
 }

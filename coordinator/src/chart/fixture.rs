@@ -154,6 +154,7 @@ impl Fixture {
             schedule: Schedule::default(),
             ops: std::iter::once(Op::extract()).chain(names).collect(),
             failure: FailurePolicy::default(),
+            deadline: None,
             labels: BTreeMap::new(),
             seed: None,
         }

@@ -49,6 +49,9 @@ impl Driver {
             | Record::AttemptFailed { .. }
             | Record::WorkerCrashed { .. }
             | Record::BatchFailed { .. }
+            | Record::BatchHalved { .. }
+            | Record::FailedRetried { .. }
+            | Record::RunReopened { .. }
             | Record::RunOpCommitted { .. }
             | Record::RunCommanded { .. }
             | Record::RunEnded { .. } => {}

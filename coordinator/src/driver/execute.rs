@@ -5,7 +5,7 @@
 
 use scheduler::{Command, Event};
 
-use super::{Driver, DriverError, NotDone, RequestIdTaken};
+use super::{Driver, DriverError, NotDone, Refused};
 use crate::store::Entry;
 
 impl Driver {
@@ -33,12 +33,22 @@ impl Driver {
             }
             Command::Send { session, message } => self.sessions.send(session, message),
             Command::FindSlices { run, count } => self.sources.find(run, count),
+            Command::CutSlice { run, batch, slice } => {
+                if let Some(entry) = self.world.registry.run(run) {
+                    self.sources.cut(run, batch, slice, &entry.job, &entry.source);
+                }
+            }
+            Command::ReopenSource { run } => {
+                if let Some(entry) = self.world.registry.run(run) {
+                    self.sources.open(run, (self.cut_again)(&entry.job, &entry.source));
+                }
+            }
             Command::CloseSource { run } => self.sources.close(run),
             Command::RunAccepted { run } => {
                 tracing::info!(%run, "run accepted");
                 for reply in self.submitters.remove(&run).unwrap_or_default() {
                     // An error says that the submitter has gone; the run goes on.
-                    let _ = reply.send(Ok::<_, RequestIdTaken>(run));
+                    let _ = reply.send(Ok::<_, Refused>(run));
                 }
             }
             Command::SessionAccepted { session } => self.sessions.accept(session),

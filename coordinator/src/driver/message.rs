@@ -8,7 +8,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use common::ids::{RunId, SessionId, WorkerName};
-use common::job::Job;
+use common::job::{InvalidJob, Job};
 use common::message::{Report, ToWorker};
 use common::slice::FrozenSource;
 use common::steering::{AskRefused, Asker};
@@ -16,6 +16,7 @@ use scheduler::{Ask, EndReason};
 use tokio::sync::{mpsc, oneshot};
 
 use super::World;
+use super::retries::{RetryError, RetrySelection};
 use super::sources::SliceFinder;
 use crate::registry::RequestIdTaken;
 use crate::store::{Archive, ArchiveError};
@@ -30,6 +31,13 @@ pub(crate) enum Request {
         by: Asker,
         ask: Ask,
         reply: oneshot::Sender<Result<(), NotDone>>,
+    },
+    /// Try failed batches again.
+    Retry {
+        run: RunId,
+        selection: RetrySelection,
+        by: Asker,
+        reply: oneshot::Sender<Result<u64, RetryError>>,
     },
     /// Drain a worker.
     Drain {
@@ -57,7 +65,18 @@ pub struct Submission {
 /// A submission with its answer's way back.
 pub(crate) struct PendingSubmission {
     pub(crate) submission: Submission,
-    pub(crate) reply: oneshot::Sender<Result<RunId, RequestIdTaken>>,
+    pub(crate) reply: oneshot::Sender<Result<RunId, Refused>>,
+}
+
+/// Why a checked job is not run.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Refused {
+    /// The submission's name stands for another job.
+    #[error(transparent)]
+    RequestIdTaken(#[from] RequestIdTaken),
+    /// A live run writes to its target.
+    #[error(transparent)]
+    TargetTaken(#[from] InvalidJob),
 }
 
 /// What a worker's session tells the driver.
@@ -139,8 +158,8 @@ impl DriverHandle {
     /// Submits a checked job and waits until its run cannot be lost any more.
     ///
     /// # Errors
-    /// [`RequestIdTaken`] when its name stands for another job; [`Stopped`] when nobody is there to run it.
-    pub async fn submit(&self, submission: Submission) -> Result<Result<RunId, RequestIdTaken>, Stopped> {
+    /// [`Refused`] when its name stands for another job or its target is taken; [`Stopped`] when nobody is there to run it.
+    pub async fn submit(&self, submission: Submission) -> Result<Result<RunId, Refused>, Stopped> {
         self.ask(|reply| Request::Submit(Box::new(PendingSubmission { submission, reply })))
             .await
     }
@@ -151,6 +170,25 @@ impl DriverHandle {
     /// [`NotDone`] when it cannot be done; [`Stopped`] when nobody is there to do it.
     pub async fn command(&self, by: Asker, ask: Ask) -> Result<Result<(), NotDone>, Stopped> {
         self.ask(|reply| Request::Ask { by, ask, reply }).await
+    }
+
+    /// Lets failed batches of a run be tried again, and waits until that cannot be lost any more; returns how many.
+    ///
+    /// # Errors
+    /// [`RetryError`] when they cannot be; [`Stopped`] when nobody is there to do it.
+    pub async fn retry(
+        &self,
+        run: RunId,
+        selection: RetrySelection,
+        by: Asker,
+    ) -> Result<Result<u64, RetryError>, Stopped> {
+        self.ask(|reply| Request::Retry {
+            run,
+            selection,
+            by,
+            reply,
+        })
+        .await
     }
 
     /// Tells a worker to take no new work, finish what it holds, and leave.

@@ -1,15 +1,20 @@
 //! The sources of the live runs: where the next slices come from, found on blocking threads.
 //!
 //! Owns one finder per run and the tasks that search. One search per run is under way at a time: the finder travels to
-//! the thread and comes back with the answer. A finder that panics fails its run and nothing more.
+//! the thread and comes back with the answer. A finder that panics fails its run and nothing more. Slices of failed
+//! batches are cut in two on such threads as well.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use common::failure::Failure;
-use common::ids::RunId;
-use common::slice::Slice;
-use scheduler::{Event, SourceEnd};
+use common::ids::{BatchId, RunId};
+use common::job::Job;
+use common::slice::{FrozenSource, Slice};
+use scheduler::{Event, SliceCut, SourceEnd};
 use tokio::task::{Id, JoinSet};
+
+use crate::source::halve;
 
 /// Cuts a run's source into slices, in order. Runs on a thread where it may block.
 pub trait SliceFinder: Send {
@@ -35,8 +40,14 @@ pub struct FoundSlices {
 #[derive(Default)]
 pub(super) struct Sources {
     finders: BTreeMap<RunId, Finder>,
-    searches: JoinSet<(Box<dyn SliceFinder>, Result<FoundSlices, Failure>)>,
+    searches: JoinSet<Answer>,
     searched: HashMap<Id, RunId>,
+}
+
+/// What a task on a blocking thread comes back with.
+enum Answer {
+    Found(Box<dyn SliceFinder>, Result<FoundSlices, Failure>),
+    Cut(BatchId, SliceCut),
 }
 
 enum Finder {
@@ -67,7 +78,18 @@ impl Sources {
         };
         let task = self.searches.spawn_blocking(move || {
             let answer = finder.next_slices(count);
-            (finder, answer)
+            Answer::Found(finder, answer)
+        });
+        self.searched.insert(task.id(), run);
+    }
+
+    /// Begins to cut the slice of a failed batch; the answer comes out of [`Sources::next_answer`].
+    pub(super) fn cut(&mut self, run: RunId, batch: BatchId, slice: Slice, job: &Arc<Job>, source: &Arc<FrozenSource>) {
+        let (job, source) = (Arc::clone(job), Arc::clone(source));
+        let task = self.searches.spawn_blocking(move || {
+            let halve = || halve(&source, &job.source.csv, &slice);
+            let cut = std::panic::catch_unwind(std::panic::AssertUnwindSafe(halve));
+            Answer::Cut(batch, cut.unwrap_or(SliceCut::Unreadable))
         });
         self.searched.insert(task.id(), run);
     }
@@ -80,7 +102,11 @@ impl Sources {
     /// Waits for the next answer of a run that is still open; `None` when it is of a closed one or there is none.
     pub(super) async fn next_answer(&mut self) -> Option<Event> {
         match self.searches.join_next_with_id().await? {
-            Ok((id, (finder, answer))) => {
+            Ok((id, Answer::Cut(batch, cut))) => {
+                let run = self.searched.remove(&id)?;
+                Some(Event::SliceCut { run, batch, cut })
+            }
+            Ok((id, Answer::Found(finder, answer))) => {
                 let run = self.searched.remove(&id)?;
                 *self.finders.get_mut(&run)? = Finder::Idle(finder);
                 Some(match answer {

@@ -46,7 +46,7 @@ fn drive(journal: Box<dyn Journal>) -> Driving {
         journal,
         Timelines::in_memory(),
         retention,
-        |_| ten(),
+        |_, _| ten(),
     );
     let task = tokio::spawn(driver.run(shutdown));
     Driving { handle, trigger, task }
@@ -167,6 +167,7 @@ impl SliceFinder for Slices {
                 first_line: place + 1,
                 first_row: Some(place),
                 rows: Some(1),
+                rows_before: 0,
             })
         });
         Ok(FoundSlices {
@@ -204,6 +205,7 @@ fn job(name: &str) -> Arc<Job> {
         schedule: Schedule::default(),
         ops: vec![Op::extract(), Op::new("load", OpKind::Write(Sink::Discard))],
         failure: FailurePolicy::default(),
+        deadline: None,
         labels: BTreeMap::new(),
         seed: None,
     })
@@ -282,9 +284,10 @@ async fn a_retried_submission_is_the_same_run_and_another_job_is_refused() {
         handle.submit(submission("first", ten(), Some("mine"))),
     );
     let run = first.expect("runs").expect("is new");
-    assert_eq!(again, Ok(Ok(run)));
+    assert_eq!(again.expect("runs").expect("is the same"), run);
     let other = handle.submit(submission("second", ten(), Some("mine"))).await;
-    assert_eq!(other, Ok(Err(RequestIdTaken { run })));
+    let refused = other.expect("runs").expect_err("is another job");
+    assert!(matches!(refused, Refused::RequestIdTaken(taken) if taken.run == run));
     driving.stop().await.expect("stops cleanly");
 }
 
@@ -417,7 +420,7 @@ async fn nobody_is_told_of_a_run_before_its_record_is_durable() {
         .await
         .expect("is answered")
         .expect("no panic");
-    assert_eq!(answer, Ok(Ok(RunId(1))));
+    assert_eq!(answer.expect("runs").expect("is new"), RunId(1));
     driving.stop().await.expect("stops cleanly");
 }
 

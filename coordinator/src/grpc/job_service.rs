@@ -13,6 +13,7 @@ use tonic::{Request, Response, Status};
 
 use super::status::{self, ToStatus};
 use super::wire;
+use crate::driver::RetrySelection;
 use crate::service::{Detail, PageRequest, Service};
 
 /// Serves people and tools.
@@ -113,6 +114,23 @@ impl JobService for Jobs {
         let entries = self.service.activity(run).await.map_err(|error| error.to_status())?;
         let entries = entries.into_iter().map(wire::activity).collect();
         Ok(Response::new(v1::ListActivityResponse { entries }))
+    }
+
+    async fn retry_failed(
+        &self,
+        request: Request<v1::RetryFailedRequest>,
+    ) -> Result<Response<v1::RetryFailedResponse>, Status> {
+        let request = request.into_inner();
+        let run = run_id(&request.run_id)?;
+        let batches = request.batch_ids.iter().map(|batch| parsed("batch_ids", batch));
+        let selection = RetrySelection {
+            op: Some(request.op).filter(|op| !op.is_empty()),
+            batches: batches.collect::<Result<_, _>>()?,
+        };
+        let retried = self.service.retry_failed(run, selection, Asker::Grpc).await;
+        let (view, batches) = retried.map_err(|error| error.to_status())?;
+        let run = Some(wire::run(&view));
+        Ok(Response::new(v1::RetryFailedResponse { run, batches }))
     }
 
     async fn list_batches(

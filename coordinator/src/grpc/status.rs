@@ -14,7 +14,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::session::SessionRefused;
-use crate::driver::{NoSuchRun, NoSuchWorker, Stopped};
+use crate::driver::{NoSuchRun, NoSuchWorker, RetryError, Stopped};
 use crate::service::{LookupError, WatchEnd};
 use crate::submit::SubmitError;
 
@@ -124,6 +124,7 @@ impl ToStatus for SubmitError {
     fn to_status(&self) -> Status {
         match self {
             SubmitError::Invalid(invalid) => invalid_job(invalid),
+            SubmitError::TargetTaken(taken) => status(Code::FailedPrecondition, "TARGET_TAKEN", taken),
             SubmitError::RequestIdTaken(taken) => status(Code::AlreadyExists, "REQUEST_ID_TAKEN", taken),
             SubmitError::Stopped(stopped) => stopped.to_status(),
             SubmitError::CheckFailed => status(Code::Internal, "CHECK_FAILED", self),
@@ -140,6 +141,15 @@ impl ToStatus for LookupError {
             LookupError::NotFinishing { .. } => status(Code::FailedPrecondition, "RUN_NOT_FINISHING", self),
             LookupError::Refused(refused) => refused.to_status(),
             LookupError::InvalidField(problem) => invalid_field(&problem.path, &problem.problem),
+            LookupError::Retry(RetryError::NotFailed { .. }) => status(Code::NotFound, "NO_SUCH_BATCH", self),
+            LookupError::Retry(RetryError::NoSuchOp { .. }) => invalid_field("op", self),
+            LookupError::Retry(RetryError::NoSuchRun(error)) => error.to_status(),
+            LookupError::Retry(RetryError::NotRetryable(error)) => {
+                status(Code::FailedPrecondition, "NOT_RETRYABLE", error)
+            }
+            LookupError::Retry(RetryError::TargetTaken(taken)) => {
+                status(Code::FailedPrecondition, "TARGET_TAKEN", taken)
+            }
             LookupError::Archive(error) => status(Code::Internal, "JOURNAL_UNREADABLE", error),
             LookupError::Timeline(error) => status(Code::Internal, "TIMELINE_UNREADABLE", error),
             LookupError::Stopped(stopped) => stopped.to_status(),

@@ -124,6 +124,8 @@ pub(super) fn batch(batch: &BatchView, view: &RunView) -> v1::Batch {
             .unwrap_or_default(),
         slice: batch.slice.as_ref().map(v1::BatchSlice::from),
         failure: batch.failure.as_ref().map(v1::Failure::from),
+        crashes: batch.crashes,
+        bad_row: batch.row.as_ref().map(v1::BadRow::from),
     }
 }
 

@@ -16,6 +16,7 @@ fn job(name: &str) -> Arc<Job> {
         schedule: Schedule::default(),
         ops: vec![Op::extract(), Op::new("rest", OpKind::Noop)],
         failure: FailurePolicy::default(),
+        deadline: None,
         labels: BTreeMap::new(),
         seed: None,
     })

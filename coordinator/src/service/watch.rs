@@ -250,6 +250,7 @@ impl Watch {
             | LookupError::NoSuchBatch { .. }
             | LookupError::NotFinishing { .. }
             | LookupError::Refused(_)
+            | LookupError::Retry(_)
             | LookupError::Archive(_)
             | LookupError::InvalidField(_) => NoSuchRun { run: self.run }.into(),
         }

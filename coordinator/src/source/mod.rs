@@ -17,6 +17,7 @@ mod blocks;
 mod bulk;
 mod cursor;
 mod error;
+mod halve;
 mod header;
 mod listing;
 mod open;
@@ -33,6 +34,7 @@ mod tests;
 
 pub use cursor::ShardCursor;
 pub use error::{InvalidSource, SourceError};
+pub use halve::halve;
 pub use listing::{MAX_FILES, list};
 pub use roots::{AllowedRoot, AllowedRoots, Roots};
 pub use shard::{Found, Sharder};

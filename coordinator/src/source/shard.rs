@@ -192,6 +192,7 @@ impl Sharder {
             first_line: place.line,
             first_row: counts_rows.then_some(place.row),
             rows: counts_rows.then_some(end.rows),
+            rows_before: 0,
         };
         place.offset = end.at;
         place.line += end.lines;

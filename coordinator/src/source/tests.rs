@@ -1,6 +1,7 @@
 //! The source against the csv crate, against an obvious cutter, and against everything that can be wrong with a file.
 
 mod cuts;
+mod halves;
 mod headers;
 mod listings;
 

@@ -95,7 +95,9 @@ impl MemoryArchive {
                 }
             }
             Record::RunEnded { summary } => {
-                if let Some(kept) = self.lock().get_mut(&summary.run) {
+                if !summary.state.may_be_reopened()
+                    && let Some(kept) = self.lock().get_mut(&summary.run)
+                {
                     kept.parts.clear();
                 }
             }
@@ -105,6 +107,9 @@ impl MemoryArchive {
             | Record::AttemptFailed { .. }
             | Record::WorkerCrashed { .. }
             | Record::BatchFailed { .. }
+            | Record::BatchHalved { .. }
+            | Record::FailedRetried { .. }
+            | Record::RunReopened { .. }
             | Record::RunOpCommitted { .. }
             | Record::RunCommanded { .. } => {}
         }

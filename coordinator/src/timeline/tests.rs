@@ -27,6 +27,7 @@ fn job() -> Job {
             .chain((1..4).map(|op| Op::new(format!("op_{op}"), OpKind::Noop)))
             .collect(),
         failure: FailurePolicy::default(),
+        deadline: None,
         labels: BTreeMap::new(),
         seed: None,
     }

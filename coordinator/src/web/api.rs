@@ -37,6 +37,7 @@ pub(super) fn router() -> Router<Service> {
         .route("/runs/{run}/cancel", post(steering::cancel))
         .route("/runs/{run}/pause", post(steering::pause))
         .route("/runs/{run}/resume", post(steering::resume))
+        .route("/runs/{run}/retry", post(steering::retry))
         .route("/runs/{run}/chart", get(chart::axes))
         .route("/runs/{run}/view", get(chart::view))
         .route("/runs/{run}/bars", get(chart::bars))

@@ -84,7 +84,7 @@ impl Site {
                 StatusCode::NOT_FOUND
             }
             LookupError::InvalidField(_) => StatusCode::BAD_REQUEST,
-            LookupError::NotFinishing { .. } | LookupError::Refused(_) => StatusCode::CONFLICT,
+            LookupError::NotFinishing { .. } | LookupError::Refused(_) | LookupError::Retry(_) => StatusCode::CONFLICT,
             LookupError::Archive(_) | LookupError::Timeline(_) => StatusCode::INTERNAL_SERVER_ERROR,
             LookupError::Stopped(_) => StatusCode::SERVICE_UNAVAILABLE,
         };

@@ -8,6 +8,7 @@ use common::limits;
 use prost::Message as _;
 
 use super::problems::Problems;
+use super::time::duration_to_wire;
 use super::{needs, op, schedule, source};
 use crate::v1;
 
@@ -45,6 +46,9 @@ impl From<&Job> for v1::JobSpec {
             failure: Some(schedule::failure_to_wire(job.failure)),
             labels: job.labels.clone(),
             seed: job.seed,
+            deadline: job.deadline.map(duration_to_wire),
+            // What every op says for itself, and `extract`, which is not spelt out, does not.
+            retry: job.ops.first().map(|extract| schedule::retry_to_wire(&extract.retry)),
         }
     }
 }
@@ -76,9 +80,13 @@ fn read(spec: v1::JobSpec, problems: &mut Problems) -> Job {
         },
     };
     needs::check(problems, &spec.ops);
-    let mut ops = vec![Op::extract()];
+    let retry = schedule::retry_from_wire(problems, "retry", spec.retry.unwrap_or_default());
+    let mut ops = vec![Op {
+        retry,
+        ..Op::extract()
+    }];
     for (place, wire) in spec.ops.into_iter().enumerate() {
-        ops.push(op::op_from_wire(problems, &format!("ops[{place}]"), wire));
+        ops.push(op::op_from_wire(problems, &format!("ops[{place}]"), wire, retry));
     }
     Job {
         name: spec.name,
@@ -89,13 +97,14 @@ fn read(spec: v1::JobSpec, problems: &mut Problems) -> Job {
         failure: schedule::failure_from_wire(problems, spec.failure.unwrap_or_default()),
         labels: spec.labels,
         seed: spec.seed,
+        deadline: problems.duration("deadline", spec.deadline),
     }
 }
 
 /// Orders problems as their fields stand in the spec.
 fn place_in_spec(problem: &FieldProblem) -> (usize, usize) {
-    const FIELDS: [&str; 8] = [
-        "name", "source", "batch", "schedule", "ops", "failure", "labels", "seed",
+    const FIELDS: [&str; 10] = [
+        "name", "source", "batch", "schedule", "ops", "failure", "labels", "seed", "deadline", "retry",
     ];
     let end = problem.path.find(['.', '[']).unwrap_or(problem.path.len());
     let (field, rest) = problem.path.split_at(end);

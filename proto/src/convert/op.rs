@@ -1,6 +1,6 @@
 //! The ops of a chain. Adding a kind of op touches this file and the proto.
 
-use common::job::{Add, AddedColumn, ColumnKind, Comparison, Delay, Filter, Op, OpKind, Select};
+use common::job::{Add, AddedColumn, ColumnKind, Comparison, Delay, Filter, Op, OpKind, Require, Retry, Select};
 
 use super::problems::Problems;
 use super::time::duration_to_wire;
@@ -10,12 +10,12 @@ use crate::v1::Comparison as WireComparison;
 use crate::v1::column::Kind as WireColumn;
 use crate::v1::op::Kind as WireKind;
 
-/// Reads an op; `path` is its place in the spec, such as `ops[1]`.
-pub(super) fn op_from_wire(problems: &mut Problems, path: &str, wire: v1::Op) -> Op {
+/// Reads an op; `path` is its place in the spec, such as `ops[1]`, and `retry` what holds if it says nothing of it.
+pub(super) fn op_from_wire(problems: &mut Problems, path: &str, wire: v1::Op, retry: Retry) -> Op {
     let kind = match wire.kind {
         Some(kind) => kind_from_wire(problems, path, kind),
         None => {
-            problems.add(path, "op has no kind: name one of select, add, filter, noop, write");
+            problems.add(path, "op has no kind: name one of select, add, filter, require, noop, write");
             OpKind::Noop
         }
     };
@@ -26,7 +26,11 @@ pub(super) fn op_from_wire(problems: &mut Problems, path: &str, wire: v1::Op) ->
         max_concurrent: problems.count(format!("{path}.max_concurrent"), wire.max_concurrent),
         rate: None,
         pools: Vec::new(),
-        retry: schedule::retry_from_wire(problems, path, wire.retry.unwrap_or_default()),
+        retry: match wire.retry {
+            Some(wire) => schedule::retry_from_wire(problems, &format!("{path}.retry"), wire),
+            None => retry,
+        },
+        timeout: problems.duration(format!("{path}.timeout"), wire.timeout),
         delay: delay_from_wire(problems, path, wire.delay.unwrap_or_default()),
     }
 }
@@ -41,6 +45,7 @@ pub(super) fn op_to_wire(op: &Op) -> Option<v1::Op> {
         retry: Some(schedule::retry_to_wire(&op.retry)),
         priority: op.priority,
         delay: delay_to_wire(op.delay),
+        timeout: op.timeout.map(duration_to_wire),
     })
 }
 
@@ -56,7 +61,22 @@ fn kind_from_wire(problems: &mut Problems, path: &str, wire: WireKind) -> OpKind
                 .map(|(name, column)| added_column(problems, path, name, column))
                 .collect(),
         }),
-        WireKind::Filter(wire) => OpKind::Filter(filter_from_wire(problems, path, wire)),
+        WireKind::Filter(wire) => {
+            let comparison = comparison_from_wire(problems, &format!("{path}.filter"), wire.comparison, &wire.value);
+            OpKind::Filter(Filter {
+                column: wire.column,
+                comparison,
+                value: wire.value,
+            })
+        }
+        WireKind::Require(wire) => {
+            let comparison = comparison_from_wire(problems, &format!("{path}.require"), wire.comparison, &wire.value);
+            OpKind::Require(Require {
+                column: wire.column,
+                comparison,
+                value: wire.value,
+            })
+        }
         WireKind::Noop(v1::Noop {}) => OpKind::Noop,
         WireKind::Write(wire) => match sink::sink_from_wire(problems, path, wire) {
             Some(sink) => OpKind::Write(sink),
@@ -82,6 +102,11 @@ fn kind_to_wire(kind: &OpKind) -> Option<WireKind> {
             column: filter.column.clone(),
             comparison: comparison_to_wire(filter.comparison).into(),
             value: filter.value.clone(),
+        })),
+        OpKind::Require(require) => Some(WireKind::Require(v1::Require {
+            column: require.column.clone(),
+            comparison: comparison_to_wire(require.comparison).into(),
+            value: require.value.clone(),
         })),
         OpKind::Noop => Some(WireKind::Noop(v1::Noop {})),
         OpKind::Write(sink) => Some(WireKind::Write(sink::sink_to_wire(sink))),
@@ -115,9 +140,10 @@ fn column_to_wire(kind: &ColumnKind) -> v1::Column {
     v1::Column { kind: Some(kind) }
 }
 
-fn filter_from_wire(problems: &mut Problems, op: &str, wire: v1::Filter) -> Filter {
-    let path = format!("{op}.filter.comparison");
-    let comparison = match problems.known(path.as_str(), wire.comparison) {
+/// Reads a comparison; `kind` is the path of the op's kind, such as `ops[1].filter`.
+fn comparison_from_wire(problems: &mut Problems, kind: &str, comparison: i32, value: &str) -> Comparison {
+    let path = format!("{kind}.comparison");
+    let comparison = match problems.known(path.as_str(), comparison) {
         Some(WireComparison::Unspecified) => {
             problems.add(path, "name one of eq, ne, lt, le, gt, ge, is_null, is_not_null");
             Comparison::Eq
@@ -131,17 +157,13 @@ fn filter_from_wire(problems: &mut Problems, op: &str, wire: v1::Filter) -> Filt
         Some(WireComparison::IsNull) => Comparison::IsNull,
         Some(WireComparison::IsNotNull) => Comparison::IsNotNull,
     };
-    if matches!(comparison, Comparison::IsNull | Comparison::IsNotNull) && !wire.value.is_empty() {
+    if matches!(comparison, Comparison::IsNull | Comparison::IsNotNull) && !value.is_empty() {
         problems.add(
-            format!("{op}.filter.value"),
+            format!("{kind}.value"),
             "is_null and is_not_null compare with no value; leave it out",
         );
     }
-    Filter {
-        column: wire.column,
-        comparison,
-        value: wire.value,
-    }
+    comparison
 }
 
 fn comparison_to_wire(comparison: Comparison) -> WireComparison {

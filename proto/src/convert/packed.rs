@@ -119,7 +119,7 @@ impl Alike<'_> {
     fn of(message: &ToWorker) -> Option<Alike<'_>> {
         let ToWorker::Grant(grant) = message else { return None };
         let is_whole = grant.batch.is_some_and(|batch| batch.halves.depth() == 0);
-        let is_new = matches!(grant.input, Input::Slice(Slice::Bytes(_)));
+        let is_new = matches!(&grant.input, Input::Slice(Slice::Bytes(slice)) if slice.rows_before == 0);
         (is_whole && is_new).then_some(Alike {
             run: grant.run,
             generation: grant.lease.generation,
@@ -206,6 +206,7 @@ fn grants_from_wire(wire: v1::Grants, messages: &mut Vec<ToWorker>) -> Result<()
             first_line: wire.first_lines[place],
             first_row: wire.first_rows[place].checked_sub(1),
             rows: wire.rows[place].checked_sub(1),
+            rows_before: 0,
         };
         let sequence = wire.leases[place];
         messages.push(ToWorker::Grant(Grant {

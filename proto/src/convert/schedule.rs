@@ -1,6 +1,6 @@
 //! The schedule, the retries and what a failure means.
 
-use common::job::{FailurePolicy, Jitter, OnFailure, Order, Retry, Schedule, Weight};
+use common::job::{Bisect, FailurePolicy, Jitter, OnFailure, Order, Retry, Schedule, Weight};
 
 use super::problems::Problems;
 use super::time::duration_to_wire;
@@ -42,9 +42,10 @@ pub(super) fn schedule_to_wire(schedule: &Schedule) -> v1::Schedule {
     }
 }
 
-pub(super) fn retry_from_wire(problems: &mut Problems, op: &str, wire: v1::Retry) -> Retry {
+/// Reads how often is tried; `path` is the field's, such as `ops[1].retry`.
+pub(super) fn retry_from_wire(problems: &mut Problems, path: &str, wire: v1::Retry) -> Retry {
     let default = Retry::default();
-    let path = |field: &str| format!("{op}.retry.{field}");
+    let path = |field: &str| format!("{path}.{field}");
     Retry {
         max_attempts: problems
             .count(path("max_attempts"), wire.max_attempts)
@@ -60,6 +61,7 @@ pub(super) fn retry_from_wire(problems: &mut Problems, op: &str, wire: v1::Retry
             Some(WireJitter::Full | WireJitter::Unspecified) | None => Jitter::Full,
             Some(WireJitter::None) => Jitter::None,
         },
+        bisect: if wire.bisect { Bisect::Yes } else { Bisect::No },
     }
 }
 
@@ -74,6 +76,7 @@ pub(super) fn retry_to_wire(retry: &Retry) -> v1::Retry {
             Jitter::None => WireJitter::None,
         }
         .into(),
+        bisect: retry.bisect == Bisect::Yes,
     }
 }
 
@@ -83,7 +86,10 @@ pub(super) fn failure_from_wire(problems: &mut Problems, wire: v1::FailurePolicy
             Some(WireOnFailure::Drain | WireOnFailure::Unspecified) | None => OnFailure::Drain,
             Some(WireOnFailure::Cancel) => OnFailure::Cancel,
             Some(WireOnFailure::Continue) => OnFailure::Continue,
+            Some(WireOnFailure::Pause) => OnFailure::Pause,
         },
+        tolerated_batches: wire.tolerated_failed_batches,
+        tolerated_percent: wire.tolerated_failed_percent,
     }
 }
 
@@ -93,7 +99,10 @@ pub(super) fn failure_to_wire(failure: FailurePolicy) -> v1::FailurePolicy {
             OnFailure::Drain => WireOnFailure::Drain,
             OnFailure::Cancel => WireOnFailure::Cancel,
             OnFailure::Continue => WireOnFailure::Continue,
+            OnFailure::Pause => WireOnFailure::Pause,
         }
         .into(),
+        tolerated_failed_batches: failure.tolerated_batches,
+        tolerated_failed_percent: failure.tolerated_percent,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use common::slice::{ByteSlice, FileId, FrozenSource, RunContext, Slice, SourceFile};
+use common::slice::{BadRow, ByteSlice, FileId, FrozenSource, RunContext, Slice, SourceFile};
 
 use super::ids::run_id;
 use super::{InvalidMessage, required};
@@ -18,6 +18,7 @@ impl From<&Slice> for v1::Slice {
                 first_line: bytes.first_line,
                 first_row: bytes.first_row,
                 rows: bytes.rows,
+                rows_before: bytes.rows_before,
             }),
         };
         v1::Slice { kind: Some(kind) }
@@ -51,6 +52,7 @@ impl TryFrom<v1::ByteSlice> for ByteSlice {
             first_line: wire.first_line,
             first_row: wire.first_row,
             rows: wire.rows,
+            rows_before: wire.rows_before,
         })
     }
 }
@@ -65,6 +67,16 @@ impl From<&Slice> for v1::BatchSlice {
                 first_line: bytes.first_line,
                 rows: bytes.rows,
             },
+        }
+    }
+}
+
+impl From<&BadRow> for v1::BadRow {
+    fn from(row: &BadRow) -> Self {
+        v1::BadRow {
+            line: row.line,
+            byte: row.byte,
+            text: row.text.clone(),
         }
     }
 }

@@ -77,6 +77,7 @@ impl From<BatchState> for v1::BatchState {
             BatchState::Waiting => v1::BatchState::Waiting,
             BatchState::Leased => v1::BatchState::Leased,
             BatchState::Backoff => v1::BatchState::Backoff,
+            BatchState::Halving => v1::BatchState::Halving,
             BatchState::Committing => v1::BatchState::Committing,
             BatchState::Committed => v1::BatchState::Committed,
             BatchState::Failed => v1::BatchState::Failed,

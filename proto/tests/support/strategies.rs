@@ -7,9 +7,9 @@ use std::time::Duration;
 use common::failure::{Failure, FailureKind};
 use common::ids::{Attempt, BatchId, Generation, Halves, LeaseId, OpId, OutputId, RunId, SessionId};
 use common::job::{
-    Add, AddedColumn, Batching, ColumnKind, Comparison, CsvDialect, Delay, FailurePolicy, FileFormat, FileSink, Filter,
-    Header, IfExists, Jitter, Job, LogSink, OnFailure, Op, OpKind, Order, Retry, Schedule, Select, SelectedColumn,
-    SingleFile, Sink, Source, Weight,
+    Add, AddedColumn, Batching, Bisect, ColumnKind, Comparison, CsvDialect, Delay, FailurePolicy, FileFormat, FileSink,
+    Filter, Header, IfExists, Jitter, Job, LogSink, OnFailure, Op, OpKind, Order, Require, Retry, Schedule, Select,
+    SelectedColumn, SingleFile, Sink, Source, Weight,
 };
 use common::message::{
     ChainRan, Grant, Input, LeaseEnd, OpDone, OpOutcome, OpRan, PermitFate, Publish, RemoteOutput, Report, Start, Step,
@@ -40,31 +40,51 @@ fn duration() -> impl Strategy<Value = Duration> {
     (0..100_000_u64, 0..1_000_000_000_u32).prop_map(|(seconds, nanos)| Duration::new(seconds, nanos))
 }
 
+fn failure_policy() -> impl Strategy<Value = FailurePolicy> {
+    (
+        select(vec![OnFailure::Drain, OnFailure::Cancel, OnFailure::Continue, OnFailure::Pause]),
+        of(any::<u32>()),
+        of(0.0..=100.0_f64),
+    )
+        .prop_map(|(on_failure, tolerated_batches, tolerated_percent)| FailurePolicy {
+            on_failure,
+            tolerated_batches,
+            tolerated_percent,
+        })
+}
+
+fn time_limit() -> impl Strategy<Value = Duration> {
+    duration().prop_map(|duration| duration.max(Duration::from_nanos(1)))
+}
+
 pub(crate) fn job() -> impl Strategy<Value = Job> {
     (
         ("[a-z][a-z0-9_.-]{0,10}", source(), batching(), schedule()),
         vec(op(), 1..6),
-        select(vec![OnFailure::Drain, OnFailure::Cancel, OnFailure::Continue]),
+        failure_policy(),
         btree_map("[a-z]{1,4}", "\\PC{0,6}", 0..3),
         of(any::<u64>()),
+        of(time_limit()),
+        retry(),
     )
         .prop_map(
-            |((name, source, batching, schedule), ops, on_failure, labels, seed)| Job {
+            |((name, source, batching, schedule), ops, failure, labels, seed, deadline, retry)| Job {
                 name,
                 source,
                 batching,
                 schedule,
-                ops: chain(ops),
-                failure: FailurePolicy { on_failure },
+                ops: chain(ops, retry),
+                failure,
                 labels,
                 seed,
+                deadline,
             },
         )
 }
 
 /// Puts `extract` first, and makes names and targets unique.
-fn chain(ops: Vec<Op>) -> Vec<Op> {
-    let mut chain = vec![Op::extract()];
+fn chain(ops: Vec<Op>, retry: Retry) -> Vec<Op> {
+    let mut chain = vec![Op { retry, ..Op::extract() }];
     for (place, mut op) in ops.into_iter().enumerate() {
         op.name = format!("op_{place}");
         if let OpKind::Write(Sink::File(sink)) = &mut op.kind {
@@ -126,8 +146,9 @@ fn op() -> impl Strategy<Value = Op> {
         of(count()),
         retry(),
         prop_oneof![Just(Delay::default()), delay],
+        of(time_limit()),
     )
-        .prop_map(|(kind, priority, max_concurrent, retry, delay)| Op {
+        .prop_map(|(kind, priority, max_concurrent, retry, delay, timeout)| Op {
             name: String::new(),
             kind,
             priority,
@@ -135,6 +156,7 @@ fn op() -> impl Strategy<Value = Op> {
             rate: None,
             pools: Vec::new(),
             retry,
+            timeout,
             delay,
         })
 }
@@ -146,13 +168,15 @@ fn retry() -> impl Strategy<Value = Retry> {
         duration(),
         1.0..100.0_f64,
         select(vec![Jitter::Full, Jitter::None]),
+        select(vec![Bisect::No, Bisect::Yes]),
     )
-        .prop_map(|(max_attempts, initial_backoff, more, multiplier, jitter)| Retry {
+        .prop_map(|(max_attempts, initial_backoff, more, multiplier, jitter, bisect)| Retry {
             max_attempts,
             initial_backoff,
             max_backoff: initial_backoff + more,
             multiplier,
             jitter,
+            bisect,
         })
 }
 
@@ -177,6 +201,13 @@ fn kind() -> impl Strategy<Value = OpKind> {
         vec(selected, 1..4).prop_map(|columns| OpKind::Select(Select { columns })),
         added.prop_map(OpKind::Add),
         filter().prop_map(OpKind::Filter),
+        filter().prop_map(|filter| {
+            OpKind::Require(Require {
+                column: filter.column,
+                comparison: filter.comparison,
+                value: filter.value,
+            })
+        }),
         Just(OpKind::Noop),
         sink().prop_map(OpKind::Write),
     ]
@@ -300,8 +331,9 @@ fn slice() -> impl Strategy<Value = Slice> {
         any::<u64>(),
         of(any::<u64>()),
         of(any::<u64>()),
+        any::<u64>(),
     )
-        .prop_map(|(file, start, length, first_line, first_row, rows)| {
+        .prop_map(|(file, start, length, first_line, first_row, rows, rows_before)| {
             Slice::Bytes(ByteSlice {
                 file: FileId(file),
                 start: start.into(),
@@ -309,6 +341,7 @@ fn slice() -> impl Strategy<Value = Slice> {
                 first_line,
                 first_row,
                 rows,
+                rows_before,
             })
         })
 }

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use common::ids::{Generation, RunId, SessionId};
+use common::ids::{BatchId, Generation, RunId, SessionId};
+use common::slice::Slice;
 use common::time::Time;
 use scheduler::{Ask, Command, Config, Event, RecordSequence, Scheduler, SourceEnd, Ticket};
 
@@ -80,7 +81,8 @@ impl World {
             ledger.sessions.clear();
         }
         let named = ledger.runs.iter().map(|(run, known)| (known.request_id.clone(), *run));
-        let ended = ledger.ended.iter().map(|(run, known)| (known.request_id.clone(), *run));
+        let ended = ledger.ended.iter();
+        let ended = ended.map(|(run, known)| (known.run.request_id.clone(), *run));
         let names = named
             .chain(ended)
             .filter_map(|(name, run)| name.map(|name| (name, run)))
@@ -203,6 +205,15 @@ impl World {
             Command::FindSlices { run, count } => {
                 let at = self.now + self.random.up_to(Duration::from_millis(5));
                 self.schedule(at, Happening::Slices(self.incarnation, run, count as usize));
+            }
+            Command::CutSlice { run, batch, slice } => {
+                let at = self.now + self.random.up_to(Duration::from_millis(20));
+                self.schedule(at, Happening::Cut(self.incarnation, run, batch, Box::new(slice)));
+            }
+            Command::ReopenSource { run } => {
+                if let Some(coordinator) = &mut self.coordinator {
+                    coordinator.found.insert(run, 0);
+                }
             }
             Command::CloseSource { run } => {
                 if let Some(coordinator) = &mut self.coordinator {
@@ -345,12 +356,25 @@ impl World {
     }
 }
 
+impl World {
+    /// The slice of a failed batch was cut.
+    pub(crate) fn on_cut(&mut self, incarnation: u64, run: RunId, batch: BatchId, slice: &Slice) {
+        if incarnation == self.incarnation && self.coordinator.is_some() {
+            let cut = jobs::cut(slice);
+            self.tell_scheduler(Event::SliceCut { run, batch, cut });
+        }
+    }
+}
+
 fn event_code(event: &Event) -> u64 {
     match event {
         Event::RunSubmitted(new) => 100 + new.run.0,
         Event::Asked(asked) => 20_000 + asked.ticket.0,
         Event::SlicesFound { run, slices, .. } => 300 + run.0 + 1_000 * slices.len() as u64,
         Event::SourceFailed { run, .. } => 400 + run.0,
+        Event::SliceCut { run, batch, .. } => 500 + run.0 + 1_000 * batch.index,
+        Event::RetryRequested { run, batches, .. } => 600 + run.0 + 1_000 * batches.len() as u64,
+        Event::RunForgotten { run } => 700 + run.0,
         Event::SessionOpened(new) => 1_000 + new.session.sequence,
         Event::SessionDisconnected { session } => 2_000 + session.sequence,
         Event::SessionResumed { session } => 3_000 + session.sequence,
@@ -372,6 +396,9 @@ fn brief(event: &Event) -> String {
         Event::Reported { session, report } => format!("{session} reports {report:?}"),
         Event::Asked(_)
         | Event::SourceFailed { .. }
+        | Event::SliceCut { .. }
+        | Event::RetryRequested { .. }
+        | Event::RunForgotten { .. }
         | Event::SessionDisconnected { .. }
         | Event::SessionResumed { .. }
         | Event::SessionHeard { .. }

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use common::job::{OnFailure, Order};
+use common::job::{Bisect, OnFailure, Order};
 
 use crate::plan::{
     CoordinatorPoint, DrainBy, Exchange, Fault, FaultKind, JobPlan, Notice, OpPlan, Plan, SinkPlan, Terms, Way,
-    Weather, WorkerPlan, WorkerPoint,
+    Weather, WhichFailed, WorkerPlan, WorkerPoint,
 };
 use crate::random::{Draw, Random};
 
 /// How many kinds of fault there are.
-const KINDS: u64 = 16;
+const KINDS: u64 = 18;
 
 impl Plan {
     /// Draws the plan of a seed.
@@ -22,7 +22,10 @@ impl Plan {
             .map(|place| worker(&mut random, place))
             .collect();
         let jobs: Vec<JobPlan> = (0..random.between(1, 3)).map(|_| job(&mut random)).collect();
-        let weather = weather(&mut random);
+        let mut weather = weather(&mut random);
+        if weather.bad_rows > 0 {
+            weather.mended_at = maybe(&mut random, 500, |random| millis(random, 1_000, 12_000));
+        }
         let faults = faults(&mut random, &terms, workers.len(), jobs.len());
         let mut plan = Plan {
             seed,
@@ -32,10 +35,26 @@ impl Plan {
             weather,
             faults,
         };
+        if plan.weather.bad_rows > 0 && random.happens(600) == Draw::Yes {
+            plan.retry_late(&mut random);
+        }
         if random.happens(200) == Draw::Yes {
             plan.outlive_leases(&mut random);
         }
         plan
+    }
+
+    /// Lets people ask for failed batches to be tried again, also when runs have ended.
+    fn retry_late(&mut self, random: &mut Random) {
+        for job in 0..self.jobs.len() {
+            for _ in 0..random.between(1, 3) {
+                let at = millis(random, 2_000, 40_000);
+                let which = random.one_of(&[WhichFailed::All, WhichFailed::All, WhichFailed::First]);
+                let kind = FaultKind::RetryFailed { job, which };
+                self.faults.push(Fault { at, kind });
+            }
+        }
+        self.faults.sort_by_key(|fault| fault.at);
     }
 
     /// Turns the plan into one where leases are short, ops long and caps tight, and where somebody is not heard for long:
@@ -135,17 +154,26 @@ fn job(random: &mut Random) -> JobPlan {
         on_failure: random.one_of(&[OnFailure::Continue, OnFailure::Drain, OnFailure::Cancel]),
         order: random.one_of(&[Order::DepthFirst, Order::DepthFirst, Order::BreadthFirst]),
         attempts: random.between(2, 5) as u32,
+        bisect: match random.happens(500) {
+            Draw::Yes => Bisect::Yes,
+            Draw::No => Bisect::No,
+        },
+        tolerated: maybe(random, 300, |random| random.between(0, 4) as u32),
+        deadline: maybe(random, 50, |random| millis(random, 500, 20_000)),
     }
 }
 
 fn op(random: &mut Random) -> OpPlan {
+    // Some ops outlive leases.
+    let takes = match random.happens(150) {
+        Draw::Yes => millis(random, 400, 6_000),
+        Draw::No => millis(random, 1, 400),
+    };
     OpPlan {
-        // Some ops outlive leases.
-        takes: match random.happens(150) {
-            Draw::Yes => millis(random, 400, 6_000),
-            Draw::No => millis(random, 1, 400),
-        },
+        takes,
         limit: maybe(random, 200, |random| random.between(1, 2) as u32),
+        // Some are too short for the op at its best.
+        timeout: maybe(random, 100, |random| takes * random.between(8, 40) as u32 / 10),
     }
 }
 
@@ -158,7 +186,8 @@ fn weather(random: &mut Random) -> Weather {
         sync: Duration::from_micros(rate(1_000, 8_000)),
         slow_syncs: rate(200, 50),
         op_failures: rate(300, 200),
-        bad_batches: rate(150, 60),
+        bad_rows: rate(250, 25),
+        mended_at: None,
         publish_failures: rate(200, 200),
         lost_outputs: rate(200, 200),
         stubborn_ops: rate(200, 300),
@@ -221,6 +250,10 @@ fn fault(random: &mut Random, kind: u64, terms: &Terms, workers: usize, jobs: us
         },
         8 => FaultKind::LoseOutputs { worker },
         13 | 14 => FaultKind::Partition { worker, lasts },
+        16 | 17 => FaultKind::RetryFailed {
+            job,
+            which: random.one_of(&[WhichFailed::All, WhichFailed::All, WhichFailed::First]),
+        },
         9 | 10 => FaultKind::CrashCoordinator {
             point: random.one_of(&[
                 CoordinatorPoint::Now,

@@ -6,13 +6,13 @@
 use std::time::Duration;
 
 use agent::{Chain, ChainEnd, Input, Kept};
-use common::failure::Failure;
-use common::ids::{BatchId, LeaseId, OpId, OutputId};
+use common::failure::{Failure, FailureKind};
+use common::ids::{BatchId, LeaseId, OpId, OutputId, RunId};
 use common::message::{self, OpDone, OpOutcome, OpRan};
 use common::part::Part;
 use common::time::Time;
 
-use crate::jobs::{IsSink, ROW_BYTES, rows_into, rows_of_op};
+use crate::jobs::{IsSink, ROW_BYTES, range_of, rows_of_op};
 use crate::plan::{SinkPlan, WorkerPoint};
 use crate::random::{Draw, mix};
 use crate::worker::ProcessId;
@@ -64,6 +64,8 @@ enum Stage {
 enum Course {
     On,
     Truncated,
+    /// The op's time is over: it is to stop, and what comes of it does not count.
+    TimedOut,
     Stopped,
 }
 
@@ -86,8 +88,10 @@ impl World {
         let due = self.now + self.random.up_to(fetch);
         let drawn = mix(&[self.plan.seed, 5, lease.generation.0, lease.sequence]);
         let is_brief = Draw::of(mix(&[drawn, 1]), HELD_BACK) == Draw::Yes;
-        let is_limited = chain.run.job.op(chain.steps[0].op).has_own_limit();
-        let telling = if is_brief && !is_limited {
+        let job = &chain.run.job;
+        let is_limited = job.op(chain.steps[0].op).has_own_limit();
+        let is_timed = chain.batch.is_some() && chain.steps.iter().any(|step| job.op(step.op).timeout.is_some());
+        let telling = if is_brief && !is_limited && !is_timed {
             Telling::HeldBack(Vec::new())
         } else {
             Telling::OpByOp
@@ -183,6 +187,29 @@ impl World {
                 }
             }
             Some(Telling::OpByOp) | None => self.tell_agent_soon(id, Input::OpEnded { lease, op, at, outcome }),
+        }
+    }
+
+    /// Cancels an op whose time is over, unless it has ended; one that does not look goes on to its end, for nothing.
+    pub(crate) fn time_out_op(&mut self, id: ProcessId, lease: LeaseId, op: OpId) {
+        let at = self.now + self.random.up_to(Duration::from_millis(20));
+        let Some(run) = self
+            .processes
+            .get_mut(&id)
+            .and_then(|process| process.chains.get_mut(&lease))
+        else {
+            return;
+        };
+        let Stage::Running { place } = run.stage else { return };
+        if run.chain.steps[place].op != op || !matches!(run.course, Course::On | Course::Truncated) {
+            return;
+        }
+        run.course = Course::TimedOut;
+        if run.stubborn == Draw::No {
+            run.due = run.due.min(at);
+            run.turn += 1;
+            let (due, turn) = (run.due, run.turn);
+            self.schedule(due, Happening::Chain(id, lease, turn));
         }
     }
 
@@ -308,6 +335,9 @@ impl World {
         let is_cancelled = course == Course::Stopped && stubborn == Draw::No;
         let outcome = if is_cancelled {
             Err(Failure::cancelled())
+        } else if course == Course::TimedOut {
+            self.oracle.injected += 1;
+            Err(Failure::new(FailureKind::TimedOut, "the op took too long"))
         } else {
             self.outcome(id, lease, place)
         };
@@ -354,7 +384,7 @@ impl World {
         match run.course {
             Course::On if !is_last => return self.start_op(id, lease, place + 1),
             Course::Stopped if !is_last => return self.end_chain(id, lease, ChainEnd::Stopped),
-            Course::On | Course::Truncated | Course::Stopped => {}
+            Course::On | Course::Truncated | Course::TimedOut | Course::Stopped => {}
         }
         let is_done = run.chain.batch.is_none() || step.op == run.chain.run.job.last_op();
         let kept = if is_done { None } else { self.keep(id, lease) };
@@ -391,29 +421,34 @@ impl World {
                 ..OpDone::default()
             });
         };
-        let is_bad = Draw::of(
-            mix(&[self.plan.seed, 9, run.0, batch.index]),
-            self.plan.weather.bad_batches,
-        );
-        if is_bad == Draw::Yes && op == OpId(1) {
+        if op == OpId(1) && self.has_bad_row(job, run, batch) {
             self.oracle.injected += 1;
-            return Err(Failure::bad_input("a row is ragged"));
+            return Err(Failure::bad_input("a row is wrong"));
         }
         Ok(self.op_done(job, op, batch, lease))
+    }
+
+    /// Tells whether one of the rows of a batch is wrong now.
+    fn has_bad_row(&self, job: usize, run: RunId, batch: BatchId) -> bool {
+        let is_mended = self.plan.weather.mended_at.is_some_and(|at| Time::ZERO + at <= self.now);
+        let is_bad = |row| {
+            let drawn = mix(&[self.plan.seed, 9, run.0, batch.index, row]);
+            Draw::of(drawn, self.plan.weather.bad_rows) == Draw::Yes
+        };
+        !is_mended && range_of(&self.plan.jobs[job], batch).any(is_bad)
     }
 
     fn op_done(&self, job: usize, op: OpId, batch: BatchId, lease: LeaseId) -> OpDone {
         let plan = &self.plan.jobs[job];
         let is_sink = IsSink::of(plan, op);
-        let rows_in = rows_into(plan, job, op, batch.index);
-        let (rows_out, rows_rejected) = rows_of_op(job, op, batch.index, rows_in, is_sink);
+        let rows = rows_of_op(plan, job, op, batch);
         let stages = is_sink == IsSink::Yes && plan.sink != SinkPlan::Discard;
         OpDone {
-            rows_in,
-            rows_out,
-            rows_rejected,
-            bytes_held: rows_out * ROW_BYTES,
-            parts: stages.then(|| part(op, lease, rows_out)).into_iter().collect(),
+            rows_in: rows.rows_in,
+            rows_out: rows.rows_out,
+            rows_rejected: rows.rejected,
+            bytes_held: rows.rows_out * ROW_BYTES,
+            parts: stages.then(|| part(op, lease, rows.rows_out)).into_iter().collect(),
         }
     }
 

@@ -60,6 +60,7 @@ impl World {
             FaultKind::StallCoordinator { lasts } => self.stalled_until = self.stalled_until.max(self.now + lasts),
             FaultKind::SlowDisk { lasts } => self.slow_disk_until = self.slow_disk_until.max(self.now + lasts),
             FaultKind::Cancel { job } => self.cancel(job),
+            FaultKind::RetryFailed { job, which } => self.retry_failed(job, which),
             FaultKind::Resubmit { job } => self.submit(job),
             FaultKind::ChangeGlobalCap { cap } => {
                 self.global_cap = cap;

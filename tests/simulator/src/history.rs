@@ -96,7 +96,7 @@ fn candidates(plan: &Plan) -> Vec<Plan> {
         |weather| weather.late_messages = 0,
         |weather| weather.slow_syncs = 0,
         |weather| weather.op_failures = 0,
-        |weather| weather.bad_batches = 0,
+        |weather| weather.bad_rows = 0,
         |weather| (weather.publish_failures, weather.lost_outputs) = (0, 0),
         |weather| weather.stubborn_ops = 0,
     ];
@@ -105,7 +105,7 @@ fn candidates(plan: &Plan) -> Vec<Plan> {
         plan.weather.late_messages > 0,
         plan.weather.slow_syncs > 0,
         plan.weather.op_failures > 0,
-        plan.weather.bad_batches > 0,
+        plan.weather.bad_rows > 0,
         plan.weather.publish_failures + plan.weather.lost_outputs > 0,
         plan.weather.stubborn_ops > 0,
     ];

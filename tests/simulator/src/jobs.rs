@@ -5,16 +5,18 @@
 
 use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroU64};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use common::counts::RowCounts;
-use common::ids::OpId;
+use common::ids::{BatchId, OpId};
 use common::job::{
     Batching, CsvDialect, FailurePolicy, FileFormat, FileSink, IfExists, Job, Op, OpKind, Retry, Schedule, SingleFile,
     Sink, Source,
 };
-use common::slice::{ByteSlice, FileId, FrozenSource, Slice, SourceFile};
+use common::slice::{BadRow, ByteSlice, FileId, FrozenSource, Halved, Slice, SourceFile};
+use scheduler::SliceCut;
 
 use crate::plan::{JobPlan, SinkPlan};
 use crate::random::mix;
@@ -28,6 +30,7 @@ pub(crate) fn job(plan: &JobPlan, name: usize, cap: Option<u32>) -> Job {
         max_attempts: NonZeroU32::new(plan.attempts).unwrap_or(NonZeroU32::MIN),
         initial_backoff: Duration::from_millis(100),
         max_backoff: Duration::from_secs(5),
+        bisect: plan.bisect,
         ..Retry::default()
     };
     let last = plan.ops.len() - 1;
@@ -39,6 +42,7 @@ pub(crate) fn job(plan: &JobPlan, name: usize, cap: Option<u32>) -> Job {
         };
         let mut op = Op::new(format!("op_{}", place + 1), kind);
         op.max_concurrent = plan.ops[place].limit.and_then(NonZeroU32::new);
+        op.timeout = plan.ops[place].timeout;
         op
     };
     let ops = std::iter::once(Op::extract()).chain((0..plan.ops.len()).map(op));
@@ -63,7 +67,10 @@ pub(crate) fn job(plan: &JobPlan, name: usize, cap: Option<u32>) -> Job {
         ops: ops.map(|op| Op { retry, ..op }).collect(),
         failure: FailurePolicy {
             on_failure: plan.on_failure,
+            tolerated_batches: plan.tolerated,
+            tolerated_percent: None,
         },
+        deadline: plan.deadline,
         labels: BTreeMap::new(),
         seed: None,
     }
@@ -110,23 +117,10 @@ pub(crate) fn slices(plan: &JobPlan) -> Vec<Slice> {
             first_line: first + 2,
             first_row: Some(first),
             rows: Some(*rows),
+            rows_before: 0,
         })
     });
     cut.collect()
-}
-
-/// Returns what an op does with the rows that come in: how many go on, and how many it puts aside.
-pub(crate) fn rows_of_op(job: usize, op: OpId, batch: u64, rows_in: u64, is_sink: IsSink) -> (u64, u64) {
-    let drawn = mix(&[job as u64, u64::from(op.0), batch]);
-    if is_sink == IsSink::Yes || rows_in < 2 {
-        return (rows_in, 0);
-    }
-    let rejected = u64::from(drawn.is_multiple_of(5));
-    let filtered = u64::from((drawn >> 8).is_multiple_of(3));
-    if rows_in <= rejected + filtered {
-        return (rows_in, 0);
-    }
-    (rows_in - rejected - filtered, rejected)
 }
 
 /// Whether an op is a sink.
@@ -147,28 +141,100 @@ impl IsSink {
     }
 }
 
-/// Returns the rows that reach an op on a batch.
-pub(crate) fn rows_into(plan: &JobPlan, job: usize, op: OpId, batch: u64) -> u64 {
-    let whole = plan.batches[batch as usize];
-    (0..op.0).fold(whole, |rows, before| {
-        let before = OpId(before);
-        rows_of_op(job, before, batch, rows, IsSink::of(plan, before)).0
+/// What an op does to the rows of a batch, or of a half of one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OpRows {
+    pub(crate) rows_in: u64,
+    pub(crate) rows_out: u64,
+    pub(crate) rejected: u64,
+}
+
+/// What an op does to a row that comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    GoesOn,
+    Rejected,
+    Filtered,
+}
+
+fn fate(plan: &JobPlan, job: usize, op: OpId, index: u64, row: u64) -> Fate {
+    if IsSink::of(plan, op) == IsSink::Yes {
+        return Fate::GoesOn;
+    }
+    let drawn = mix(&[job as u64, u64::from(op.0), index, row]);
+    if drawn.is_multiple_of(31) {
+        Fate::Rejected
+    } else if (drawn >> 8).is_multiple_of(19) {
+        Fate::Filtered
+    } else {
+        Fate::GoesOn
+    }
+}
+
+/// Returns the rows of its whole batch that a batch, or a half of one, is made of.
+pub(crate) fn range_of(plan: &JobPlan, batch: BatchId) -> Range<u64> {
+    let whole = 0..plan.batches[batch.index as usize];
+    batch.halves.turns().fold(whole, |range, turn| {
+        let middle = range.start + (range.end - range.start).div_ceil(2);
+        if turn == 0 { range.start..middle } else { middle..range.end }
     })
 }
 
-/// Returns where the rows of a batch must have gone when it is committed.
-pub(crate) fn rows_committed(plan: &JobPlan, job: usize, batch: u64) -> RowCounts {
-    let mut rows = RowCounts {
-        read: plan.batches[batch as usize],
-        ..RowCounts::default()
-    };
-    let mut left = rows.read;
-    for op in (0..=plan.ops.len() as u16).map(OpId) {
-        let (out, rejected) = rows_of_op(job, op, batch, left, IsSink::of(plan, op));
-        rows.rejected += rejected;
-        rows.filtered += left - out - rejected;
-        left = out;
+/// Returns what an op does to the rows of a batch.
+pub(crate) fn rows_of_op(plan: &JobPlan, job: usize, op: OpId, batch: BatchId) -> OpRows {
+    let mut rows = OpRows::default();
+    for row in range_of(plan, batch) {
+        let comes_in = (0..op.0).all(|before| fate(plan, job, OpId(before), batch.index, row) == Fate::GoesOn);
+        if !comes_in {
+            continue;
+        }
+        rows.rows_in += 1;
+        match fate(plan, job, op, batch.index, row) {
+            Fate::GoesOn => rows.rows_out += 1,
+            Fate::Rejected => rows.rejected += 1,
+            Fate::Filtered => {}
+        }
     }
-    rows.loaded = left;
     rows
+}
+
+/// Returns where the rows of a batch must have gone when it is committed.
+pub(crate) fn rows_committed(plan: &JobPlan, job: usize, batch: BatchId) -> RowCounts {
+    let mut rows = RowCounts::default();
+    for op in (0..=plan.ops.len() as u16).map(OpId) {
+        let done = rows_of_op(plan, job, op, batch);
+        if op == OpId::EXTRACT {
+            rows.read = done.rows_in;
+        }
+        rows.rejected += done.rejected;
+        rows.filtered += done.rows_in - done.rows_out - done.rejected;
+        rows.loaded = done.rows_out;
+    }
+    rows
+}
+
+/// Cuts the slice of a failed batch as the coordinator does: with half of its rows on each side.
+pub(crate) fn cut(slice: &Slice) -> SliceCut {
+    let Slice::Bytes(bytes) = slice;
+    let rows = bytes.rows.unwrap_or(0);
+    match rows {
+        0 => SliceCut::Unreadable,
+        1 => SliceCut::Single(BadRow {
+            line: bytes.first_line,
+            byte: bytes.start,
+            text: format!("row {:?}", bytes.first_row),
+        }),
+        2.. => {
+            let halved = Halved {
+                first: rows.div_ceil(2),
+                second: rows / 2,
+            };
+            let (end, line) = (bytes.start + halved.first * ROW_BYTES, bytes.first_line + halved.first);
+            let (first, second) = bytes.cut_at(end, line, halved);
+            SliceCut::Halves {
+                first: Slice::Bytes(first),
+                second: Slice::Bytes(second),
+            }
+        }
+    }
 }

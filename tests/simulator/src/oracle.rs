@@ -9,6 +9,7 @@ use std::time::Duration;
 use agent::{Chain, ExitReason};
 use common::ids::{BatchId, LeaseId, OpId, RunId, SessionId, WorkerName};
 use common::message::{Grant, Input, Publish, ToWorker};
+use common::slice::Slice;
 use common::state::{RunState, TaskState};
 use common::steering::RunCommand;
 use common::time::Time;
@@ -42,6 +43,8 @@ pub(crate) struct Oracle {
     /// Durable commits.
     pub(crate) committed: BTreeMap<(RunId, BatchId), LeaseId>,
     pub(crate) failed: BTreeSet<(RunId, BatchId)>,
+    /// The rows of durable commits, by the whole batch that they are of.
+    loaded: BTreeSet<(RunId, u64, u64)>,
     run_ops: BTreeMap<(RunId, OpId), LeaseId>,
     /// Commits asked for, by the generation that did.
     appended: BTreeSet<(u64, Work)>,
@@ -256,7 +259,7 @@ impl World {
                 let work = (*run, Some(*batch), None);
                 self.check_commit(work, *lease);
                 let job = self.oracle.job_of_run[run];
-                let expected = jobs::rows_committed(&self.plan.jobs[job], job, batch.index);
+                let expected = jobs::rows_committed(&self.plan.jobs[job], job, *batch);
                 self.require(*rows == expected, "EXACT COVER", || {
                     format!("{run} batch {batch} is committed with {rows:?}, it has {expected:?}")
                 });
@@ -269,7 +272,14 @@ impl World {
             | Record::WorkerCrashed { .. }
             | Record::BatchFailed { .. }
             | Record::RunCommanded { .. }
+            | Record::BatchHalved { .. }
+            | Record::FailedRetried { .. }
             | Record::RunEnded { .. } => {}
+            // What ops over the whole run committed is made anew.
+            Record::RunReopened { run, .. } => self
+                .oracle
+                .appended
+                .retain(|(_, (of, batch, _))| of != run || batch.is_some()),
         }
     }
 
@@ -301,6 +311,7 @@ impl World {
                 self.require(before.is_none(), "COMMIT-ONCE", || {
                     format!("{run} batch {batch} is durable under {before:?} and {lease}")
                 });
+                self.check_rows_are_new(*run, *batch);
                 let has_failed = self.oracle.failed.contains(&(*run, *batch));
                 self.require(!has_failed, "EXACT COVER", || {
                     format!("{run} batch {batch} failed and is committed")
@@ -324,12 +335,60 @@ impl World {
                     self.oracle.durably_cancelled.insert(*run);
                 }
             }
+            Record::BatchHalved {
+                run,
+                batch,
+                first,
+                second,
+            } => self.check_halves(*run, *batch, first, second),
+            Record::FailedRetried { run, batches, .. } => self.forget_failed(*run, batches),
+            Record::RunReopened { run, batches, .. } => {
+                self.forget_failed(*run, batches);
+                let ended = self.oracle.ended.remove(run);
+                let may_be = ended.is_some_and(RunState::may_be_reopened);
+                self.require(may_be, "MONOTONE STATE", || format!("{run} is reopened, and was {ended:?}"));
+                self.oracle.run_ops.retain(|(of, _), _| of != run);
+                self.oracle.attempts.retain(|(_, of, _, batch, ..), _| of != run || batch.is_some());
+            }
             Record::RunEnded { summary } => self.check_outcome(summary),
             Record::RunAccepted { .. }
             | Record::SessionOpened { .. }
             | Record::SessionClosed { .. }
             | Record::AttemptFailed { .. }
             | Record::WorkerCrashed { .. } => {}
+        }
+    }
+
+    /// EXACT COVER: no row is loaded twice, as part of whatever batch.
+    fn check_rows_are_new(&mut self, run: RunId, batch: BatchId) {
+        let plan = &self.plan.jobs[self.oracle.job_of_run[&run]];
+        for row in jobs::range_of(plan, batch) {
+            let is_new = self.oracle.loaded.insert((run, batch.index, row));
+            self.require(is_new, "EXACT COVER", || {
+                format!("{run} row {row} of batch {} is loaded again, with {batch}", batch.index)
+            });
+        }
+    }
+
+    /// EXACT COVER: the halves of a batch are its rows, cut in two.
+    fn check_halves(&mut self, run: RunId, batch: BatchId, first: &Slice, second: &Slice) {
+        let (Slice::Bytes(first), Slice::Bytes(second)) = (first, second);
+        let range = jobs::range_of(&self.plan.jobs[self.oracle.job_of_run[&run]], batch);
+        let rows = first.rows.unwrap_or(0) + second.rows.unwrap_or(0);
+        let covers = first.rows_before == range.start
+            && first.end == second.start
+            && rows == range.end - range.start
+            && first.rows.is_some_and(|rows| rows > 0)
+            && second.rows.is_some_and(|rows| rows > 0);
+        let is_done = self.oracle.committed.contains_key(&(run, batch)) || self.oracle.failed.contains(&(run, batch));
+        self.require(covers && !is_done, "EXACT COVER", || {
+            format!("{run} batch {batch} of {range:?} is cut into {first:?} and {second:?}")
+        });
+    }
+
+    fn forget_failed(&mut self, run: RunId, batches: &[BatchId]) {
+        for batch in batches {
+            self.oracle.failed.remove(&(run, *batch));
         }
     }
 

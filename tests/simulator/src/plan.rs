@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use common::job::{OnFailure, Order};
+use common::job::{Bisect, OnFailure, Order};
 
 /// Everything that a history is made of.
 #[derive(Clone, Debug)]
@@ -90,6 +90,12 @@ pub struct JobPlan {
     pub order: Order,
     /// How often an op is tried.
     pub attempts: u32,
+    /// Whether a batch that failed for good is halved.
+    pub bisect: Bisect,
+    /// How many failed batches are tolerated.
+    pub tolerated: Option<u32>,
+    /// How long its run may take.
+    pub deadline: Option<Duration>,
 }
 
 /// An op.
@@ -99,6 +105,8 @@ pub struct OpPlan {
     pub takes: Duration,
     /// Its own limit.
     pub limit: Option<u32>,
+    /// How long an attempt may take.
+    pub timeout: Option<Duration>,
 }
 
 /// Where a job writes to.
@@ -127,8 +135,10 @@ pub struct Weather {
     pub slow_syncs: u64,
     /// How often an attempt fails.
     pub op_failures: u64,
-    /// How often a batch fails for good.
-    pub bad_batches: u64,
+    /// How often a row fails its batch for good.
+    pub bad_rows: u64,
+    /// When somebody mends all of these rows.
+    pub mended_at: Option<Duration>,
     /// How often parts cannot be put in place.
     pub publish_failures: u64,
     /// How often an output cannot be fetched, or is gone.
@@ -187,10 +197,21 @@ pub enum FaultKind {
     SlowDisk { lasts: Duration },
     /// Somebody cancels a run.
     Cancel { job: usize },
+    /// Somebody asks for the failed batches of a run to be tried again, or for the first of them.
+    RetryFailed { job: usize, which: WhichFailed },
     /// Somebody submits a job again under the same name.
     Resubmit { job: usize },
     /// Somebody changes the cap over all runs.
     ChangeGlobalCap { cap: Option<u32> },
+}
+
+/// Which failed batches are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhichFailed {
+    /// All of them.
+    All,
+    /// The first one.
+    First,
 }
 
 /// Where in its work a worker dies.
@@ -267,6 +288,7 @@ impl FaultKind {
             | FaultKind::DrainWorker { .. }
             | FaultKind::LoseOutputs { .. }
             | FaultKind::Cancel { .. }
+            | FaultKind::RetryFailed { .. }
             | FaultKind::Resubmit { .. }
             | FaultKind::ChangeGlobalCap { .. } => Duration::ZERO,
         }
@@ -286,7 +308,12 @@ impl Plan {
     pub fn work(&self) -> Duration {
         let of_job = |job: &JobPlan| {
             let chain: Duration = job.ops.iter().map(|op| op.takes).sum();
-            (chain + Duration::from_millis(50)) * job.batches.len() as u32 * job.attempts
+            // Down to single rows, a batch of n rows makes fewer than 2 n.
+            let halves = match job.bisect {
+                Bisect::No => 1,
+                Bisect::Yes => 8,
+            };
+            (chain + Duration::from_millis(50)) * job.batches.len() as u32 * job.attempts * halves
         };
         self.jobs.iter().map(of_job).sum()
     }

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::ids::RunId;
+use common::job::OnFailure;
 use common::steering::{AskRefused, Asker, CancelMode, RunCommand};
 use scheduler::{Ask, Asked, Event, Hold, NewRun, Ticket};
 
 use crate::jobs;
+use crate::plan::WhichFailed;
 use crate::sabotage::Sabotage;
 use crate::world::{Happening, World};
 
@@ -91,6 +93,25 @@ impl World {
         });
     }
 
+    /// Asks for failed batches to be tried again; a run that has ended with failures is reopened.
+    pub(crate) fn retry_failed(&mut self, user: usize, which: WhichFailed) {
+        let (Some(run), Some(coordinator)) = (self.users[user].run, &self.coordinator) else {
+            return;
+        };
+        let Ok(failed) = coordinator.scheduler.retryable(run) else {
+            return;
+        };
+        let most = match which {
+            WhichFailed::All => usize::MAX,
+            WhichFailed::First => 1,
+        };
+        let batches: Vec<_> = failed.map(|(batch, _)| batch).take(most).collect();
+        if !batches.is_empty() || coordinator.scheduler.can_be_reopened(run) {
+            let by = Asker::Grpc;
+            self.tell_scheduler(Event::RetryRequested { run, batches, by });
+        }
+    }
+
     pub(crate) fn cancel(&mut self, user: usize) {
         if let (Some(run), Some(_)) = (self.users[user].run, &self.coordinator) {
             self.oracle.cancelled.insert(run);
@@ -120,12 +141,15 @@ impl World {
         if outcome.is_err() {
             return;
         }
+        let plan = &self.plan.jobs[self.oracle.job_of_run[&run]];
+        let may_stop_by_itself = plan.deadline.is_some() || plan.on_failure == OnFailure::Cancel;
         let ledger = self.disk.ledger();
         let is_durable = ledger.runs.get(&run).is_none_or(|run| match &command {
             RunCommand::Pause { .. } => run.hold == Hold::Paused,
             RunCommand::Resume => run.hold == Hold::GoesOn,
-            RunCommand::Cancel(_) => run.cancelled.is_some(),
-            RunCommand::ChangeLimits(_) => true,
+            // A run that is being stopped because it failed has nothing more to be told.
+            RunCommand::Cancel(_) => run.cancelled.is_some() || may_stop_by_itself,
+            RunCommand::ChangeLimits(_) | RunCommand::RetryFailed { .. } => true,
         });
         self.require(is_durable, "ACK-DURABLE", || {
             format!("{command} of {run} is granted, and not durable")

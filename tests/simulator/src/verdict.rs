@@ -1,6 +1,6 @@
 //! The oracles that look at the scheduler after every step, at the journal, and at how runs end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
 use common::counts::RowCounts;
@@ -151,7 +151,7 @@ impl World {
             };
             let batches = self.plan.jobs[self.oracle.job_of_run[run]].batches.len() as u64;
             let differs = (0..batches).find(|index| {
-                coordinator.scheduler.is_committed(*run, BatchId::whole(*index)) != ledger.committed.contains(*index)
+                coordinator.scheduler.is_committed(*run, BatchId::whole(*index)) != ledger.committed.contains(BatchId::whole(*index))
             });
             if let Some(index) = differs {
                 found = Some(format!(
@@ -180,33 +180,54 @@ impl World {
         });
         let job = self.oracle.job_of_run[&run];
         let plan = self.plan.jobs[job].clone();
-        let all = plan.batches.len();
+        let all: u64 = plan.batches.iter().sum();
         let committed: BTreeMap<BatchId, LeaseId> = self.commits_of(run);
-        let failed = self.oracle.failed.iter().filter(|(of, _)| *of == run).count();
+        let failures: Vec<BatchId> = self
+            .oracle
+            .failed
+            .iter()
+            .filter(|(of, _)| *of == run)
+            .map(|(_, batch)| *batch)
+            .collect();
+        let failed = failures.len();
+        let rows_in = |batch: &BatchId| {
+            let batch = *batch;
+            let range = jobs::range_of(&plan, batch);
+            range.map(move |row| (batch.index, row))
+        };
+        // No row twice is what the commits were checked for.
+        let in_failed: BTreeSet<(u64, u64)> = failures.iter().flat_map(rows_in).collect();
+        let in_committed: BTreeSet<(u64, u64)> = committed.keys().flat_map(rows_in).collect();
+        let disjoint = in_failed.is_disjoint(&in_committed);
+        self.require(disjoint, "EXACT COVER", || {
+            format!("{run} has rows that failed and are committed: {failures:?}")
+        });
         let covered = match state {
-            RunState::Succeeded => committed.len() == all && failed == 0,
-            RunState::CompletedWithFailures => committed.len() + failed == all && failed > 0,
+            RunState::Succeeded => in_committed.len() as u64 == all && failed == 0,
+            RunState::CompletedWithFailures => {
+                (in_committed.len() + in_failed.len()) as u64 == all && failed > 0
+            }
             RunState::Failed => true,
             RunState::Cancelled => self.oracle.cancelled.contains(&run),
             RunState::Queued | RunState::Running | RunState::Paused => false,
         };
         self.require(covered, "EXACT COVER", || {
             format!(
-                "{run} is {state} with {} batches committed and {failed} failed of {all}",
-                committed.len()
+                "{run} is {state} with {} rows committed and {} failed of {all}",
+                in_committed.len(),
+                in_failed.len()
             )
         });
         let obeyed = state == RunState::Cancelled || !self.oracle.durably_cancelled.contains(&run);
         self.require(obeyed, "ACK-DURABLE", || format!("{run} was cancelled, and is {state}"));
         let mut rows = RowCounts::default();
         for batch in committed.keys() {
-            rows += jobs::rows_committed(&plan, job, batch.index);
+            rows += jobs::rows_committed(&plan, job, *batch);
         }
-        let whole: u64 = plan.batches.iter().sum();
         let complete = matches!(state, RunState::Succeeded | RunState::CompletedWithFailures);
         let balances = summary.rows.balances()
             && summary.rows.loaded == rows.loaded
-            && (!complete || summary.rows.read == whole)
+            && (!complete || summary.rows.read == all)
             && summary.batches.committed == committed.len() as u64
             && summary.batches.failed == failed as u64;
         self.require(balances, "EXACT COVER", || {
@@ -216,7 +237,7 @@ impl World {
             )
         });
         let spurious = failed > 0 || state == RunState::Failed;
-        let blameless = self.oracle.injected == 0 && self.plan.faults.is_empty();
+        let blameless = self.oracle.injected == 0 && self.plan.faults.is_empty() && plan.deadline.is_none();
         self.require(!(spurious && blameless), "NO-SPURIOUS-FAILURE", || {
             format!("{run} is {state} though nothing failed: {:?}", summary.failure)
         });

@@ -79,6 +79,7 @@ impl World {
             slots: NonZeroU32::new(plan.slots).unwrap_or(NonZeroU32::MIN),
             drain_grace: Duration::from_secs(10),
             leave_grace: Duration::from_secs(1),
+            timeout_grace: Duration::from_secs(2),
         };
         let process = Process {
             worker,
@@ -217,6 +218,7 @@ impl World {
                 }
             }
             Action::TruncateChain { lease } => self.truncate_chain(id, lease),
+            Action::TimeOutOp { lease, op } => self.time_out_op(id, lease, op),
             Action::StopChain { lease } => self.stop_chain(id, lease),
             Action::DropOutput { run, output } => {
                 process.parked.remove(&(run, output));

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use agent::Input;
-use common::ids::{LeaseId, RunId, SessionId};
+use common::ids::{BatchId, LeaseId, RunId, SessionId};
 use common::message::Publish;
+use common::slice::Slice;
 use common::time::Time;
 use scheduler::{Event, RecordSequence};
 
@@ -68,6 +69,8 @@ pub(crate) enum Happening {
     Durable(u64, RecordSequence),
     /// Slices were found.
     Slices(u64, RunId, usize),
+    /// The slice of a failed batch was cut.
+    Cut(u64, RunId, BatchId, Box<Slice>),
     /// A heartbeat is counted late.
     Heard(u64, SessionId),
     /// A user does the next thing.
@@ -250,6 +253,7 @@ impl World {
             Happening::Synced(incarnation) => self.on_synced(incarnation),
             Happening::Durable(incarnation, sequence) => self.on_durable(incarnation, sequence),
             Happening::Slices(incarnation, run, count) => self.on_slices(incarnation, run, count),
+            Happening::Cut(incarnation, run, batch, slice) => self.on_cut(incarnation, run, batch, &slice),
             Happening::Heard(incarnation, session) if incarnation == self.incarnation => {
                 self.tell_scheduler(Event::SessionHeard { session });
             }
@@ -273,6 +277,7 @@ impl World {
             | Happening::Heard(..)
             | Happening::Durable(..)
             | Happening::Slices(..)
+            | Happening::Cut(..)
             | Happening::Submit(_) => return self.stall_of(None),
             Happening::Down(connection) => self.connections.get(connection)?.process,
             Happening::LostAtWorker(process, _)

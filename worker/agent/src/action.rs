@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use common::ids::{BatchId, LeaseId, OutputId, RunId};
+use common::ids::{BatchId, LeaseId, OpId, OutputId, RunId};
 use common::message::{Input, Publish, Report, Step};
 use common::slice::RunContext;
 use common::time::Time;
@@ -37,6 +37,13 @@ pub enum Action {
     TruncateChain {
         /// Its lease.
         lease: LeaseId,
+    },
+    /// Cancel an op because its time is over, unless it has ended: it fails as timed out, and the chain ends behind it.
+    TimeOutOp {
+        /// The chain's lease.
+        lease: LeaseId,
+        /// The op.
+        op: OpId,
     },
     /// Cancel the op that runs and end the chain.
     StopChain {
@@ -89,7 +96,7 @@ pub enum ExitReason {
     Left,
     /// It was asked to leave at once, and an op did not stop in time.
     LeftRunning,
-    /// Its leases are over, and an op has not stopped: only the end of the process stops it for certain.
+    /// Its leases or an op's time are over, and the op has not stopped: only the end of the process stops it for certain.
     OpDidNotStop,
     /// Another process of the same name has taken its place.
     Replaced,

@@ -1,11 +1,12 @@
 //! The state machine's three doors, and what every part of it shares.
 //!
 //! Each kind of input is taken in a file of its own: [`messages`] what the coordinator says, [`chains`] what the
-//! executor says, [`session`] the link and time, [`departure`] leaving.
+//! executor says, [`overtime`] ops that take too long, [`session`] the link and time, [`departure`] leaving.
 
 mod chains;
 mod departure;
 mod messages;
+mod overtime;
 mod session;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -25,6 +26,7 @@ use crate::input::{Input, Kept};
 use crate::lease::{Course, LeaseState, Why};
 use crate::leaving::Leaving;
 use crate::link::Link;
+use crate::op_limit::OpLimit;
 
 /// What the agent is told once, when it is made.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +37,8 @@ pub struct Config {
     pub drain_grace: Duration,
     /// How long a worker that was told to leave at once waits for its ops to stop.
     pub leave_grace: Duration,
+    /// How long an op may go on after its time-out before the process ends: it does not stop by itself.
+    pub timeout_grace: Duration,
 }
 
 /// The agent of one worker process.
@@ -49,6 +53,8 @@ pub struct Agent {
     pub(crate) orphans_exit_at: Option<Time>,
     /// What is kept, with its size.
     pub(crate) outputs: BTreeMap<(RunId, OutputId), u64>,
+    /// The time limits of the ops that run and have one, by the chain's lease.
+    pub(crate) op_limits: BTreeMap<LeaseId, OpLimit>,
     /// Publications under way, by the lease that names them.
     pub(crate) publishing: BTreeSet<LeaseId>,
     actions: VecDeque<Action>,
@@ -65,6 +71,7 @@ impl Agent {
             book: Book::new(config.slots.get()),
             orphans_exit_at: None,
             outputs: BTreeMap::new(),
+            op_limits: BTreeMap::new(),
             publishing: BTreeSet::new(),
             actions: VecDeque::new(),
         }
@@ -115,6 +122,7 @@ impl Agent {
             exit_at.flatten(),
             self.orphans_exit_at,
             self.leaving.until(),
+            self.next_op_limit(),
         ];
         times.into_iter().flatten().min()
     }
@@ -171,6 +179,7 @@ impl Agent {
     /// Takes a lease out of the book that has not started, and reports its end.
     fn end_lease(&mut self, id: LeaseId, end: LeaseEnd) {
         if let Some(lease) = self.book.remove(id) {
+            self.op_limits.remove(&id);
             let permit = lease.returned_permit();
             self.report(Report::LeaseEnded { lease: id, end, permit });
         }

@@ -20,7 +20,7 @@ pub(crate) fn check(agent: &Agent) -> Result<(), Broken> {
     if agent.leaving == Leaving::Left {
         return Ok(());
     }
-    let checks: [(&'static str, &'static str, bool); 8] = [
+    let checks: [(&'static str, &'static str, bool); 9] = [
         ("SLOTS", "every slot is free or runs one chain", slots_add_up(agent)),
         (
             "PERMITS",
@@ -52,6 +52,14 @@ pub(crate) fn check(agent: &Agent) -> Result<(), Broken> {
             "ORPHANS",
             "a chain of an ended session has a time at which the process ends it, and nothing else has",
             agent.book.orphans.is_empty() == agent.orphans_exit_at.is_none(),
+        ),
+        (
+            "TIMEOUT",
+            "a time limit belongs to a chain that runs",
+            agent.op_limits.keys().all(|lease| {
+                let held = agent.book.leases.get(lease);
+                held.is_some_and(|held| matches!(held.state, LeaseState::Running { .. }))
+            }),
         ),
     ];
     match checks.into_iter().find(|(_, _, holds)| !holds) {

@@ -20,6 +20,7 @@ mod input;
 mod lease;
 mod leaving;
 mod link;
+mod op_limit;
 mod time_limits;
 
 #[cfg(test)]

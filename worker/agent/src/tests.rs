@@ -3,5 +3,6 @@
 mod draining;
 mod expiry;
 mod leases;
+mod overtime;
 mod properties;
 mod scenario;

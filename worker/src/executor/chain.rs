@@ -9,7 +9,7 @@ use common::failure::{Failure, FailureKind};
 use common::ids::{BatchId, OpId, OutputId};
 use common::message::{self, OpDone, OpOutcome, Step};
 
-use super::control::{ChainControl, Next};
+use super::control::{ChainControl, Next, StepEnd};
 use super::open_ops::OpenOps;
 use super::{ChainJob, OpenRun, Surroundings, run_scope};
 use crate::batch::Batch;
@@ -17,6 +17,7 @@ use crate::clock::monotonic_now;
 use crate::memory::Use;
 use crate::ops::plan::Plan;
 use crate::ops::{OpContext, OpInput, OpOutput};
+use crate::sink;
 
 /// Runs the chains of one slot, one after another.
 pub(super) struct ChainRunner {
@@ -53,7 +54,7 @@ impl ChainRunner {
         };
         match self.resolve(job) {
             Ok(held) => self.run_steps(job, plan, batch, held),
-            Err(_) if job.control.cancel_token().is_cancelled() => ChainEnd::Stopped,
+            Err(_) if job.control.is_stopped() => ChainEnd::Stopped,
             Err(failure) => ChainEnd::InputLost { failure },
         }
     }
@@ -70,7 +71,12 @@ impl ChainRunner {
                 Next::Stopped => return ChainEnd::Stopped,
             }
             let context = op_context(job, plan, batch, *step);
-            match self.run_op(job, plan, held.input(), &context) {
+            let result = self.run_op(job, plan, held.input(), &context);
+            let result = match job.control.leave_step() {
+                StepEnd::InTime => result,
+                StepEnd::TimedOut => Err(timed_out(job, plan, *step)),
+            };
+            match result {
                 Ok((output, done)) => {
                     memory.change(done.bytes_held);
                     self.surroundings.parking.make_room();
@@ -79,7 +85,7 @@ impl ChainRunner {
                 }
                 Err(failure) => {
                     tell_end(&job.control, step.op, OpOutcome::Failed(failure));
-                    if job.control.cancel_token().is_cancelled() {
+                    if job.control.is_stopped() {
                         return ChainEnd::Stopped;
                     }
                     drop(memory);
@@ -225,6 +231,16 @@ impl Held {
             Held::Parked(_, batch) | Held::Here(_, batch) => OpInput::Batch(batch.clone()),
         }
     }
+}
+
+/// The failure of an op whose time was over before it ended; what it staged all the same is deleted.
+fn timed_out(job: &ChainJob, plan: &Plan, step: Step) -> Failure {
+    if let Err(failure) = sink::abandon_op(plan, step.op, job.chain.batch, job.chain.lease) {
+        tracing::warn!(lease = %job.chain.lease, %failure, "what a timed out op staged is left to be swept");
+    }
+    let timeout = plan.run().job.op(step.op).timeout.unwrap_or_default();
+    let message = format!("the op took longer than its timeout of {timeout:?}; raise it, or make the batches smaller");
+    Failure::new(FailureKind::TimedOut, message)
 }
 
 pub(super) fn tell_end(control: &ChainControl, op: OpId, outcome: OpOutcome) {

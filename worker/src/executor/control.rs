@@ -29,13 +29,23 @@ pub(super) struct ChainControl {
 struct Progress {
     /// The step that runs; the first before any has started.
     step: usize,
+    /// Whether its op is being run.
+    running: Running,
     course: Course,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Running {
+    No,
+    Yes,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Course {
     On,
     Truncated,
+    /// The op's time is over: it is to stop, and what comes of it does not count.
+    TimedOut,
     Stopped,
     Ended,
     /// It has ended, and its slot went on with another chain.
@@ -62,6 +72,15 @@ pub(super) enum Ended<T> {
     Stopped,
 }
 
+/// Whether a step ended within its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StepEnd {
+    /// It did, or had no limit, or was stopped for another reason.
+    InTime,
+    /// It did not.
+    TimedOut,
+}
+
 /// Whether a chain goes on with its next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
@@ -83,6 +102,7 @@ impl ChainControl {
             cancel: CancelToken::default(),
             progress: Mutex::new(Progress {
                 step: 0,
+                running: Running::No,
                 course: Course::On,
             }),
             woken: Condvar::new(),
@@ -103,9 +123,15 @@ impl ChainControl {
         match progress.course {
             Course::Truncated if step > 0 => return Next::Truncated,
             Course::Stopped if step > 0 => return Next::Stopped,
-            Course::On | Course::Truncated | Course::Stopped | Course::Ended | Course::Succeeded => {}
+            Course::On
+            | Course::Truncated
+            | Course::TimedOut
+            | Course::Stopped
+            | Course::Ended
+            | Course::Succeeded => {}
         }
         progress.step = step;
+        progress.running = Running::Yes;
         let op = self.op_at(step);
         self.news.op_started(self.lease, op, at, self.urgency);
         Next::Started
@@ -125,6 +151,39 @@ impl ChainControl {
         self.news.chain_truncated(self.lease, self.op_at(progress.step));
     }
 
+    /// Ends the step that runs before it is told, and says whether its time was over.
+    pub(super) fn leave_step(&self) -> StepEnd {
+        let mut progress = self.lock();
+        progress.running = Running::No;
+        match progress.course {
+            Course::TimedOut => StepEnd::TimedOut,
+            Course::On | Course::Truncated | Course::Stopped | Course::Ended | Course::Succeeded => StepEnd::InTime,
+        }
+    }
+
+    /// Cancels an op because its time is over, unless it has ended meanwhile.
+    pub(super) fn time_out(&self, op: OpId) {
+        let mut progress = self.lock();
+        let runs = progress.running == Running::Yes && self.op_at(progress.step) == op;
+        match progress.course {
+            Course::On | Course::Truncated if runs => progress.course = Course::TimedOut,
+            Course::On
+            | Course::Truncated
+            | Course::TimedOut
+            | Course::Stopped
+            | Course::Ended
+            | Course::Succeeded => return,
+        }
+        drop(progress);
+        self.cancel.cancel();
+        self.woken.notify_all();
+    }
+
+    /// Tells whether the chain was stopped: what it made is dropped.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.lock().course == Course::Stopped
+    }
+
     /// Cancels the step that runs, and whatever it waits for. Whoever comes second, this or [`ChainControl::end`], knows
     /// that nobody will ask for what the chain staged, unless its slot went on.
     pub(super) fn stop(&self) -> First {
@@ -133,7 +192,7 @@ impl ChainControl {
         match progress.course {
             Course::Ended => return First::End,
             Course::Succeeded => return First::Successor,
-            Course::On | Course::Truncated | Course::Stopped => {}
+            Course::On | Course::Truncated | Course::TimedOut | Course::Stopped => {}
         }
         progress.course = Course::Stopped;
         drop(progress);
@@ -159,7 +218,10 @@ impl ChainControl {
     /// Sleeps for a time, or until the chain is stopped.
     pub(super) fn sleep(&self, time: Duration) -> Result<(), Failure> {
         if !time.is_zero() {
-            let still_on = |progress: &mut Progress| progress.course != Course::Stopped;
+            let still_on = |progress: &mut Progress| match progress.course {
+                Course::On | Course::Truncated | Course::Ended | Course::Succeeded => true,
+                Course::TimedOut | Course::Stopped => false,
+            };
             let waited = self.woken.wait_timeout_while(self.lock(), time, still_on);
             drop(waited.unwrap_or_else(PoisonError::into_inner));
         }
@@ -205,6 +267,31 @@ mod tests {
 
     fn nothing() -> Option<u8> {
         None
+    }
+
+    #[test]
+    fn an_op_is_timed_out_while_it_runs_and_not_after_it_or_by_the_time_of_another() {
+        let control = control(&[0, 1]);
+        control.start_step(0, Time(1));
+        assert_eq!(control.leave_step(), StepEnd::InTime);
+        control.time_out(OpId(0));
+        control.start_step(1, Time(2));
+        control.time_out(OpId(0));
+        assert!(!control.cancel_token().is_cancelled());
+        control.time_out(OpId(1));
+        assert!(control.cancel_token().is_cancelled() && !control.is_stopped());
+        assert_eq!(control.leave_step(), StepEnd::TimedOut);
+    }
+
+    #[test]
+    fn a_sleep_ends_when_the_ops_time_is_over() {
+        let control = control(&[0, 1]);
+        control.start_step(0, Time(1));
+        std::thread::scope(|scope| {
+            let sleeps = scope.spawn(|| control.sleep(Duration::from_secs(600)));
+            control.time_out(OpId(0));
+            assert!(sleeps.join().expect("does not panic").is_err());
+        });
     }
 
     #[test]

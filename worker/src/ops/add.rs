@@ -24,7 +24,7 @@ impl AddFactory {
     fn config<'a>(&self, kind: &'a OpKind) -> Result<&'a Add, Failure> {
         match kind {
             OpKind::Add(add) => Ok(add),
-            OpKind::Extract | OpKind::Select(_) | OpKind::Filter(_) | OpKind::Noop | OpKind::Write(_) => {
+            OpKind::Extract | OpKind::Select(_) | OpKind::Filter(_) | OpKind::Require(_) | OpKind::Noop | OpKind::Write(_) => {
                 Err(wrong_kind(self, kind))
             }
         }
@@ -91,10 +91,12 @@ fn make_column(kind: &ColumnKind, place: usize, batch: &Batch, context: &OpConte
     Ok(match kind {
         ColumnKind::Uuid => {
             let generator = UuidGenerator::new(context.seed, context.op, place, context.batch);
-            // By the row's place in the slice, so that a row keeps its id when a filter before this op changes.
+            // By the row's place in its batch, so that a row keeps its id when a filter before this op changes, and when
+            // the batch is halved.
+            let before = batch.provenance().rows_before;
             match &batch.provenance().places {
-                None => uuid_column(rows, |row| generator.uuid(row as u64))?,
-                Some(places) => uuid_column(rows, |row| generator.uuid(u64::from(places.value(row))))?,
+                None => uuid_column(rows, |row| generator.uuid(before + row as u64))?,
+                Some(places) => uuid_column(rows, |row| generator.uuid(before + u64::from(places.value(row))))?,
             }
         }
         ColumnKind::RandomUuid => uuid_column(rows, |_| Uuid::new_v4())?,
@@ -106,7 +108,7 @@ fn make_column(kind: &ColumnKind, place: usize, batch: &Batch, context: &OpConte
         }
         ColumnKind::RowNumber => {
             let provenance = batch.provenance();
-            let first = provenance.first_row.unwrap_or(0) + 1;
+            let first = provenance.first_row.unwrap_or(provenance.rows_before) + 1;
             let numbers = (0..rows).map(|row| i64::try_from(first + provenance.place(row)).unwrap_or(i64::MAX));
             Arc::new(Int64Array::from_iter_values(numbers))
         }
@@ -170,10 +172,8 @@ impl UuidGenerator {
         let mut key = mix(seed);
         key = mix(key ^ u64::from(op.0));
         key = mix(key ^ column as u64);
+        // Of a half, the whole batch: its rows keep the ids that they would have had.
         key = mix(key ^ batch.index);
-        for turn in batch.halves.turns() {
-            key = mix(key ^ (u64::from(turn) + 1));
-        }
         UuidGenerator { key }
     }
 

@@ -82,8 +82,10 @@ impl Op for Extract {
         let records = reader::read(text, dialect, &run.source.columns, &self.output, &context.cancel)?;
         let provenance = Provenance {
             file: slice.file,
+            start: slice.start,
             first_line: slice.first_line,
             first_row: slice.first_row,
+            rows_before: slice.rows_before,
             places: None,
         };
         let rows = records.num_rows() as u64;

@@ -1,16 +1,14 @@
 //! `filter`: keeps the rows for which a comparison holds.
 //!
-//! When the value to compare with reads as a number, values are compared as numbers, and one that is no number never
-//! matches, not even as unequal; otherwise values are compared as text, byte by byte. `IsNull` finds empty fields.
-
-use std::cmp::Ordering;
+//! How values are compared is said in [`super::condition`].
 
 use arrow_array::{BooleanArray, UInt32Array};
 use arrow_schema::SchemaRef;
 use arrow_select::filter::filter_record_batch;
 use common::failure::Failure;
-use common::job::{Comparison, Filter, OpKind};
+use common::job::{Filter, OpKind};
 
+use super::condition::Condition;
 use super::{ColumnNames, Op, OpContext, OpFactory, OpInput, OpOutput, OpenOp, place_of, wrong_kind};
 use crate::batch::{Batch, Provenance};
 use crate::column::TextColumn;
@@ -21,9 +19,12 @@ impl FilterFactory {
     fn config<'a>(&self, kind: &'a OpKind) -> Result<&'a Filter, Failure> {
         match kind {
             OpKind::Filter(filter) => Ok(filter),
-            OpKind::Extract | OpKind::Select(_) | OpKind::Add(_) | OpKind::Noop | OpKind::Write(_) => {
-                Err(wrong_kind(self, kind))
-            }
+            OpKind::Extract
+            | OpKind::Select(_)
+            | OpKind::Add(_)
+            | OpKind::Require(_)
+            | OpKind::Noop
+            | OpKind::Write(_) => Err(wrong_kind(self, kind)),
         }
     }
 }
@@ -48,9 +49,7 @@ impl OpFactory for FilterFactory {
         let filter = self.config(open.kind())?;
         Ok(Box::new(FilterOp {
             column: place_of(open.input, &filter.column)?,
-            comparison: filter.comparison,
-            number: as_number(&filter.value),
-            value: filter.value.clone(),
+            condition: Condition::new(filter.comparison, &filter.value),
         }))
     }
 }
@@ -58,29 +57,7 @@ impl OpFactory for FilterFactory {
 struct FilterOp {
     /// Where the compared column is.
     column: usize,
-    comparison: Comparison,
-    value: String,
-    /// The value, if it reads as a number.
-    number: Option<f64>,
-}
-
-impl FilterOp {
-    fn keeps(&self, text: &str) -> bool {
-        let ordering = match self.number {
-            Some(number) => as_number(text).and_then(|found| found.partial_cmp(&number)),
-            None => Some(text.cmp(&self.value)),
-        };
-        match self.comparison {
-            Comparison::IsNull => text.is_empty(),
-            Comparison::IsNotNull => !text.is_empty(),
-            Comparison::Eq => ordering.is_some_and(Ordering::is_eq),
-            Comparison::Ne => ordering.is_some_and(Ordering::is_ne),
-            Comparison::Lt => ordering.is_some_and(Ordering::is_lt),
-            Comparison::Le => ordering.is_some_and(Ordering::is_le),
-            Comparison::Gt => ordering.is_some_and(Ordering::is_gt),
-            Comparison::Ge => ordering.is_some_and(Ordering::is_ge),
-        }
-    }
+    condition: Condition,
 }
 
 impl Op for FilterOp {
@@ -89,18 +66,7 @@ impl Op for FilterOp {
         let rows = batch.rows();
         let schema = batch.schema();
         let column = TextColumn::of(schema.field(self.column).name(), batch.records().column(self.column))?;
-        let kept: Vec<bool> = match column {
-            TextColumn::Text(text) => (0..rows as usize).map(|row| self.keeps(text.value(row))).collect(),
-            TextColumn::Integer(_) => {
-                let mut text = Vec::new();
-                let keeps = |row| {
-                    text.clear();
-                    column.append(row, &mut text);
-                    self.keeps(&String::from_utf8_lossy(&text))
-                };
-                (0..rows as usize).map(keeps).collect()
-            }
-        };
+        let kept: Vec<bool> = self.condition.of_rows(column, rows as usize).collect();
         if kept.iter().all(|kept| *kept) {
             return Ok(OpOutput::of(batch, rows));
         }
@@ -118,8 +84,4 @@ impl Op for FilterOp {
         };
         Ok(OpOutput::of(Batch::new(records, provenance), rows))
     }
-}
-
-fn as_number(text: &str) -> Option<f64> {
-    text.trim().parse().ok().filter(|number: &f64| !number.is_nan())
 }

@@ -7,7 +7,7 @@ use common::failure::Failure;
 use common::job::OpKind;
 
 use super::OpFactory;
-use super::{add, extract, filter, noop, select, write};
+use super::{add, extract, filter, noop, require, select, write};
 
 /// The kinds of op that a worker can do, by name.
 #[derive(Clone)]
@@ -18,11 +18,12 @@ pub struct Registry {
 impl Registry {
     /// Returns the kinds that come with Plumbline.
     pub fn standard() -> Registry {
-        let factories: [Box<dyn OpFactory>; 6] = [
+        let factories: [Box<dyn OpFactory>; 7] = [
             Box::new(extract::ExtractFactory),
             Box::new(select::SelectFactory),
             Box::new(add::AddFactory),
             Box::new(filter::FilterFactory),
+            Box::new(require::RequireFactory),
             Box::new(noop::NoopFactory),
             Box::new(write::WriteFactory),
         ];

@@ -6,8 +6,8 @@ use std::os::unix::fs::MetadataExt;
 use common::failure::FailureKind;
 use common::ids::Generation;
 use common::job::{
-    Add, AddedColumn, Batching, ColumnKind, Comparison, FailurePolicy, Filter, Job, LogSink, Op as JobOp, Schedule,
-    Select, SelectedColumn, Sink, Source,
+    Add, AddedColumn, Batching, ColumnKind, Comparison, FailurePolicy, Filter, Job, LogSink, Op as JobOp, Require,
+    Schedule, Select, SelectedColumn, Sink, Source,
 };
 use common::slice::{ByteSlice, FileId, FrozenSource, SourceFile};
 
@@ -54,6 +54,7 @@ impl Chain {
             schedule: Schedule::default(),
             ops,
             failure: FailurePolicy::default(),
+            deadline: None,
             labels: Default::default(),
             seed: None,
         };
@@ -75,6 +76,7 @@ impl Chain {
                 first_line: 2,
                 first_row: None,
                 rows: None,
+                rows_before: 0,
             },
             file,
         }
@@ -257,6 +259,69 @@ fn filters_compare_numbers_as_numbers_and_text_as_text() {
     assert_eq!(kept("type", Comparison::Eq, "fire"), "charmander");
     assert_eq!(kept("type", Comparison::Le, "grass"), "bulbasaur charmander");
     assert_eq!(kept("type", Comparison::Eq, "ice"), "");
+}
+
+fn require(column: &str, comparison: Comparison, value: &str) -> OpKind {
+    OpKind::Require(Require {
+        column: column.to_owned(),
+        comparison,
+        value: value.to_owned(),
+    })
+}
+
+#[test]
+fn rows_that_are_as_required_pass_unchanged() {
+    let kinds = vec![require("speed", Comparison::Ne, "0"), log("{name}")];
+    let output = Chain::new("name,speed\nbulbasaur,45\nsquirtle,43\n", kinds).run();
+    assert_eq!(column(&output.batch, "name"), ["bulbasaur", "squirtle"]);
+    assert_eq!((output.rows_in, output.rows_out), (2, 2));
+}
+
+#[test]
+fn a_row_that_is_not_as_required_fails_the_batch_with_its_line() {
+    let text = "name,speed\n\"bulba\n\nsaur\",45\n\n\nmissingno,fast\nmew,\n";
+    let refusal = |kinds: Vec<OpKind>| {
+        let chain = Chain::new(text, kinds);
+        let path = chain.file.path().display().to_string();
+        let failure = chain.run_as(0, 1).expect_err("is refused");
+        assert_eq!(failure.kind, FailureKind::BadInput);
+        failure.message.replace(&path, "FILE")
+    };
+    assert_eq!(
+        refusal(vec![require("speed", Comparison::Lt, "100"), log("{name}")]),
+        "FILE, line 7: column \"speed\" is \"fast\", the job requires lt \"100\"; \
+         mend the row, or filter such rows out"
+    );
+    // A filter before it leaves the line of the row as it is.
+    assert_eq!(
+        refusal(vec![
+            filter("speed", Comparison::Ne, "45"),
+            filter("name", Comparison::Ne, "missingno"),
+            require("speed", Comparison::IsNotNull, ""),
+            log("{name}")
+        ]),
+        "FILE, line 8: column \"speed\" is \"\", the job requires that it is not empty; \
+         mend the row, or filter such rows out"
+    );
+}
+
+#[test]
+fn a_half_of_a_batch_keeps_the_ids_and_numbers_of_its_rows() {
+    let kinds = vec![
+        add("id", ColumnKind::Uuid),
+        add("row", ColumnKind::RowNumber),
+        log("{name} {id} {row}"),
+    ];
+    let mut chain = Chain::new(TEXT, kinds);
+    let whole = chain.run().batch;
+    let first_record = TEXT.find("charmander").expect("is there") as u64;
+    chain.slice.start = first_record;
+    chain.slice.first_line = 3;
+    chain.slice.rows_before = 1;
+    let half = chain.run().batch;
+    for name in ["name", "id", "row"] {
+        assert_eq!(column(&half, name), column(&whole, name)[1..]);
+    }
 }
 
 #[test]

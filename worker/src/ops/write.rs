@@ -34,6 +34,7 @@ impl OpFactory for WriteFactory {
             | OpKind::Select(_)
             | OpKind::Add(_)
             | OpKind::Filter(_)
+            | OpKind::Require(_)
             | OpKind::Noop => {}
         }
         later

@@ -11,7 +11,8 @@
 //! | single file | stays staged | the parts are joined under an attempt's name, the file is renamed to its place |
 //!
 //! A run that failed or was cancelled keeps the committed parts of its folder, with a manifest that says so; it leaves
-//! nothing of a single file, and leaves alone what it was to replace.
+//! nothing of a single file, and leaves alone what it was to replace. A run that failed or completed with failures may
+//! go on again: what a later end needs stays in the hidden folder until then, or until the run is forgotten.
 //!
 //! [`target`] knows the names, [`stage`] writes parts, [`folder`] and [`single`] finish and publish, [`disk`] does what
 //! has to be durable.
@@ -85,16 +86,20 @@ impl Sink for FileSink {
     }
 
     fn finish(&self, finish: Finish<'_>) -> Result<Vec<Part>, Failure> {
-        let keeps = keeps_result(finish.state);
+        let (state, keeps) = (finish.state, keeps_result(finish.state));
         let part = match self.target.single_file {
             SingleFile::Parts => folder::finish(&self.target, finish)?,
             SingleFile::Join if keeps => Some(single::join(&self.target, finish)?),
             SingleFile::Join => None,
         };
-        if part.is_none() {
+        if part.is_none() && !state.may_be_reopened() {
             disk::remove_folder(&self.target.hidden)?;
         }
         Ok(part.into_iter().collect())
+    }
+
+    fn sweep(&self) -> Result<(), Failure> {
+        disk::remove_folder(&self.target.hidden)
     }
 }
 

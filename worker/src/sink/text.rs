@@ -156,8 +156,10 @@ mod tests {
         };
         let provenance = Provenance {
             file: FileId(0),
+            start: 0,
             first_line: 2,
             first_row: None,
+            rows_before: 0,
             places: None,
         };
         let records = RecordBatch::try_from_iter([("a", column(0)), ("b \"b\"", column(1))]).expect("columns fit");

@@ -5,15 +5,18 @@ use common::ids::{AttemptId, BatchId, LeaseId, OpId, RunId, SessionId, TaskId};
 use common::job::{OnFailure, OpKind, SingleFile, Sink};
 use common::message::ToWorker;
 use common::part::Part;
+use common::slice::BadRow;
 use common::time::Time;
 
 use crate::Record;
-use crate::batch::{BatchPhase, Place};
+use crate::batch::{Batch, BatchPhase, Place};
+use crate::bisect::Halving;
 use crate::durability::AfterDurable;
+use crate::failed::{FailedBatch, Tolerance};
 use crate::intervals::Insertion;
 use crate::publication::{Publication, Published};
 use crate::retry::{CRASH_BUDGET, backoff};
-use crate::run::{Ending, FailedBatch, Run, RunPhase};
+use crate::run::{Ending, Run, RunPhase};
 use crate::scheduler::Scheduler;
 use crate::timers::Timer;
 
@@ -60,8 +63,9 @@ impl Scheduler {
         let BatchPhase::Committing { lease, session } = batch.phase else {
             return;
         };
-        let inserted = run.committed.insert(id.index);
+        let inserted = run.committed.insert(id);
         debug_assert_eq!(inserted, Insertion::New, "a batch is committed once");
+        run.halves.remove(&id);
         run.batch_counts.committed += 1;
         run.rows += batch.rows;
         run.first_loaded.get_or_insert(now);
@@ -112,7 +116,9 @@ impl Scheduler {
         progress.failures += 1;
         let failures = progress.failures;
         if !failure.kind.may_be_retried() || failures >= retry.max_attempts.get() {
-            self.fail_batch(run_id, id, op, failure, now);
+            if self.begin_halving(run_id, id, op, &failure) == Halving::No {
+                self.fail_batch(run_id, id, op, failure, None, now);
+            }
             return;
         }
         let task = TaskId {
@@ -144,53 +150,74 @@ impl Scheduler {
         batch.failure = Some(failure.clone());
         self.append(Record::WorkerCrashed { run: run_id, batch: id });
         if crashes >= CRASH_BUDGET && phase == BatchPhase::Ready {
-            self.fail_batch(run_id, id, op, failure, now);
+            self.fail_batch(run_id, id, op, failure, None, now);
         }
     }
 
     /// Fails a batch for good, and lets its run do what its policy says.
-    fn fail_batch(&mut self, run_id: RunId, id: BatchId, op: OpId, failure: Failure, now: Time) {
+    pub(crate) fn fail_batch(
+        &mut self,
+        run_id: RunId,
+        id: BatchId,
+        op: OpId,
+        failure: Failure,
+        row: Option<BadRow>,
+        now: Time,
+    ) {
         let Some(run) = self.runs.get_mut(&run_id) else { return };
         let Some(batch) = run.batches.get(&id) else { return };
-        let rows = batch.rows_when_given_up();
-        let failed = FailedBatch {
-            op,
-            failure: failure.clone(),
-        };
-        run.note_failure(&failure, Some(op), Some(id));
-        run.failed.insert(id, failed);
+        let failed = FailedBatch::of(batch, op, failure, row);
+        run.note_failure(&failed.failure, Some(op), Some(id));
+        run.failed.insert(id, failed.clone());
+        run.halves.remove(&id);
         run.batch_counts.failed += 1;
-        let policy = run.job.failure.on_failure;
+        run.tolerance = run.judge_failures();
+        let (policy, tolerance) = (run.job.failure.on_failure, run.tolerance);
         self.append(Record::BatchFailed {
             run: run_id,
             batch: id,
-            op,
-            failure,
-            rows,
+            failed: Box::new(failed),
+            tolerance,
         });
         self.forget_batch(run_id, id);
-        match policy {
-            OnFailure::Drain => self.begin_no_more(run_id, RunPhase::Draining(Ending::Failed), now),
-            OnFailure::Cancel => self.stop_run(run_id, Ending::Failed, now),
-            OnFailure::Continue => self.advance(run_id, now),
+        match (tolerance, policy) {
+            (Tolerance::Exceeded, OnFailure::Drain) => {
+                self.begin_no_more(run_id, RunPhase::Draining(Ending::Failed), now);
+            }
+            (Tolerance::Exceeded, OnFailure::Cancel) => self.stop_run(run_id, Ending::Failed, now),
+            (Tolerance::Exceeded, OnFailure::Pause) => {
+                let failed = self.runs.get(&run_id).map_or(0, |run| run.batch_counts.failed);
+                let reason = format!("{failed} batches have failed, more than are tolerated; the last is {id}");
+                self.pause_by_policy(run_id, reason, now);
+                self.advance(run_id, now);
+            }
+            (Tolerance::Exceeded, OnFailure::Continue)
+            | (Tolerance::Within, OnFailure::Drain | OnFailure::Cancel | OnFailure::Continue | OnFailure::Pause) => {
+                self.advance(run_id, now);
+            }
         }
     }
 
-    /// Gives up a batch of a run that was stopped.
-    pub(crate) fn give_up_batch(&mut self, run: RunId, id: BatchId) {
-        self.forget_batch(run, id);
+    /// Gives up a batch of a run that was stopped; if the run is reopened, it is begun anew.
+    pub(crate) fn give_up_batch(&mut self, run_id: RunId, id: BatchId) {
+        let Some(batch) = self.forget_batch(run_id, id) else { return };
+        if let Some(run) = self.runs.get_mut(&run_id) {
+            run.rows_given_up += batch.rows_when_given_up();
+            run.budgets.insert(id, batch.attempts_begun());
+        }
     }
 
     /// Takes a batch in flight out of the books; its rows have failed.
-    fn forget_batch(&mut self, run_id: RunId, id: BatchId) {
+    fn forget_batch(&mut self, run_id: RunId, id: BatchId) -> Option<Batch> {
         self.place_batch(run_id, id, Place::Source);
-        let Some(run) = self.runs.get_mut(&run_id) else { return };
-        let Some(batch) = run.batches.remove(&id) else { return };
+        let run = self.runs.get_mut(&run_id)?;
+        let batch = run.batches.remove(&id)?;
         if batch.phase == BatchPhase::Ready {
             run.ready.remove(batch.next_op(), id);
         }
         run.rows += batch.rows_when_given_up();
         run.leave_flight(batch.charged);
+        Some(batch)
     }
 
     /// Lets a batch whose lease ended wait for another one, or gives it up if its run was stopped.
@@ -267,6 +294,7 @@ fn is_published_alone(kind: &OpKind) -> bool {
         | OpKind::Select(_)
         | OpKind::Add(_)
         | OpKind::Filter(_)
+        | OpKind::Require(_)
         | OpKind::Noop => false,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use common::failure::Failure;
+use common::failure::{Failure, FailureKind};
 use common::ids::{BatchId, LeaseId, RunId};
 use common::message::ToWorker;
 use common::slice::Slice;
@@ -13,6 +13,7 @@ use crate::durability::AfterDurable;
 use crate::event::{NewRun, SourceEnd};
 use crate::run::{Ending, Run, RunPhase, Sharding};
 use crate::scheduler::Scheduler;
+use crate::timers::Timer;
 use crate::{Command, Record};
 
 impl Scheduler {
@@ -37,8 +38,33 @@ impl Scheduler {
             run.phase = RunPhase::Active;
         }
         self.add_turn(id);
+        self.set_deadline(id);
         self.ask_for_slices(id);
         self.advance(id, now);
+    }
+
+    /// Lets a run with a deadline be stopped at it.
+    pub(crate) fn set_deadline(&mut self, id: RunId) {
+        let Some(run) = self.runs.get(&id) else { return };
+        if let Some(deadline) = run.job.deadline {
+            let at = run.reopened.unwrap_or(run.accepted) + deadline;
+            self.timers.set(at, Timer::RunDeadline(id));
+        }
+    }
+
+    /// Stops a run that has taken as long as it may. Nothing is recorded: a restart finds the deadline passed.
+    pub(crate) fn on_run_deadline(&mut self, id: RunId, now: Time) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        match run.phase {
+            RunPhase::Accepting | RunPhase::Active | RunPhase::Draining(_) => {
+                let deadline = run.job.deadline.unwrap_or_default();
+                let message = format!("the run took longer than its deadline of {deadline:?}");
+                let failure = Failure::new(FailureKind::TimedOut, message);
+                run.note_failure(&failure, None, None);
+                self.stop_run(id, Ending::Failed, now);
+            }
+            RunPhase::Stopping(_) | RunPhase::Finishing(_) | RunPhase::Ending => {}
+        }
     }
 
     pub(crate) fn on_slices_found(
@@ -57,8 +83,8 @@ impl Scheduler {
         for slice in slices {
             let id = BatchId::whole(run.found);
             run.found += 1;
-            if !run.committed.contains(id.index) && !run.failed.contains_key(&id) {
-                run.slices.push_back((id, slice));
+            if !run.is_past(id) {
+                run.add_slice(id, slice);
             }
         }
         run.bytes_sharded = bytes_sharded;
@@ -122,7 +148,7 @@ impl Scheduler {
         let waiting: Vec<BatchId> = run
             .batches
             .values()
-            .filter(|batch| matches!(batch.phase, BatchPhase::Ready | BatchPhase::Backoff { .. }))
+            .filter(|batch| is_nowhere(batch.phase))
             .map(|batch| batch.id)
             .collect();
         for batch in waiting {
@@ -141,7 +167,9 @@ impl Scheduler {
     fn let_source_go(&mut self, id: RunId) {
         let Some(run) = self.runs.get_mut(&id) else { return };
         run.slices.clear();
-        run.put_back.clear();
+        for (id, batch) in std::mem::take(&mut run.put_back) {
+            run.budgets.insert(id, batch.attempts_begun());
+        }
         if run.sharding != Sharding::Over {
             run.sharding = Sharding::Over;
             self.command(Command::CloseSource { run: id });
@@ -155,8 +183,19 @@ impl Scheduler {
             return;
         }
         match run.phase {
-            RunPhase::Active if run.sharding == Sharding::Over && run.slices.is_empty() => {
-                self.begin_finish(id, Ending::Complete, now);
+            RunPhase::Active
+                if run.sharding == Sharding::Over
+                    && run.slices.is_empty()
+                    && run.retries_under_way == 0
+                    && !run.waits_for_somebody() =>
+            {
+                let (failed, total) = (run.batch_counts.failed, run.batch_counts.total);
+                let ending = if run.job.failure.fails_at_the_end(failed, total) {
+                    Ending::Failed
+                } else {
+                    Ending::Complete
+                };
+                self.begin_finish(id, ending, now);
             }
             RunPhase::Draining(ending) => self.begin_finish(id, ending, now),
             RunPhase::Stopping(ending) => self.begin_finish(id, ending, now),
@@ -166,9 +205,22 @@ impl Scheduler {
     }
 }
 
+/// Tells whether a batch in flight is on no worker, so that it can be given up at once.
+fn is_nowhere(phase: BatchPhase) -> bool {
+    match phase {
+        BatchPhase::Ready | BatchPhase::Backoff { .. } | BatchPhase::Halving { .. } | BatchPhase::Halved => true,
+        BatchPhase::Queued(_) | BatchPhase::Leased(_) | BatchPhase::Committing { .. } | BatchPhase::Publishing => false,
+    }
+}
+
 fn lease_of(phase: BatchPhase) -> Option<LeaseId> {
     match phase {
         BatchPhase::Leased(lease) | BatchPhase::Queued(lease) => Some(lease),
-        BatchPhase::Ready | BatchPhase::Backoff { .. } | BatchPhase::Committing { .. } | BatchPhase::Publishing => None,
+        BatchPhase::Ready
+        | BatchPhase::Backoff { .. }
+        | BatchPhase::Halving { .. }
+        | BatchPhase::Halved
+        | BatchPhase::Committing { .. }
+        | BatchPhase::Publishing => None,
     }
 }

@@ -78,7 +78,6 @@ impl Scheduler {
     }
 
     /// Pauses a run because its own policy says so, at once: what is not begun can be begun later.
-    #[expect(dead_code, reason = "no policy pauses a run yet")]
     pub(crate) fn pause_by_policy(&mut self, id: RunId, reason: String, now: Time) {
         let command = RunCommand::Pause { reason: Some(reason) };
         if self.effect_of(id, &command) != Ok(Effect::Changes) {
@@ -143,9 +142,10 @@ impl Scheduler {
         let Some(run) = self.runs.get(&id).filter(|run| run.phase != RunPhase::Ending) else {
             return match command {
                 RunCommand::Cancel(_) => Ok(Effect::Nothing),
-                RunCommand::Pause { .. } | RunCommand::Resume | RunCommand::ChangeLimits(_) => {
-                    Err(AskRefused::Ended { run: id, what })
-                }
+                RunCommand::Pause { .. }
+                | RunCommand::Resume
+                | RunCommand::ChangeLimits(_)
+                | RunCommand::RetryFailed { .. } => Err(AskRefused::Ended { run: id, what }),
             };
         };
         let is_stopping = matches!(run.phase, RunPhase::Stopping(_));
@@ -157,6 +157,8 @@ impl Scheduler {
             RunCommand::Resume => run.hold == Hold::Paused,
             RunCommand::Cancel(mode) => is_changed_by_cancel(run, *mode),
             RunCommand::ChangeLimits(change) => change.apply(&run.job) != *run.job,
+            // Comes as an event of its own, because it is for ended runs too.
+            RunCommand::RetryFailed { .. } => false,
         };
         Ok(if changes { Effect::Changes } else { Effect::Nothing })
     }
@@ -164,9 +166,12 @@ impl Scheduler {
     fn obey(&mut self, id: RunId, command: &RunCommand, now: Time) {
         match command {
             RunCommand::Pause { .. } => self.pause(id),
-            RunCommand::Resume => self.resume(id),
+            RunCommand::Resume => {
+                self.resume(id);
+                self.advance(id, now);
+            }
             RunCommand::Cancel(mode) => self.cancel(id, *mode, now),
-            RunCommand::ChangeLimits(_) => {}
+            RunCommand::ChangeLimits(_) | RunCommand::RetryFailed { .. } => {}
         }
     }
 
@@ -224,7 +229,9 @@ impl Scheduler {
                 ticket: asked.ticket,
                 run: *run,
             }),
-            RunCommand::Resume | RunCommand::Cancel(_) => self.answer(asked.ticket, Ok(())),
+            RunCommand::Resume | RunCommand::Cancel(_) | RunCommand::RetryFailed { .. } => {
+                self.answer(asked.ticket, Ok(()));
+            }
         }
     }
 
@@ -245,7 +252,7 @@ impl Scheduler {
 fn only_holds_back(command: &RunCommand) -> bool {
     match command {
         RunCommand::Pause { .. } | RunCommand::Cancel(_) => true,
-        RunCommand::Resume | RunCommand::ChangeLimits(_) => false,
+        RunCommand::Resume | RunCommand::ChangeLimits(_) | RunCommand::RetryFailed { .. } => false,
     }
 }
 

@@ -14,6 +14,9 @@ impl Scheduler {
             AfterDurable::RunAccepted(run) => self.on_run_accepted(run, now),
             AfterDurable::SessionOpened(session) => self.on_session_durable(session),
             AfterDurable::BatchCommitted(run, batch) => self.on_batch_committed(run, batch, now),
+            AfterDurable::BatchHalved(run, batch, halves) => self.on_batch_halved(run, batch, halves, now),
+            AfterDurable::FailedRetried(run, batches) => self.on_failed_retried(run, &batches, now),
+            AfterDurable::RunReopened(run, ledger) => self.on_run_reopened(run, &ledger, now),
             AfterDurable::RunOpCommitted(run, op) => self.on_finish_op_committed(run, op, now),
             AfterDurable::RunEnded(summary) => self.on_run_ended(summary),
             AfterDurable::Asked(asked) => self.on_ask_durable(*asked, now),
@@ -37,6 +40,7 @@ impl Scheduler {
                     self.requeue_finish_op(run, op, now);
                 }
             }
+            Timer::RunDeadline(run) => self.on_run_deadline(run, now),
             Timer::FormerSessions => self.on_former_sessions_over(),
             Timer::Republish(lease) => self.publish_again(lease),
         }

@@ -35,6 +35,7 @@ pub fn chain(name: &str, ops: Vec<Op>, batching: Batching, schedule: Schedule) -
         schedule,
         ops: std::iter::once(Op::extract()).chain(ops).collect(),
         failure: FailurePolicy::default(),
+        deadline: None,
         labels: BTreeMap::new(),
         seed: Some(7),
     }

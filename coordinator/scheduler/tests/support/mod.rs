@@ -19,14 +19,14 @@ use common::failure::Failure;
 use common::ids::{BatchId, Generation, LeaseId, OpId, OutputId, RunId, SessionId, WorkerName};
 use common::job::{Batching, CsvDialect, FailurePolicy, Job, Op, OpKind, Order, Schedule, Sink, Source};
 use common::message::{Grant, Input, LeaseEnd, OpDone, OpOutcome, PermitFate, Report, Start, ToWorker};
-use common::slice::{ByteSlice, FileId, FrozenSource, Slice, SourceFile};
+use common::slice::{BadRow, ByteSlice, FileId, FrozenSource, Halved, Slice, SourceFile};
 use common::steering::{AskRefused, Asker, RunCommand};
 use common::summary::RunSummary;
 use common::time::Time;
 use common::timeline::TimelineEntry;
 use scheduler::{
     Ask, Asked, Command, Config, EndReason, Event, Ledger, NewRun, NewSession, Record, RecordSequence, Scheduler,
-    SourceEnd, Ticket,
+    SliceCut, SourceEnd, Ticket,
 };
 
 pub mod gantt;
@@ -52,6 +52,8 @@ pub struct World {
     pub failing: BTreeMap<(OpId, BatchId, u32), Failure>,
     /// The same of ops over the whole run: (op, attempt).
     pub failing_whole: BTreeMap<(OpId, u32), Failure>,
+    /// Rows of the source that fail every batch that they are in, and in which op.
+    pub bad_rows: BTreeMap<u64, (OpId, Failure)>,
     pub timeline: BTreeMap<(OpId, Option<BatchId>, u32, WorkerName), TimelineEntry>,
     pub grants: Vec<(String, Grant)>,
     pub records: Vec<Record>,
@@ -112,6 +114,7 @@ impl World {
             jobs: BTreeMap::new(),
             failing: BTreeMap::new(),
             failing_whole: BTreeMap::new(),
+            bad_rows: BTreeMap::new(),
             timeline: BTreeMap::new(),
             grants: Vec::new(),
             records: Vec::new(),
@@ -449,6 +452,13 @@ impl World {
                 Command::Answer { ticket, answer } => {
                     self.answers.insert(ticket, answer);
                 }
+                Command::CutSlice { run, batch, slice } => {
+                    let cut = self.halve(&slice);
+                    self.schedule(self.now, Happening::Tell(Event::SliceCut { run, batch, cut }));
+                }
+                Command::ReopenSource { run } => {
+                    self.sources.insert(run, self.whole_sources[&run].clone());
+                }
                 Command::CloseSource { .. } | Command::RunAccepted { .. } | Command::SessionAccepted { .. } => {}
             }
         }
@@ -473,6 +483,29 @@ impl World {
         );
     }
 
+    /// Cuts a slice in two, with half of its rows on each side.
+    fn halve(&self, slice: &Slice) -> SliceCut {
+        let Slice::Bytes(bytes) = slice;
+        let rows = bytes.rows.expect("the world counts rows");
+        if rows == 1 {
+            return SliceCut::Single(BadRow {
+                line: bytes.first_line,
+                byte: bytes.start,
+                text: format!("row {}", bytes.first_row.expect("is counted")),
+            });
+        }
+        let halved = Halved {
+            first: rows.div_ceil(2),
+            second: rows / 2,
+        };
+        let (end, line) = (bytes.start + halved.first * ROW_BYTES, bytes.first_line + halved.first);
+        let (first, second) = bytes.cut_at(end, line, halved);
+        SliceCut::Halves {
+            first: Slice::Bytes(first),
+            second: Slice::Bytes(second),
+        }
+    }
+
     fn last_op(&self, run: RunId) -> OpId {
         self.job(run).last_op()
     }
@@ -494,6 +527,17 @@ impl World {
         view.and_then(|view| view.slice)
             .and_then(|slice| slice.rows())
             .unwrap_or(0)
+    }
+
+    /// Returns the failure of the first bad row of a batch.
+    fn failure_of_rows(&self, grant: &Grant, op: OpId) -> Option<Failure> {
+        let batch = grant.batch?;
+        let view = self.scheduler.batches(grant.run).find(|view| view.id == batch)?;
+        let Slice::Bytes(bytes) = view.slice?;
+        let first = bytes.first_row?;
+        let rows = first..first + bytes.rows?;
+        let bad = self.bad_rows.range(rows).find(|(_, (bad_op, _))| *bad_op == op);
+        bad.map(|(_, (_, failure))| failure.clone())
     }
 
     fn stuck(&self) -> Vec<String> {
@@ -522,6 +566,7 @@ fn slices(batching: &Batching, rows: u64) -> Vec<Slice> {
             first_line: first + 2,
             first_row: Some(first),
             rows: Some(count),
+            rows_before: 0,
         }));
         first += count;
     }

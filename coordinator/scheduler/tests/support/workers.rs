@@ -120,10 +120,11 @@ impl World {
         };
         let grant = held.grant.clone();
         let step = grant.steps[place];
-        let failure = match grant.batch {
+        let told = match grant.batch {
             Some(batch) => self.failing.remove(&(step.op, batch, step.attempt.0)),
             None => self.failing_whole.remove(&(step.op, step.attempt.0)),
         };
+        let failure = told.or_else(|| self.failure_of_rows(&grant, step.op));
         let rows = self.rows(&grant);
         let bytes_held = rows * ROW_BYTES;
         let outcome = match &failure {

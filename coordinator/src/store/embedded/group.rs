@@ -47,7 +47,9 @@ impl Group {
         }
         for (run, ended) in ended {
             write.open_table(ENDED)?.insert(run.0, encode(&ended).as_slice())?;
-            delete_parts(&write, run)?;
+            if !ended.summary.state.may_be_reopened() {
+                delete_parts(&write, run)?;
+            }
         }
         Ok(write.commit()?)
     }
@@ -65,6 +67,9 @@ impl Group {
             {
                 parts_of.insert(*run, *batch, parts)?;
             }
+            if let Record::RunReopened { run, .. } = &entry.record {
+                write.open_table(ENDED)?.remove(run.0)?;
+            }
         }
         Ok(std::mem::take(&mut state.ledger.ended).into_iter().collect())
     }
@@ -80,6 +85,7 @@ impl Group {
     fn forget(&self, write: &WriteTransaction) -> Result<(), StoreError> {
         for run in &self.forgotten {
             write.open_table(ENDED)?.remove(run.0)?;
+            delete_parts(write, *run)?;
         }
         Ok(())
     }
@@ -147,6 +153,9 @@ fn without_parts(record: &Record) -> Record {
         | Record::AttemptFailed { .. }
         | Record::WorkerCrashed { .. }
         | Record::BatchFailed { .. }
+        | Record::BatchHalved { .. }
+        | Record::FailedRetried { .. }
+        | Record::RunReopened { .. }
         | Record::RunOpCommitted { .. }
         | Record::RunCommanded { .. }
         | Record::RunEnded { .. } => record.clone(),

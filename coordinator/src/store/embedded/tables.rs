@@ -6,7 +6,7 @@
 //! | `records` | sequence | [`scheduler::Record`] without parts | until the next snapshot |
 //! | `ledger` | one row | [`scheduler::Ledger`] without ended runs: the snapshot | replaced by the next |
 //! | `ended` | run | [`scheduler::EndedRun`] | until the run is forgotten |
-//! | `parts of rN` | batch | its [`common::part::Part`]s | until the run ends |
+//! | `parts of rN` | batch | its [`common::part::Part`]s | until the run ends; of one that may be reopened, until it is forgotten |
 
 use common::ids::{BatchId, Halves, RunId};
 use redb::TableDefinition;

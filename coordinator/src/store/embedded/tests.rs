@@ -8,11 +8,11 @@ use common::counts::RowCounts;
 use common::failure::Failure;
 use common::ids::{LeaseId, OpId, SessionId, WorkerName};
 use common::job::{Batching, CsvDialect, FailurePolicy, Job, Op, OpKind, Schedule, Sink, Source};
-use common::slice::{FrozenSource, SourceFile};
+use common::slice::{ByteSlice, FileId, FrozenSource, Slice, SourceFile};
 use common::steering::{Activity, Asker, RunCommand};
 use common::time::Time;
 use proptest::prelude::*;
-use scheduler::Record;
+use scheduler::{FailedBatch, Record, Tolerance};
 
 use super::group::SNAPSHOT_EVERY;
 use super::tables::{FORMAT, FORMAT_ROW, META};
@@ -35,6 +35,7 @@ fn job() -> Arc<Job> {
         schedule: Schedule::default(),
         ops: vec![Op::extract(), Op::new("load", OpKind::Write(Sink::Discard))],
         failure: FailurePolicy::default(),
+        deadline: None,
         labels: BTreeMap::from([("team".to_owned(), "data".to_owned())]),
         seed: Some(7),
     })
@@ -344,6 +345,34 @@ fn the_stored_form_of_a_record_is_that_of_its_format() {
     );
 }
 
+fn retried() -> Activity {
+    Activity {
+        at: Time(5),
+        by: Asker::Web,
+        command: RunCommand::RetryFailed { batches: 1 },
+    }
+}
+
+fn failed_batch() -> FailedBatch {
+    FailedBatch {
+        op: OpId(1),
+        failure: Failure::permanent("broken"),
+        slice: Slice::Bytes(ByteSlice {
+            file: FileId(0),
+            start: 10,
+            end: 20,
+            first_line: 3,
+            first_row: None,
+            rows: None,
+            rows_before: 0,
+        }),
+        rows: RowCounts::default(),
+        attempts: BTreeMap::from([(OpId(1), 3)]),
+        crashes: 0,
+        row: None,
+    }
+}
+
 fn record() -> impl Strategy<Value = Record> {
     let run = 1..4_u64;
     let session = |sequence| SessionId {
@@ -361,9 +390,25 @@ fn record() -> impl Strategy<Value = Record> {
         (run.clone(), 0..30_u64).prop_map(|(run, batch)| Record::BatchFailed {
             run: RunId(run),
             batch: BatchId::whole(batch),
-            op: OpId(1),
-            failure: Failure::permanent("broken"),
-            rows: RowCounts::default(),
+            failed: Box::new(failed_batch()),
+            tolerance: Tolerance::Exceeded,
+        }),
+        (run.clone(), 0..30_u64).prop_map(|(run, batch)| Record::BatchHalved {
+            run: RunId(run),
+            batch: BatchId::whole(batch),
+            first: failed_batch().slice,
+            second: failed_batch().slice,
+        }),
+        (run.clone(), 0..30_u64).prop_map(|(run, batch)| Record::FailedRetried {
+            run: RunId(run),
+            batches: vec![BatchId::whole(batch)],
+            activity: retried(),
+        }),
+        run.clone().prop_map(|run| Record::RunReopened {
+            run: RunId(run),
+            ledger: Box::new(ledger_of(&numbered(1, [accepted(run)])).runs[&RunId(run)].clone()),
+            batches: Vec::new(),
+            activity: retried(),
         }),
         (1..5_u64).prop_map(move |sequence| Record::SessionOpened {
             session: session(sequence),

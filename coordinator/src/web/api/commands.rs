@@ -61,7 +61,10 @@ pub(super) async fn submit(
     };
     let accepted = service.submit(request).await.map_err(|error| match error {
         SubmitError::Invalid(invalid) => located(invalid),
-        SubmitError::RequestIdTaken(_) | SubmitError::Stopped(_) | SubmitError::CheckFailed => error.into(),
+        SubmitError::TargetTaken(_)
+        | SubmitError::RequestIdTaken(_)
+        | SubmitError::Stopped(_)
+        | SubmitError::CheckFailed => error.into(),
     })?;
     let run = accepted.run.map(|run| run.to_string());
     let answer = Json(json!({"run": run, "plan": plan(&accepted), "spec": proto::json::job_spec_to_json_value(&spec)}));

@@ -7,7 +7,7 @@ use common::job::{FieldProblem, InvalidJob};
 use common::steering::AskRefused;
 use serde::Serialize;
 
-use crate::driver::Stopped;
+use crate::driver::{RetryError, Stopped};
 use crate::service::LookupError;
 use crate::spec;
 use crate::submit::SubmitError;
@@ -123,6 +123,19 @@ impl From<LookupError> for Problem {
             LookupError::NotFinishing { .. } => Problem::new(StatusCode::CONFLICT, "RUN_NOT_FINISHING", detail),
             LookupError::Refused(refused) => Problem::new(StatusCode::CONFLICT, reason_of(&refused), detail),
             LookupError::InvalidField(FieldProblem { path, problem }) => Problem::field(&path, problem),
+            LookupError::Retry(RetryError::NotFailed { .. }) => {
+                Problem::new(StatusCode::NOT_FOUND, "NO_SUCH_BATCH", detail)
+            }
+            LookupError::Retry(RetryError::NoSuchOp { .. }) => Problem::field("op", detail),
+            LookupError::Retry(RetryError::NoSuchRun(_)) => {
+                Problem::new(StatusCode::NOT_FOUND, "NO_SUCH_RUN", detail)
+            }
+            LookupError::Retry(RetryError::NotRetryable(_)) => {
+                Problem::new(StatusCode::CONFLICT, "NOT_RETRYABLE", detail)
+            }
+            LookupError::Retry(RetryError::TargetTaken(_)) => {
+                Problem::new(StatusCode::CONFLICT, "TARGET_TAKEN", detail)
+            }
             LookupError::Archive(_) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "JOURNAL_UNREADABLE", detail),
             LookupError::Timeline(_) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "TIMELINE_UNREADABLE", detail),
             LookupError::Stopped(stopped) => stopped.into(),
@@ -141,6 +154,7 @@ impl From<SubmitError> for Problem {
         let detail = error.to_string();
         match error {
             SubmitError::Invalid(invalid) => invalid.into(),
+            SubmitError::TargetTaken(_) => Problem::new(StatusCode::CONFLICT, "TARGET_TAKEN", detail),
             SubmitError::RequestIdTaken(_) => Problem::new(StatusCode::CONFLICT, "REQUEST_ID_TAKEN", detail),
             SubmitError::Stopped(stopped) => stopped.into(),
             SubmitError::CheckFailed => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", detail),

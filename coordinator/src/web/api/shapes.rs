@@ -182,6 +182,8 @@ pub(super) fn batch(batch: &BatchView, files: &[common::slice::SourceFile]) -> V
             "kind": failure.kind.as_str(), "message": failure.message,
         })),
         "slice": slice,
+        "crashes": batch.crashes,
+        "bad_row": batch.row.as_ref().map(|row| json!({"line": row.line, "byte": row.byte, "text": row.text})),
     })
 }
 

@@ -19,10 +19,12 @@ impl Agent {
         let Some((slot, _)) = self.running_lease(lease) else {
             return;
         };
+        self.limit_op(lease, op, at);
         self.report(Report::OpStarted { lease, op, slot, at });
     }
 
     pub(super) fn on_op_ended(&mut self, lease: LeaseId, op: OpId, at: Time, outcome: OpOutcome) {
+        self.op_limits.remove(&lease);
         if self.running_lease(lease).is_some() {
             self.report(Report::OpEnded { lease, op, at, outcome });
         }
@@ -46,6 +48,7 @@ impl Agent {
             return;
         };
         let Some(lease) = self.book.remove(id) else { return };
+        self.op_limits.remove(&id);
         // A chain whose slot took another one had ended before anybody stopped it.
         let end = match course {
             Course::Stopping if next.is_none() => self.drop_what_it_made(&lease, &end),
@@ -67,6 +70,7 @@ impl Agent {
             return self.on_chain_ended(id, end, next);
         }
         let Some(lease) = self.book.remove(id) else { return };
+        self.op_limits.remove(&id);
         self.drop_input(&lease, None);
         let heir = next.filter(|next| self.book.leases.contains_key(next));
         self.report(Report::ChainRan(ChainRan {

@@ -52,6 +52,7 @@ impl Agent {
             let both = [self.orphans_exit_at, exit_at];
             self.orphans_exit_at = both.into_iter().flatten().min();
         }
+        self.op_limits.clear();
         self.publishing.clear();
         self.drop_outputs_where(|_| true);
         for run in std::mem::take(&mut self.runs).into_keys() {
@@ -66,6 +67,7 @@ impl Agent {
         }
         self.keep_link(now);
         self.stop_what_may_not_run(now);
+        self.stop_overdue_ops(now);
         if self.must_exit(now) {
             return self.exit(ExitReason::OpDidNotStop);
         }
@@ -94,6 +96,6 @@ impl Agent {
         let runs = self.book.running().next().is_some();
         let lease_over = runs && self.link.exit_at().is_some_and(|at| now >= at);
         let orphan_over = self.orphans_exit_at.is_some_and(|at| now >= at);
-        lease_over || orphan_over
+        lease_over || orphan_over || self.has_hung_op(now)
     }
 }

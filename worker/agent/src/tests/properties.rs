@@ -179,7 +179,9 @@ impl Player {
                     self.running.push(chain.lease);
                     assert!(self.running.len() <= 2, "there are two slots");
                 }
-                Action::StopChain { lease } | Action::TruncateChain { lease } => {
+                Action::StopChain { lease }
+                | Action::TruncateChain { lease }
+                | Action::TimeOutOp { lease, op: OpId(3) } => {
                     assert!(self.running.contains(&lease), "only what runs is stopped");
                 }
                 Action::Report(Report::LeaseEnded { lease, permit, .. }) => {
@@ -190,6 +192,7 @@ impl Player {
                     ended(&mut self.permits, &self.running, lease, heir);
                 }
                 Action::Report(Report::ChainRan(ran)) => ended(&mut self.permits, &self.running, ran.lease, ran.heir),
+                Action::TimeOutOp { op, .. } => panic!("op {} has no time-out", op.0),
                 Action::CloseRun { .. } => {}
                 Action::Exit(_) => self.gone = Gone::Yes,
                 Action::OpenRun(_)

@@ -43,6 +43,7 @@ impl Scenario {
             slots: NonZeroU32::new(slots).expect("a worker has slots"),
             drain_grace: Duration::from_secs(30),
             leave_grace: Duration::from_secs(2),
+            timeout_grace: Duration::from_secs(3),
         };
         Scenario {
             agent: Agent::new(config),
@@ -200,6 +201,7 @@ fn is_op_report(action: &Action) -> bool {
 pub(super) fn context(run: RunId) -> Arc<RunContext> {
     let mut ops = vec![Op::extract()];
     ops.extend(["transform_1", "transform_2", "load"].map(|name| Op::new(name, OpKind::Noop)));
+    ops[3].timeout = Some(Duration::from_secs(4));
     let source = Source {
         uris: vec!["in.csv".to_owned()],
         csv: CsvDialect::default(),
@@ -211,6 +213,7 @@ pub(super) fn context(run: RunId) -> Arc<RunContext> {
         schedule: Schedule::default(),
         ops,
         failure: FailurePolicy::default(),
+        deadline: None,
         labels: Default::default(),
         seed: None,
     };
@@ -237,6 +240,7 @@ fn slice() -> From {
         first_line: 2,
         first_row: None,
         rows: Some(1),
+        rows_before: 0,
     }))
 }
 

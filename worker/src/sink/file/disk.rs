@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use common::failure::Failure;
@@ -59,6 +60,18 @@ pub(super) fn create_folder(folder: &Path) -> Result<(), Failure> {
 pub(super) fn sync(file: &File, path: &Path) -> Result<(), Failure> {
     file.sync_all().map_err(|error| failed("write", path, &error))?;
     path.parent().map_or(Ok(()), sync_folder)
+}
+
+/// Makes sure that a path still names the file that was written: somebody may have removed it, or the folder above it.
+pub(super) fn check_in_place(file: &File, path: &Path) -> Result<(), Failure> {
+    let written = file.metadata().map_err(|error| failed("look at", path, &error))?;
+    match fs::metadata(path) {
+        Ok(found) if (found.dev(), found.ino()) == (written.dev(), written.ino()) => Ok(()),
+        Ok(_) | Err(_) => Err(Failure::retryable(format!(
+            "{} was removed while it was written; leave the folders of a run alone until it has ended",
+            path.display()
+        ))),
+    }
 }
 
 /// Makes the names in a folder durable.

@@ -15,11 +15,15 @@ use crate::ops::CancelToken;
 use crate::sink::Finish;
 use crate::sink::text::csv_header;
 
+/// The file that says that the parts stay when the joined file is put in place.
+const KEPT: &str = "kept-for-retry";
+
 /// How much is copied at a time.
 const COPY_BYTES: usize = 1 << 20;
 
 /// Joins the committed parts in the order in which they come, checks each, and stages the file.
 pub(super) fn join(target: &Target, finish: Finish<'_>) -> Result<Part, Failure> {
+    let state = finish.state;
     let mut joined = Staged::create(target, None, finish.lease)?;
     match target.format {
         FileFormat::Csv => joined.append(&csv_header(&target.columns))?,
@@ -32,12 +36,23 @@ pub(super) fn join(target: &Target, finish: Finish<'_>) -> Result<Part, Failure>
         copy_part(&part, &mut joined, finish.cancel)?;
         rows += part.rows;
     }
-    joined.seal(rows)
+    let part = joined.seal(rows)?;
+    let mark = target.hidden.join(KEPT);
+    if state.may_be_reopened() {
+        disk::sync(&disk::create(&mark)?, &mark)?;
+    } else {
+        disk::remove_file(&mark)?;
+    }
+    Ok(part)
 }
 
-/// Puts the joined file in its place and removes everything that was staged.
+/// Puts the joined file in its place and removes everything that was staged, unless the run may go on again: then its
+/// parts are joined anew.
 pub(super) fn publish_joined(target: &Target, part: &Part) -> Result<(), Failure> {
     disk::publish(Path::new(&part.file), &target.place, part.length)?;
+    if target.hidden.join(KEPT).exists() {
+        return Ok(());
+    }
     disk::remove_folder(&target.hidden)
 }
 

@@ -54,6 +54,7 @@ impl<'a> Staged<'a> {
     /// Makes the file durable and returns it as a part.
     pub(super) fn seal(mut self, rows: u64) -> Result<Part, Failure> {
         disk::sync(&self.file, &self.path)?;
+        disk::check_in_place(&self.file, &self.path)?;
         self.sealed = Sealed::Yes;
         Ok(Part {
             op: self.target.op,

@@ -146,8 +146,10 @@ fn rows(names: &[&str]) -> Batch {
     ];
     let provenance = Provenance {
         file: FileId(0),
+        start: 0,
         first_line: 2,
         first_row: None,
+        rows_before: 0,
         places: None,
     };
     Batch::new(RecordBatch::try_from_iter(columns).expect("columns fit"), provenance)
@@ -346,8 +348,13 @@ fn a_replaced_folder_stays_until_the_run_has_succeeded_and_then_holds_the_new_pa
     let before = scene.files();
 
     let scene = scene.later(8, IfExists::Replace);
-    let committed = scene.commit(0, &["failed"]);
-    assert!(scene.finish(RunState::Failed, &committed).expect("sweeps").is_empty());
+    let committed = scene.commit(0, &["cancelled"]);
+    assert!(
+        scene
+            .finish(RunState::Cancelled, &committed)
+            .expect("sweeps")
+            .is_empty()
+    );
     assert_eq!(scene.files(), before);
 
     let scene = scene.later(9, IfExists::Replace);
@@ -376,6 +383,103 @@ fn a_replaced_single_file_is_there_at_every_moment() {
     let committed = scene.commit(0, &["new"]);
     scene.end(RunState::Succeeded, &committed);
     assert_eq!(scene.files()["out"], "name,\"number, of\"\nnew,1\n");
+}
+
+#[test]
+fn a_single_file_of_a_run_that_goes_on_after_its_end_is_that_of_one_that_never_failed() {
+    for state in [RunState::Failed, RunState::CompletedWithFailures] {
+        let scene = Scene::new(FileFormat::Csv, SingleFile::Join);
+        let first = scene.commit(0, &["bulbasaur"]);
+        let last = scene.commit(2, &["squirtle"]);
+        let without: Vec<CommittedPart> = first.iter().chain(&last).cloned().collect();
+        scene.end(state, &without);
+        assert_eq!(scene.target.place.exists(), state == RunState::CompletedWithFailures);
+        let mended = scene.commit(1, &["charmander"]);
+        let all: Vec<CommittedPart> = first.iter().chain(&mended).chain(&last).cloned().collect();
+        scene.end(RunState::Succeeded, &all);
+        let text = "name,\"number, of\"\nbulbasaur,1\ncharmander,1\nsquirtle,1\n";
+        assert_eq!(scene.files(), BTreeMap::from([("out".to_owned(), text.to_owned())]));
+    }
+}
+
+#[test]
+fn a_replaced_folder_of_a_run_that_goes_on_after_its_end_holds_the_new_parts() {
+    for state in [RunState::Failed, RunState::CompletedWithFailures] {
+        let scene = Scene::new(FileFormat::Csv, SingleFile::Parts);
+        let old = scene.commit(0, &["old"]);
+        scene.end(RunState::Succeeded, &old);
+        let scene = scene.later(8, IfExists::Replace);
+        let first = scene.commit(0, &["bulbasaur"]);
+        scene.end(state, &first);
+        let second = scene.commit(1, &["charmander"]);
+        let all: Vec<CommittedPart> = first.into_iter().chain(second).collect();
+        scene.end(RunState::Succeeded, &all);
+        let names = ["out/_manifest.json", "out/part-000000.csv", "out/part-000001.csv"];
+        assert_eq!(scene.names(), names, "{state}");
+        assert_eq!(scene.files()["out/part-000000.csv"], "name,\"number, of\"\nbulbasaur,1\n");
+    }
+}
+
+#[test]
+fn what_a_failed_run_keeps_goes_when_it_is_forgotten() {
+    let scene = Scene::new(FileFormat::Csv, SingleFile::Join);
+    let committed = scene.commit(0, &["mew"]);
+    scene.end(RunState::CompletedWithFailures, &committed);
+    assert!(!scene.hidden_is_gone());
+    for _ in 0..2 {
+        scene.sink().sweep().expect("is removed");
+    }
+    assert_eq!(scene.names(), ["out"]);
+}
+
+#[test]
+fn a_full_disk_fails_the_attempt_leaves_nothing_of_it_and_the_next_one_succeeds() {
+    let scene = Scene::new(FileFormat::Csv, SingleFile::Parts);
+    std::fs::create_dir_all(&scene.target.hidden).expect("is made");
+    let staged = scene.target.staged(Some(0.into()), lease(1));
+    std::os::unix::fs::symlink("/dev/full", &staged).expect("is made");
+    let stage = |sequence| scene.sink().stage(&rows(&["mew"]), &context(0, sequence));
+    let failure = stage(1).expect_err("the disk is full");
+    assert_eq!(failure.kind, FailureKind::Retryable);
+    assert!(failure.message.contains("free some space"), "{failure}");
+    assert!(staged.symlink_metadata().is_err(), "the attempt's file is removed");
+    assert_eq!(stage(2).expect("there is space again").len(), 1);
+}
+
+#[test]
+fn a_full_disk_at_the_end_leaves_no_half_of_a_file_and_the_next_attempt_joins_it() {
+    let scene = Scene::new(FileFormat::Csv, SingleFile::Join);
+    let committed = scene.commit(0, &["mew"]);
+    let joined = scene.target.staged(None, lease(99));
+    std::os::unix::fs::symlink("/dev/full", &joined).expect("is made");
+    let failure = scene.finish(RunState::Succeeded, &committed).expect_err("the disk is full");
+    assert!(failure.message.contains("free some space"), "{failure}");
+    assert!(joined.symlink_metadata().is_err() && !scene.target.place.exists());
+    scene.end(RunState::Succeeded, &committed);
+    assert_eq!(scene.files()["out"], "name,\"number, of\"\nmew,1\n");
+}
+
+#[test]
+fn a_place_that_may_not_be_written_to_is_named_with_what_to_do() {
+    let mut scene = Scene::new(FileFormat::Csv, SingleFile::Parts);
+    // Nobody may make folders there, not even root.
+    scene.target.place = PathBuf::from("/sys/plumbline-test");
+    scene.target.hidden = scene.target.place.join(".plumbline-r7");
+    let failure = scene.sink().stage(&rows(&["mew"]), &context(0, 1)).expect_err("is refused");
+    assert_eq!(failure.kind, FailureKind::Retryable);
+    assert!(failure.message.contains("/sys/plumbline-test"), "{failure}");
+}
+
+#[test]
+fn a_folder_that_is_removed_while_a_part_is_written_fails_the_attempt_before_it_counts() {
+    let scene = Scene::new(FileFormat::Csv, SingleFile::Parts);
+    let staged = stage::Staged::create(&scene.target, Some(0.into()), lease(1)).expect("is made");
+    std::fs::remove_dir_all(&scene.target.place).expect("is there");
+    let failure = staged.seal(1).expect_err("is gone");
+    assert_eq!(failure.kind, FailureKind::Retryable);
+    assert!(failure.message.contains("was removed while it was written"), "{failure}");
+    let parts = scene.stage(0, 2, &["mew"]);
+    assert!(Path::new(&parts[0].file).exists(), "the next attempt makes the folders anew");
 }
 
 #[test]

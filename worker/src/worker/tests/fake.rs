@@ -276,6 +276,7 @@ impl Job {
             schedule: Schedule::default(),
             ops: vec![Op::extract(), noop, Op::new("load", OpKind::Write(Sink::Discard))],
             failure: FailurePolicy::default(),
+            deadline: None,
             labels: Default::default(),
             seed: None,
         };
@@ -325,6 +326,7 @@ impl Job {
                 first_line: 2,
                 first_row: None,
                 rows: Some(3),
+                rows_before: 0,
             })),
             start: Start::Now,
         })

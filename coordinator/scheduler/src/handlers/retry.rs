@@ -1,0 +1,179 @@
+//! Failed batches that are tried again because somebody asked for it.
+//!
+//! Of a run that goes on they wait like slices that were just found, with fresh budgets. A run that has ended with
+//! failures is reopened: what it committed stays committed, the source is sharded anew, and all that is neither
+//! committed nor failed is begun, so that also a run that failed early comes to its end. For that the scheduler keeps
+//! what such runs add up to until they are forgotten.
+
+use std::fmt;
+use std::sync::Arc;
+
+use common::ids::{BatchId, RunId};
+use common::slice::RunContext;
+use common::state::RunState;
+use common::steering::{Activity, Asker, RunCommand};
+use common::time::Time;
+
+use crate::durability::AfterDurable;
+use crate::failed::FailedBatch;
+use crate::lease::Permit;
+use crate::ledger::RunLedger;
+use crate::publication::Publication;
+use crate::restore::restore_run;
+use crate::run::{Run, RunPhase};
+use crate::scheduler::Scheduler;
+use crate::{Command, Record};
+
+/// Why the failed batches of a run cannot be tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotRetryable {
+    /// It ends because of them, and can be reopened when it has.
+    Ending {
+        /// The run.
+        run: RunId,
+    },
+    /// It has ended in a way that leaves nothing to be done.
+    Over {
+        /// The run.
+        run: RunId,
+    },
+}
+
+impl fmt::Display for NotRetryable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NotRetryable::Ending { run } => write!(f, "{run} is about to end; try again when it has ended"),
+            NotRetryable::Over { run } => {
+                write!(f, "{run} has ended, and not with failures; submit its job again to run it again")
+            }
+        }
+    }
+}
+
+impl std::error::Error for NotRetryable {}
+
+impl Scheduler {
+    /// Returns the failed batches of a run that could be tried again now, with what failed.
+    ///
+    /// # Errors
+    /// [`NotRetryable`] says when they cannot.
+    pub fn retryable(&self, run: RunId) -> Result<impl Iterator<Item = (BatchId, &FailedBatch)>, NotRetryable> {
+        let failed = match (self.runs.get(&run), self.ended.get(&run)) {
+            (Some(live), _) => match live.phase {
+                RunPhase::Accepting | RunPhase::Active => &live.failed,
+                RunPhase::Draining(_) | RunPhase::Stopping(_) | RunPhase::Finishing(_) | RunPhase::Ending => {
+                    return Err(NotRetryable::Ending { run });
+                }
+            },
+            (None, Some(ended)) => &ended.failed,
+            (None, None) => return Err(NotRetryable::Over { run }),
+        };
+        Ok(failed.iter().map(|(batch, failed)| (*batch, failed)))
+    }
+
+    /// Tells whether a run has ended in a way that it can be reopened from, and is not being reopened yet.
+    pub fn can_be_reopened(&self, run: RunId) -> bool {
+        self.ended.contains_key(&run) && !self.reopening.contains(&run)
+    }
+
+    pub(crate) fn on_retry_requested(&mut self, id: RunId, batches: Vec<BatchId>, by: Asker, now: Time) {
+        let activity = |batches: &[BatchId]| Activity {
+            at: now,
+            by,
+            command: RunCommand::RetryFailed {
+                batches: batches.len() as u64,
+            },
+        };
+        if let Some(run) = self.runs.get_mut(&id) {
+            let failed: Vec<BatchId> = batches
+                .into_iter()
+                .filter(|batch| run.failed.contains_key(batch))
+                .collect();
+            let goes_on = matches!(run.phase, RunPhase::Accepting | RunPhase::Active);
+            if goes_on && !failed.is_empty() {
+                let record = Record::FailedRetried {
+                    run: id,
+                    activity: activity(&failed),
+                    batches: failed.clone(),
+                };
+                run.retries_under_way += 1;
+                self.append_then(record, AfterDurable::FailedRetried(id, failed));
+            }
+            return;
+        }
+        let Some(ended) = self.ended.get(&id) else { return };
+        if self.reopening.insert(id) {
+            let activity = activity(&batches);
+            let ledger = Box::new(ended.clone().reopened(&batches, activity.clone()));
+            let record = Record::RunReopened {
+                run: id,
+                ledger: ledger.clone(),
+                batches,
+                activity,
+            };
+            self.append_then(record, AfterDurable::RunReopened(id, ledger));
+        }
+    }
+
+    /// Lets failed batches of a run that goes on wait to be begun, now that this cannot be lost any more.
+    pub(crate) fn on_failed_retried(&mut self, id: RunId, batches: &[BatchId], now: Time) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        run.retries_under_way -= 1;
+        run.take_back_failed(batches);
+        if run.phase != RunPhase::Active {
+            run.slices.clear();
+        }
+        self.advance(id, now);
+    }
+
+    /// Goes on with a run that had ended.
+    pub(crate) fn on_run_reopened(&mut self, id: RunId, ledger: &RunLedger, now: Time) {
+        self.reopening.remove(&id);
+        self.ended.remove(&id);
+        self.command(Command::ReopenSource { run: id });
+        let mut run = restore_run(id, ledger);
+        self.count_what_is_held(&mut run);
+        self.runs.insert(id, run);
+        self.go_on(id, ledger.cancelled, now);
+    }
+
+    /// Counts what lost workers hold of a run since before it ended: it is theirs until their leases are over.
+    fn count_what_is_held(&self, run: &mut Run) {
+        for lease in self.leases.values().filter(|lease| lease.run == run.id) {
+            if lease.permit == Permit::Held {
+                run.units += 1;
+            }
+            if let Some(op) = lease.limited_op {
+                run.op_units[op.index()] += 1;
+            }
+            if lease.running.is_some() {
+                run.gauges.running.add(1);
+            }
+        }
+    }
+
+    /// Keeps what a run that ended with failures could be reopened with.
+    pub(crate) fn keep_ended(&mut self, id: RunId, state: RunState) {
+        if let Some(run) = self.runs.remove(&id)
+            && state.may_be_reopened()
+        {
+            self.ended.insert(id, run.into_ledger());
+        }
+    }
+
+    /// Forgets what a run could be reopened with, here and where its sinks keep it.
+    pub(crate) fn on_run_forgotten(&mut self, run: RunId) {
+        let Some(ledger) = self.ended.remove(&run) else { return };
+        if ledger.job.file_sinks().next().is_none() {
+            return;
+        }
+        let context = RunContext {
+            run,
+            job: ledger.job,
+            source: ledger.source,
+            seed: ledger.seed,
+        };
+        let lease = self.next_lease();
+        self.publish(lease, Publication::sweep(Arc::new(context)), None);
+    }
+}
