@@ -19,7 +19,9 @@ fn freeze_for(time: Duration) {
     cluster.wait_until(&run, "the run is in its middle", in_the_middle);
     cluster.coordinator().signal(Signal::STOP);
     let frozen = Instant::now();
-    until("it was frozen for long enough", || (frozen.elapsed() >= time).then_some(()));
+    until("it was frozen for long enough", || {
+        (frozen.elapsed() >= time).then_some(())
+    });
     cluster.coordinator().signal(Signal::CONT);
     cluster.wait_for_workers(2);
     disturbed.expect_same(&cluster, &run);

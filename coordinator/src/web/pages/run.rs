@@ -15,16 +15,22 @@ use super::{PartQuery, Site};
 use crate::service::RunView;
 
 /// The tabs below the chart: what is behind them is loaded when they are opened.
-const TABS: [(&str, &str); 5] = [
+const TABS: [(&str, &str); 6] = [
     ("failures", "Failures"),
+    ("log", "Log"),
     ("tasks", "Tasks"),
     ("batches", "Batches"),
     ("spec", "Spec"),
     ("activity", "Activity"),
 ];
 
-/// What of steering and looking the coordinator can do, for the scripts.
+/// What of steering and looking the coordinator can do: buttons and tabs of other words are left out, by the templates and
+/// by the scripts. There are `cancel-modes`, `limits`, `explain`, `retry` and `logs`.
 const OFFERS: &str = "cancel-modes";
+
+fn offers(what: &str) -> bool {
+    OFFERS.split(' ').any(|offered| offered == what)
+}
 
 /// Shows the page.
 pub(super) async fn page(
@@ -112,6 +118,15 @@ fn tools(summary: &RunSummary) -> Markup {
                 RunState::Queued | RunState::Running => button type="button" data-act="pause" { "Pause" },
                 RunState::Paused => button type="button" class="primary" data-act="resume" { "Resume" },
                 RunState::Succeeded | RunState::CompletedWithFailures | RunState::Failed | RunState::Cancelled => {}
+            }
+            @if summary.batches.failed > 0 && offers("retry") {
+                button type="button" data-act="retry" aria-haspopup="dialog" { "Retry " (count(summary.batches.failed)) " failed…" }
+            }
+            @if !is_over && offers("explain") {
+                button type="button" data-act="explain" aria-haspopup="dialog" { "Why not more?" }
+            }
+            @if !is_over && offers("limits") {
+                button type="button" data-act="limits" aria-haspopup="dialog" { "Limits…" }
             }
             @if !is_over {
                 button type="button" data-act="cancel" class="danger" aria-haspopup="dialog" { "Cancel…" }
@@ -226,16 +241,20 @@ fn op_name(view: &RunView, op: OpId) -> &str {
     view.job.ops.get(op.index()).map_or("a later op", |op| &op.name)
 }
 
+fn is_offered((name, _): &&(&str, &str)) -> bool {
+    *name != "log" || offers("logs")
+}
+
 fn tabs() -> Markup {
     html! {
         div class="tabs" role="tablist" aria-label="More about the run" {
-            @for (place, (name, label)) in TABS.iter().enumerate() {
+            @for (place, (name, label)) in TABS.iter().filter(is_offered).enumerate() {
                 button type="button" role="tab" id={ "tab-" (name) } data-tab=(name) aria-controls={ "panel-" (name) }
                     aria-selected=(if place == 0 { "true" } else { "false" })
                     tabindex=(if place == 0 { "0" } else { "-1" }) { (label) }
             }
         }
-        @for (place, (name, _)) in TABS.iter().enumerate() {
+        @for (place, (name, _)) in TABS.iter().filter(is_offered).enumerate() {
             div class="tabpanel" role="tabpanel" id={ "panel-" (name) } aria-labelledby={ "tab-" (name) } tabindex="0"
                 hidden[place != 0] {}
         }
