@@ -99,6 +99,10 @@ impl<'a> RowWriter<'a> {
         mut hand_on: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<(), WriteError> {
         let mut csv = CsvRows::new(&self.columns);
+        if self.format == FileFormat::Csv {
+            // Room for all of it at once: memory that grows step by step is touched several times.
+            text.reserve(csv.most_bytes(0..self.rows).min(CHUNK + CHUNK / 8));
+        }
         for first in (0..self.rows).step_by(ROWS_AT_ONCE) {
             let rows = first..(first + ROWS_AT_ONCE).min(self.rows);
             cancel.check().map_err(WriteError::Stopped)?;

@@ -71,6 +71,12 @@ impl<'a> CsvRows<'a> {
         }
     }
 
+    /// Returns how many bytes rows take at most, unless many of them need quotes.
+    pub(super) fn most_bytes(&self, rows: Range<usize>) -> usize {
+        let columns = self.columns.iter();
+        columns.map(|column| column.most_bytes(rows.clone())).sum::<usize>() + 2 * rows.len() + STRIDE
+    }
+
     /// Appends records.
     pub(super) fn append(&mut self, rows: Range<usize>, text: &mut Vec<u8>) {
         let start = text.len();
@@ -95,8 +101,7 @@ impl<'a> CsvRows<'a> {
             others: 0,
         };
         let start = text.len();
-        let most: usize = self.columns.iter().map(|column| column.most_bytes(rows.clone())).sum();
-        text.resize(start + most + 2 * rows.len() + STRIDE, 0);
+        text.resize(start + self.most_bytes(rows.clone()), 0);
         let mut at = start;
         for row in rows {
             let record = at;
@@ -253,19 +258,23 @@ impl Kernel for Count<'_> {
     #[inline(always)]
     fn run<M: Masks>(self, masks: M) -> Specials {
         let mut found = Specials::default();
-        let mut count = |block: &[u8; BLOCK]| {
-            let number = |mask: u64| mask.count_ones() as usize;
-            found.delimiters += number(masks.equals(block, b','));
-            found.newlines += number(masks.equals(block, b'\n'));
-            found.others += number(masks.equals(block, b'"') | masks.equals(block, b'\r'));
-        };
         let (blocks, rest) = self.text.as_chunks::<BLOCK>();
-        blocks.iter().for_each(&mut count);
+        for block in blocks {
+            count_block(masks, block, &mut found);
+        }
         let mut last = [0; BLOCK];
         last[..rest.len()].copy_from_slice(rest);
-        count(&last);
+        count_block(masks, &last, &mut found);
         found
     }
+}
+
+#[inline(always)]
+fn count_block<M: Masks>(masks: M, block: &[u8; BLOCK], found: &mut Specials) {
+    let number = |mask: u64| mask.count_ones() as usize;
+    found.delimiters += number(masks.equals(block, b','));
+    found.newlines += number(masks.equals(block, b'\n'));
+    found.others += number(masks.equals(block, b'"') | masks.equals(block, b'\r'));
 }
 
 #[cfg(test)]
