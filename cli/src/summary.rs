@@ -46,6 +46,45 @@ pub(crate) struct Summary {
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) failure: Option<FailureSummary>,
+    /// The most memory that its processes took, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) memory: Option<MemorySummary>,
+}
+
+/// The most memory that processes took while the run went on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct MemorySummary {
+    /// The coordinator's resident memory.
+    pub(crate) coordinator_peak_rss_bytes: u64,
+    /// The workers, by name.
+    pub(crate) workers: Vec<WorkerMemory>,
+}
+
+/// The most memory that a worker took.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct WorkerMemory {
+    /// Its name.
+    pub(crate) worker: String,
+    /// Its resident memory.
+    pub(crate) peak_rss_bytes: u64,
+    /// Bytes of batches that it held in memory.
+    pub(crate) peak_held_bytes: u64,
+    /// Bytes of parked outputs on its disk.
+    pub(crate) peak_spilled_bytes: u64,
+}
+
+impl MemorySummary {
+    /// Says it in a line: the largest worker stands for all.
+    fn to_text(&self) -> String {
+        let most = |bytes: &dyn Fn(&WorkerMemory) -> u64| ByteSize(self.workers.iter().map(bytes).max().unwrap_or(0));
+        format!(
+            "coordinator {}, workers at most {} each, of it {} batches, {} spilled",
+            ByteSize(self.coordinator_peak_rss_bytes),
+            most(&|worker| worker.peak_rss_bytes),
+            most(&|worker| worker.peak_held_bytes),
+            most(&|worker| worker.peak_spilled_bytes),
+        )
+    }
 }
 
 /// The failure that a run is failed for.
@@ -77,6 +116,9 @@ impl Summary {
         table.row(["peak batches in flight", &self.peak_batches_in_flight.to_string()]);
         table.row(["peak bytes in flight", &ByteSize(self.peak_bytes_in_flight).to_string()]);
         table.row(["peak tasks running", &self.peak_tasks_running.to_string()]);
+        if let Some(memory) = &self.memory {
+            table.row(["peak memory", &memory.to_text()]);
+        }
         table.row(["batches", &batches(&self.batches)]);
         table.row(["tasks run", &tasks(&self.tasks)]);
         table.row([
@@ -182,6 +224,7 @@ mod tests {
                 ..RowCount::default()
             },
             failure: None,
+            memory: None,
         }
     }
 

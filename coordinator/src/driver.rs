@@ -34,6 +34,7 @@ use crate::registry::{Registry, Retention};
 use crate::shutdown::Shutdown;
 use crate::store::{Durability, Entry, Journal, JournalError};
 use crate::timeline::Timelines;
+use crate::vitals::VitalsBook;
 
 pub use message::{DriverHandle, NoSuchRun, NoSuchWorker, NotDone, Refused, Stopped, Submission};
 pub use retries::{RetryError, RetrySelection};
@@ -59,6 +60,8 @@ pub struct World {
     pub registry: Registry,
     /// What happened in them, attempt by attempt.
     pub timelines: Arc<Timelines>,
+    /// What workers say of themselves.
+    pub vitals: VitalsBook,
     /// The time of the read.
     pub now: Time,
 }
@@ -139,6 +142,8 @@ impl Driver {
         }
         let live = ledger.runs.iter().map(|(id, run)| (*id, run.accepted, &*run.job));
         timelines.resume(live, ledger.ended.keys().copied());
+        let vitals = VitalsBook::default();
+        ledger.runs.keys().for_each(|run| vitals.run_begins(*run));
         let scheduler = Scheduler::restore(config, &ledger, now);
         let next_run = RunId(ledger.last_run.0 + 1);
         let (request_sender, requests) = mpsc::channel(REQUEST_QUEUE);
@@ -153,6 +158,7 @@ impl Driver {
                 scheduler,
                 registry: Registry::restore(retention, ledger, now),
                 timelines: Arc::clone(&timelines),
+                vitals: vitals.clone(),
                 now,
             },
             clock,
@@ -178,6 +184,7 @@ impl Driver {
             sessions: session_sender,
             archive,
             timelines,
+            vitals,
         };
         (driver, handle)
     }

@@ -21,6 +21,8 @@ use common::time::Time;
 use scheduler::{EndedRun, FailedBatch, Ledger, Record};
 use tokio::sync::watch;
 
+use crate::vitals::RunMemory;
+
 /// Everything that is known of the runs.
 #[derive(Debug)]
 pub struct Registry {
@@ -51,6 +53,8 @@ pub struct RunEntry {
     pub source: Arc<FrozenSource>,
     /// Its last summary, once it has ended.
     pub ended: Option<Arc<RunSummary>>,
+    /// The most memory that its processes took, if it has ended since the coordinator was started.
+    pub memory: Option<RunMemory>,
     /// What it was told while it went on.
     pub activity: ActivityLog,
     /// The batches that failed for good.
@@ -212,6 +216,13 @@ impl Registry {
         self.expire(summary.ended.unwrap_or_default());
     }
 
+    /// Keeps what is known of the memory of a run that has ended.
+    pub fn keep_memory(&mut self, run: RunId, memory: Option<RunMemory>) {
+        if let Some(entry) = self.runs.get_mut(&run) {
+            entry.memory = memory;
+        }
+    }
+
     /// Returns the runs that were forgotten since the last call: the journal forgets them too.
     pub fn take_forgotten(&mut self) -> Vec<RunId> {
         std::mem::take(&mut self.forgotten)
@@ -257,6 +268,7 @@ impl RunEntry {
             job,
             source,
             ended: None,
+            memory: None,
             activity: ActivityLog::default(),
             failed: BTreeMap::new(),
             end: None,

@@ -26,7 +26,7 @@ use crate::driver::{DriverHandle, NoSuchRun, NoSuchWorker, RetryError, RetrySele
 use crate::store::ArchiveError;
 use crate::submit::{Accepted, Folders, JobRequest, SubmitError, submit};
 use crate::timeline::TimelineError;
-use crate::vitals::VitalsBook;
+use crate::vitals::{RunMemory, VitalsBook};
 
 use charts::Drawn;
 
@@ -55,6 +55,8 @@ pub struct RunView {
     pub summary: Arc<RunSummary>,
     /// The job.
     pub job: Arc<Job>,
+    /// The most memory that its processes took; unknown of a run that ended before the coordinator was started.
+    pub memory: Option<RunMemory>,
     /// When it was looked at.
     pub now: Time,
 }
@@ -135,10 +137,10 @@ impl Service {
     /// Makes a service on a driver.
     pub fn new(driver: DriverHandle, folders: Folders) -> Service {
         Service {
+            vitals: driver.vitals().clone(),
             driver,
             folders: Arc::new(folders),
             drawn: Drawn::default(),
-            vitals: VitalsBook::default(),
         }
     }
 
@@ -303,6 +305,7 @@ impl World {
         Ok(RunView {
             summary: entry.ended.clone().or_else(live).ok_or(NoSuchRun { run })?,
             job: entry.job.clone(),
+            memory: entry.memory.clone().or_else(|| self.vitals.of_run(run)),
             now: self.now,
         })
     }

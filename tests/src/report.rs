@@ -32,6 +32,32 @@ pub struct RunReport {
     pub rows: Rows,
     /// Why it failed.
     pub failure: Option<Failure>,
+    /// The most memory that its processes took.
+    pub memory: Option<Memory>,
+}
+
+/// The most memory that processes took while a run went on.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Memory {
+    /// The coordinator's resident memory.
+    pub coordinator_peak_rss_bytes: u64,
+    /// The workers that were connected.
+    pub workers: Vec<WorkerMemory>,
+}
+
+/// The most memory that a worker took.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkerMemory {
+    /// Its name.
+    pub worker: String,
+    /// Its resident memory.
+    pub peak_rss_bytes: u64,
+    /// Bytes of batches that it held in memory.
+    pub peak_held_bytes: u64,
+    /// Bytes of parked outputs on its disk.
+    pub peak_spilled_bytes: u64,
 }
 
 /// How many batches there are, and how they ended.

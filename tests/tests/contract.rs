@@ -117,8 +117,15 @@ fn the_summary_and_the_timeline_have_exactly_the_documented_keys() {
         "batches",
         "tasks",
         "rows",
+        "memory",
     ];
     assert_eq!(keys(&summary), BTreeSet::from(expected));
+    assert_eq!(
+        keys(&summary["memory"]),
+        BTreeSet::from(["coordinator_peak_rss_bytes", "workers"])
+    );
+    let worker = ["worker", "peak_rss_bytes", "peak_held_bytes", "peak_spilled_bytes"];
+    assert_eq!(keys(&summary["memory"]["workers"][0]), BTreeSet::from(worker));
     assert_eq!(
         keys(&summary["batches"]),
         BTreeSet::from(["total", "committed", "failed"])

@@ -44,7 +44,7 @@ pub struct HeldBytes {
     pub parked: u64,
     /// By outputs on their way to or from other workers.
     pub in_transfer: u64,
-    /// The most of all together since the worker started.
+    /// The most of all together since [`Memory::take_peak`] was called last.
     pub peak: u64,
 }
 
@@ -95,6 +95,11 @@ impl Memory {
             in_transfer: self.in_transfer.load(Ordering::Relaxed),
             peak: self.peak.load(Ordering::Relaxed),
         }
+    }
+
+    /// Returns the most bytes that were held at once since the last call; from now on it is what is held now.
+    pub fn take_peak(&self) -> u64 {
+        self.peak.swap(self.total.load(Ordering::Relaxed), Ordering::Relaxed)
     }
 
     fn held(self: &Arc<Memory>, used_for: Use, bytes: u64, total: u64) -> Held {
@@ -167,11 +172,13 @@ mod tests {
             peak: 101,
         };
         assert_eq!(memory.bytes(), held);
-        drop((running, parked, transfer));
+        drop(transfer);
+        assert_eq!((memory.take_peak(), memory.take_peak()), (101, 100));
+        drop((running, parked));
         assert_eq!(
             memory.bytes(),
             HeldBytes {
-                peak: 101,
+                peak: 100,
                 ..HeldBytes::default()
             }
         );

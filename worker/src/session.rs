@@ -83,6 +83,10 @@ pub(crate) struct Vitals {
     pub(crate) parked_bytes: u64,
     /// How many of them are on disk.
     pub(crate) spilled_bytes: u64,
+    /// The most resident memory since the last heartbeat, as far as the system tells it.
+    pub(crate) peak_rss_bytes: u64,
+    /// The most bytes of batches held in memory since then.
+    pub(crate) peak_held_bytes: u64,
 }
 
 enum State {
@@ -165,6 +169,8 @@ impl Session {
                 rss_bytes: vitals.rss_bytes,
                 parked_bytes: vitals.parked_bytes,
                 spilled_bytes: vitals.spilled_bytes,
+                peak_rss_bytes: vitals.peak_rss_bytes,
+                peak_held_bytes: vitals.peak_held_bytes,
                 clock_offset_nanos: estimate.offset,
                 clock_error_nanos: estimate.error,
             });

@@ -9,6 +9,7 @@
 //! the output then.
 
 mod publishing;
+mod resident;
 mod shutdown;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ use tokio::time::Instant;
 pub use self::shutdown::{Shutdown, ShutdownHandle, shutdown};
 
 use self::publishing::Publishing;
+use self::resident::Resident;
 use self::shutdown::Stage;
 use crate::clock::monotonic_now;
 use crate::config::WorkerConfig;
@@ -153,6 +155,7 @@ impl Worker {
             executor,
             news,
             publishing: Publishing::default(),
+            resident: Resident::default(),
             parking,
             exchange_key,
             exchange_address,
@@ -170,6 +173,7 @@ struct Running {
     executor: Executor,
     news: News,
     publishing: Publishing,
+    resident: Resident,
     parking: Arc<Parking>,
     exchange_key: ExchangeKey,
     exchange_address: SocketAddr,
@@ -283,8 +287,11 @@ impl Running {
                 Action::Report(report) => self.session.report(report),
                 Action::SendHeartbeat { sent_at } => {
                     let bytes = self.parking.bytes();
+                    let resident = self.resident.look();
                     let vitals = Vitals {
-                        rss_bytes: resident_bytes(),
+                        rss_bytes: resident.now,
+                        peak_rss_bytes: resident.peak,
+                        peak_held_bytes: self.parking.memory().take_peak(),
                         parked_bytes: bytes.memory + bytes.spilled,
                         spilled_bytes: bytes.spilled,
                     };
@@ -338,12 +345,4 @@ impl Running {
             ExitReason::Replaced => Err(WorkerError::Replaced),
         }
     }
-}
-
-/// Reads the resident memory of this process; 0 where the system does not tell. Nothing is waited for: no disk is behind it.
-fn resident_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kibibytes = resident.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    kibibytes.unwrap_or_default() * 1024
 }

@@ -8,7 +8,7 @@ use proto::v1;
 use serde::Serialize;
 
 use super::ClientError;
-use crate::summary::{BatchCount, FailureSummary, RowCount, Summary, TaskCount};
+use crate::summary::{BatchCount, FailureSummary, MemorySummary, RowCount, Summary, TaskCount, WorkerMemory};
 use crate::timeline::TimelineRow;
 
 /// A run at some moment.
@@ -125,6 +125,7 @@ pub(super) fn run_view(run: Option<v1::Run>) -> Result<RunView, ClientError> {
             tasks: task_counts(run.tasks.unwrap_or_default()),
             rows: row_counts(run.rows.unwrap_or_default()),
             failure: run.failure.map(failure_summary),
+            memory: run.memory.map(memory_summary),
         },
     })
 }
@@ -221,6 +222,19 @@ fn row_counts(rows: v1::RowCounts) -> RowCount {
         filtered: rows.filtered,
         rejected: rows.rejected,
         failed: rows.failed,
+    }
+}
+
+fn memory_summary(memory: v1::RunMemory) -> MemorySummary {
+    let worker = |worker: v1::WorkerMemory| WorkerMemory {
+        worker: worker.worker,
+        peak_rss_bytes: worker.peak_rss_bytes,
+        peak_held_bytes: worker.peak_held_bytes,
+        peak_spilled_bytes: worker.peak_spilled_bytes,
+    };
+    MemorySummary {
+        coordinator_peak_rss_bytes: memory.coordinator_peak_rss_bytes,
+        workers: memory.workers.into_iter().map(worker).collect(),
     }
 }
 

@@ -46,6 +46,7 @@ impl Driver {
             Command::CloseSource { run } => self.sources.close(run),
             Command::RunAccepted { run } => {
                 tracing::info!(%run, "run accepted");
+                self.world.vitals.run_begins(run);
                 for reply in self.submitters.remove(&run).unwrap_or_default() {
                     // An error says that the submitter has gone; the run goes on.
                     let _ = reply.send(Ok::<_, Refused>(run));
@@ -69,7 +70,9 @@ impl Driver {
                 tracing::info!(run = %summary.run, state = %summary.state, "run ended");
                 self.sources.close(summary.run);
                 self.end_timeline(&summary);
+                let memory = self.world.vitals.run_ended(summary.run);
                 self.world.registry.finish(&summary);
+                self.world.registry.keep_memory(summary.run, memory);
             }
         }
     }

@@ -21,6 +21,7 @@ use super::sources::SliceFinder;
 use crate::registry::RequestIdTaken;
 use crate::store::{Archive, ArchiveError};
 use crate::timeline::Timelines;
+use crate::vitals::VitalsBook;
 
 /// What people ask of the driver.
 pub(crate) enum Request {
@@ -152,9 +153,15 @@ pub struct DriverHandle {
     pub(super) sessions: mpsc::Sender<FromSession>,
     pub(super) archive: Arc<dyn Archive>,
     pub(super) timelines: Arc<Timelines>,
+    pub(super) vitals: VitalsBook,
 }
 
 impl DriverHandle {
+    /// Returns what workers say of themselves.
+    pub fn vitals(&self) -> &VitalsBook {
+        &self.vitals
+    }
+
     /// Submits a checked job and waits until its run cannot be lost any more.
     ///
     /// # Errors

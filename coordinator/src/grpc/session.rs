@@ -154,7 +154,7 @@ impl Sessions {
                 (link, Resumption::Resumed, backlog)
             }
         };
-        self.vitals.met(link.session, &version);
+        self.vitals.met(link.session, link.worker.clone(), &version);
         let welcome = self.welcome(&link, resumption, same_clock);
         let frame = v1::CoordinatorFrame {
             acknowledged: link.inbox.received(),

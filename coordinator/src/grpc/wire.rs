@@ -1,5 +1,6 @@
 //! The answers of [`crate::service`] as messages of JobService, and its requests back.
 
+use common::ids::WorkerName;
 use common::job::{FieldProblem, InvalidJob, Job};
 use common::steering::{Asker, CancelMode};
 use proto::convert::summary::{op_names, run_to_wire};
@@ -13,7 +14,7 @@ use tonic::Status;
 use super::status;
 use crate::service::{ActivityEntry, CommittedParts, RunView, TimelinePage, Update};
 use crate::submit::{Accepted, Intent, JobRequest};
-use crate::vitals::Vitals;
+use crate::vitals::{RunMemory, Vitals, WorkerPeaks};
 
 /// Reads a submission.
 pub(super) fn job_request(request: v1::SubmitJobRequest) -> Result<JobRequest, Status> {
@@ -55,7 +56,23 @@ pub(super) fn accepted(accepted: &Accepted) -> v1::SubmitJobResponse {
 
 /// Shows a run.
 pub(super) fn run(view: &RunView) -> v1::Run {
-    run_to_wire(&view.summary, &op_names(&view.job), view.now)
+    v1::Run {
+        memory: view.memory.as_ref().map(memory),
+        ..run_to_wire(&view.summary, &op_names(&view.job), view.now)
+    }
+}
+
+fn memory(memory: &RunMemory) -> v1::RunMemory {
+    let worker = |(name, peaks): (&WorkerName, &WorkerPeaks)| v1::WorkerMemory {
+        worker: name.as_str().to_owned(),
+        peak_rss_bytes: peaks.rss,
+        peak_held_bytes: peaks.held,
+        peak_spilled_bytes: peaks.spilled,
+    };
+    v1::RunMemory {
+        coordinator_peak_rss_bytes: memory.coordinator_rss,
+        workers: memory.workers.iter().map(worker).collect(),
+    }
 }
 
 /// Reads what is to become of the tasks of a cancelled run.

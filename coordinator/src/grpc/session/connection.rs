@@ -173,6 +173,8 @@ impl Connection {
                 rss: heartbeat.rss_bytes,
                 parked: heartbeat.parked_bytes,
                 spilled: heartbeat.spilled_bytes,
+                peak_rss: heartbeat.peak_rss_bytes,
+                peak_held: heartbeat.peak_held_bytes,
             };
             sessions.vitals.heard(session, memory, sessions.clock.now());
             sessions

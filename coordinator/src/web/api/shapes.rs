@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::chart::{Arrangement, ChartView, Life};
 use crate::service::RunView;
 use crate::timeline::{Outcome, Row};
-use crate::vitals::Vitals;
+use crate::vitals::{RunMemory, Vitals};
 
 /// Milliseconds since 1970.
 pub(super) fn millis(time: Time) -> u64 {
@@ -58,6 +58,7 @@ pub(super) fn run(view: &RunView) -> Value {
             "max": schedule.in_flight_bytes_bound(),
         },
         "running": peak(summary.tasks_running),
+        "memory": view.memory.as_ref().map(memory),
         "cap": summary.cap,
         "tasks": summary.tasks,
         "rows": summary.rows,
@@ -184,6 +185,21 @@ pub(super) fn batch(batch: &BatchView, files: &[common::slice::SourceFile]) -> V
         "slice": slice,
         "crashes": batch.crashes,
         "bad_row": batch.row.as_ref().map(|row| json!({"line": row.line, "byte": row.byte, "text": row.text})),
+    })
+}
+
+fn memory(memory: &RunMemory) -> Value {
+    let workers = memory.workers.iter().map(|(name, peaks)| {
+        json!({
+            "worker": name.as_str(),
+            "peak_rss_bytes": peaks.rss,
+            "peak_held_bytes": peaks.held,
+            "peak_spilled_bytes": peaks.spilled,
+        })
+    });
+    json!({
+        "coordinator_peak_rss_bytes": memory.coordinator_rss,
+        "workers": workers.collect::<Vec<_>>(),
     })
 }
 
