@@ -117,7 +117,7 @@ bench: ## Measures the release build for BENCHMARKS.md (ARGS="w1 --batches 10000
 .PHONY: bench-short
 bench-short: ## Runs every benchmark at a small size: whether it works, not how fast
 	$(call section,benchmarks at a small size)
-	@$(CARGO) build --quiet --locked -p plumb -p benches
+	@$(CARGO) build --quiet --locked --workspace --bins
 	@"$${CARGO_TARGET_DIR:-target}/debug/benches" --short
 
 ##@ Keeping it tidy

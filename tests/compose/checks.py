@@ -184,7 +184,8 @@ def parked_outputs_follow_the_memory_limit(cluster):
     cluster.environment.update(WORKER_MEMORY="256m", WORKER_SLOTS="2")
     try:
         [worker] = cluster.scale(1)
-        require("parking_memory=64.0 MiB" in cluster.logs_of(worker), f"it keeps another share: {cluster.logs_of(worker)}")
+        log = cluster.logs_of(worker)
+        require("parking_memory=64.0 MiB" in log, f"it keeps another share: {log}")
         run_id = cluster.submit(wide_batches("wide.csv"))
         wait_for("more waits than fits into memory", lambda: cluster.spilled_bytes(worker) > 256 << 20, 60)
         ended = cluster.finish(run_id, 120)

@@ -1,7 +1,6 @@
 """The cluster of docker-compose.yml, in a folder of the test's own that is laid out like the repository."""
 
 import json
-import re
 import shutil
 import socket
 from pathlib import Path
@@ -85,7 +84,7 @@ class Cluster:
             [health] = self.grpcurl("grpc.health.v1.Health/Check")
         except CommandFailed:
             return False
-        starts = len(re.findall(r"coordinator serves", self.run("docker", "logs", *self.containers("coordinator"), merge=True)))
+        starts = "".join(map(self.logs_of, self.containers("coordinator"))).count("coordinator serves")
         return health["status"] == "SERVING" and starts >= generation
 
     def grpcurl(self, method, request=None, timeout=60):

@@ -33,7 +33,7 @@ IMAGE = "plumbline:test"
 
 
 class Report:
-    """Says what holds, what does not, and how long it took. What is skipped on a desk fails in CI, which has to bring it."""
+    """Says what holds, what does not, and how long it took. What is skipped on a desk fails in CI, which brings it."""
 
     def __init__(self):
         self.passed = self.failed = 0
@@ -86,7 +86,8 @@ def test(report, arguments, folder):
     builders = images.builders()
     if arguments.compile:
         image = f"{IMAGE}-compiled"
-        if not report.check(f"the {arguments.builder} image compiles", lambda: compiles(builders, arguments.builder, image)):
+        name = arguments.builder
+        if not report.check(f"the {name} image compiles", lambda: compiles(builders, name, image)):
             return
         binary = Path(folder) / "plumb"
         images.unpack(image, binary)

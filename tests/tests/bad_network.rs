@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustix::process::Signal;
+use serde_json::json;
 use tests::disturbed::in_the_middle;
 use tests::proxy::{Direction, Weather};
 use tests::{Attempt, Cluster, Disturbed, Proxy, oracle, until};
 
-/// A cluster of short leases, and two workers of two slots that reach the coordinator through a proxy each.
-fn behind_proxies() -> (Cluster, [Proxy; 2]) {
-    let mut cluster = Cluster::with_short_leases();
+/// Adds two workers of two slots that reach the coordinator through a proxy each.
+fn behind_proxies(mut cluster: Cluster) -> (Cluster, [Proxy; 2]) {
     let coordinator: SocketAddr = cluster.address("worker-grpc").parse().expect("an address");
     let proxies = [Proxy::start(coordinator), Proxy::start(coordinator)];
     for (name, proxy) in ["w1", "w2"].iter().zip(&proxies) {
@@ -48,7 +48,7 @@ fn expect_nothing_repeated(attempts: &[Attempt]) {
 
 #[test]
 fn a_slow_network_changes_nothing() {
-    let (cluster, proxies) = behind_proxies();
+    let (cluster, proxies) = behind_proxies(Cluster::start(0, 1));
     let disturbed = Disturbed::after_an_undisturbed_run(&cluster);
     for proxy in &proxies {
         proxy.set(Weather::Slow(Duration::from_millis(60)));
@@ -60,7 +60,7 @@ fn a_slow_network_changes_nothing() {
 
 #[test]
 fn connections_that_are_cut_again_and_again_lose_and_repeat_nothing() {
-    let (cluster, proxies) = behind_proxies();
+    let (cluster, proxies) = behind_proxies(Cluster::start(0, 1));
     let disturbed = Disturbed::after_an_undisturbed_run(&cluster);
     let run = disturbed.submit(&cluster, "40ms");
     again_and_again(&cluster, &run, || {
@@ -74,7 +74,7 @@ fn connections_that_are_cut_again_and_again_lose_and_repeat_nothing() {
 
 #[test]
 fn half_closed_connections_lose_and_repeat_nothing() {
-    let (cluster, proxies) = behind_proxies();
+    let (cluster, proxies) = behind_proxies(Cluster::start(0, 1));
     let disturbed = Disturbed::after_an_undisturbed_run(&cluster);
     let run = disturbed.submit(&cluster, "40ms");
     let mut directions = [Direction::ToServer, Direction::ToClient].into_iter().cycle();
@@ -90,7 +90,7 @@ fn half_closed_connections_lose_and_repeat_nothing() {
 
 #[test]
 fn a_worker_behind_a_silent_network_loses_its_leases_and_comes_back_when_it_is_heard_again() {
-    let (cluster, proxies) = behind_proxies();
+    let (cluster, proxies) = behind_proxies(Cluster::with_short_leases());
     let disturbed = Disturbed::after_an_undisturbed_run(&cluster);
     let run = disturbed.submit(&cluster, "100ms");
     cluster.wait_until(&run, "the run is in its middle", in_the_middle);
@@ -109,7 +109,7 @@ fn a_worker_behind_a_silent_network_loses_its_leases_and_comes_back_when_it_is_h
 
 #[test]
 fn a_worker_that_is_refused_for_longer_than_a_lease_comes_back_too() {
-    let (cluster, proxies) = behind_proxies();
+    let (cluster, proxies) = behind_proxies(Cluster::with_short_leases());
     let disturbed = Disturbed::after_an_undisturbed_run(&cluster);
     let run = disturbed.submit(&cluster, "60ms");
     cluster.wait_until(&run, "the run is in its middle", in_the_middle);
@@ -155,7 +155,10 @@ fn outputs_move_through(disturb: impl Fn(&Proxy)) {
     let proxy = add_worker_behind_exchange(&mut cluster, "w1", 4);
     cluster.wait_for_workers(1);
     let disturbed = Disturbed::after_an_undisturbed_run(&cluster);
-    let run = cluster.submit(&disturbed.job(&cluster, "20ms").of_op("wait", "max_concurrent", 1));
+    // Slower than what comes before it, so that outputs wait at every moment.
+    let slow = json!({ "per_batch": "60ms" });
+    let job = disturbed.job(&cluster, "10ms").of_op("wait", "max_concurrent", 1);
+    let run = cluster.submit(&job.of_op("wait", "delay", slow));
     cluster.wait_until(&run, "the run is in its middle", in_the_middle);
     cluster.add_worker("w2", 4);
     cluster.wait_for_workers(2);
