@@ -414,6 +414,10 @@ fn a_run_whose_output_cannot_be_made_sweeps_once_more_and_fails() {
     let summary = &world.ended[&run];
     assert_eq!(summary.state, RunState::Failed);
     assert_eq!(summary.failure.as_ref().map(|found| &found.failure), Some(&failure));
+    // The ending is not durable until the run has ended: a sweep that counted as a commit would make the run a success
+    // if the coordinator was killed in between.
+    let is_commit = |record: &&Record| matches!(record, Record::RunOpCommitted { .. });
+    assert_eq!(world.records.iter().find(is_commit), None);
 }
 
 #[test]

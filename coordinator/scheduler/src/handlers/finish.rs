@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use common::failure::Failure;
 use common::ids::{Attempt, AttemptId, LeaseId, OpId, RunId, SessionId, TaskId};
+use common::job::{FileSink, SingleFile};
 use common::message::{OpDone, ToWorker};
 use common::part::Part;
 use common::summary::RunSummary;
@@ -86,11 +87,22 @@ impl Scheduler {
         }
     }
 
-    /// Records the commit of an op over the whole run.
-    pub(crate) fn on_finish_op_prepared(&mut self, run: RunId, op: OpId, lease: LeaseId, session: SessionId) {
-        let Some(finish) = self.runs.get_mut(&run).and_then(|run| run.finish_op(op)) else {
-            return;
-        };
+    /// Records the commit of an op over the whole run. A sweep makes nothing, and is no commit: the ending that it was
+    /// for may not be durable, and after a restart the op has to find out anew how the run ends.
+    pub(crate) fn on_finish_op_prepared(
+        &mut self,
+        run: RunId,
+        op: OpId,
+        lease: LeaseId,
+        session: SessionId,
+        now: Time,
+    ) {
+        let Some(found) = self.runs.get_mut(&run) else { return };
+        let is_complete = found.phase == RunPhase::Finishing(Ending::Complete);
+        let Some(finish) = found.finish_op(op) else { return };
+        if !is_complete && finish.parts.is_empty() {
+            return self.on_finish_op_over(run, op, now);
+        }
         finish.phase = FinishPhase::Committing { lease, session };
         let record = Record::RunOpCommitted {
             run,
@@ -127,8 +139,8 @@ impl Scheduler {
         self.advance(id, now);
     }
 
-    /// Tries an op over the whole run again, or fails the run. A run that fails here runs the op once more under its new
-    /// ending, so that somebody sweeps what a failed run leaves nothing of.
+    /// Tries an op over the whole run again, or fails the run. A run that fails here runs the op of a single file once
+    /// more under its new ending, so that somebody sweeps: a failed run leaves nothing of it.
     pub(crate) fn on_finish_op_failed(&mut self, id: RunId, op: OpId, failure: &Failure, now: Time) {
         let Some(run) = self.runs.get_mut(&id) else { return };
         let retry = run.job.op(op).retry;
@@ -150,7 +162,9 @@ impl Scheduler {
             self.timers.set(at, Timer::RunOpBackoff(id, op));
             return;
         }
-        if run.phase != RunPhase::Finishing(Ending::Complete) {
+        let joins = |(sink, spec): (OpId, &FileSink)| sink == op && spec.single_file == SingleFile::Join;
+        let sweeps = run.job.file_sinks().any(joins);
+        if !sweeps || run.phase != RunPhase::Finishing(Ending::Complete) {
             return self.fail_finish_op(id, op, failure, now);
         }
         run.note_failure(failure, Some(op), None);

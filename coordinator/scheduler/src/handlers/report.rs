@@ -232,7 +232,7 @@ impl Scheduler {
         let Some(batch) = lease.batch else {
             let op = lease.steps[0].op;
             match end {
-                LeaseEnd::Prepared => self.on_finish_op_prepared(run, op, id, session),
+                LeaseEnd::Prepared => self.on_finish_op_prepared(run, op, id, session, now),
                 LeaseEnd::Failed { .. } => {
                     let failure = failure()?;
                     self.on_finish_op_failed(run, op, &failure, now);
