@@ -122,7 +122,10 @@ impl Client {
     }
 
     /// Asks for failed batches to be tried again; returns the run as it is then, and how many they are.
-    pub(crate) async fn retry_failed(&mut self, request: v1::RetryFailedRequest) -> Result<(RunView, u64), ClientError> {
+    pub(crate) async fn retry_failed(
+        &mut self,
+        request: v1::RetryFailedRequest,
+    ) -> Result<(RunView, u64), ClientError> {
         let response = self.service.retry_failed(with_timeout(request)).await;
         let answer = response.map_err(|status| self.refusal(status))?.into_inner();
         Ok((run_view(answer.run)?, answer.batches))

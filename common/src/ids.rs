@@ -37,6 +37,9 @@ pub struct Halves {
 }
 
 impl Halves {
+    /// No turn: the whole batch.
+    pub const WHOLE: Halves = Halves { turns: 0, depth: 0 };
+
     /// The most often that a batch can be halved.
     pub const MAX_DEPTH: u8 = 32;
 

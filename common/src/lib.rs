@@ -10,6 +10,7 @@
 
 pub mod counts;
 pub mod failure;
+pub mod holdings;
 pub mod ids;
 pub mod job;
 pub mod limits;

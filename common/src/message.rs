@@ -12,6 +12,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
+use crate::holdings::Past;
 use crate::ids::{Attempt, BatchId, LeaseId, OpId, OutputId, RunId, SessionId};
 use crate::part::Part;
 use crate::slice::{RunContext, Slice};
@@ -61,6 +62,11 @@ pub enum ToWorker {
     },
     /// Take no new lease, finish or park the held ones, leave.
     Drain,
+    /// What followed from so many reports of this session, from its first one, cannot be lost any more.
+    Settled {
+        /// How many.
+        reports: u64,
+    },
 }
 
 /// A lease: the right to run consecutive ops of one batch, or one op over the whole run.
@@ -76,6 +82,8 @@ pub struct Grant {
     pub steps: Arc<[Step]>,
     /// Where the first op's input is.
     pub input: Input,
+    /// What lies behind a batch whose input is an output: the worker keeps it, to say it to a coordinator that was started again.
+    pub past: Option<Arc<Past>>,
     /// When the lease may start.
     pub start: Start,
 }

@@ -37,11 +37,9 @@ impl RunState {
     pub fn may_be_reopened(self) -> bool {
         match self {
             RunState::CompletedWithFailures | RunState::Failed => true,
-            RunState::Queued
-            | RunState::Running
-            | RunState::Paused
-            | RunState::Succeeded
-            | RunState::Cancelled => false,
+            RunState::Queued | RunState::Running | RunState::Paused | RunState::Succeeded | RunState::Cancelled => {
+                false
+            }
         }
     }
 

@@ -201,6 +201,7 @@ impl Coordinator {
             clock,
             worker_token: self.worker_token,
             terms: SessionTerms {
+                generation,
                 heartbeat_interval: self.config.heartbeat_interval,
                 lease_time: self.config.lease_time,
                 lease_margin: self.config.lease_margin(),

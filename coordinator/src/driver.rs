@@ -37,8 +37,8 @@ use crate::timeline::Timelines;
 use crate::vitals::VitalsBook;
 
 pub use message::{DriverHandle, NoSuchRun, NoSuchWorker, NotDone, Refused, Stopped, Submission};
-pub use retries::{RetryError, RetrySelection};
 pub(crate) use message::{FromSession, Opening};
+pub use retries::{RetryError, RetrySelection};
 pub use sources::{FoundSlices, SliceFinder};
 
 use message::{PendingSubmission, Request};
@@ -381,8 +381,14 @@ impl Driver {
         match message {
             FromSession::Opened(opening) => self.on_opened(*opening),
             FromSession::Disconnected(session) => self.handle(Event::SessionDisconnected { session }),
-            FromSession::Resumed(session) => self.handle(Event::SessionResumed { session }),
-            FromSession::Heard(session) => self.handle(Event::SessionHeard { session }),
+            FromSession::Resumed(session, counted) => {
+                self.handle(Event::SessionResumed { session });
+                self.confirm(session, counted);
+            }
+            FromSession::Heard(session, counted) => {
+                self.handle(Event::SessionHeard { session });
+                self.confirm(session, counted);
+            }
             FromSession::Closed(session) => {
                 self.handle(Event::SessionClosed { session });
                 self.sessions.close(session);
@@ -395,7 +401,16 @@ impl Driver {
         }
     }
 
-    fn on_opened(&mut self, opening: Opening) {
+    /// Says that a sign of life has been counted. A worker that is told so relies on its leases from when it sent it, so a
+    /// session that is over hears nothing.
+    fn confirm(&mut self, session: SessionId, counted: oneshot::Sender<()>) {
+        if self.world.scheduler.is_heard(session) {
+            // An error says that the connection broke meanwhile.
+            let _ = counted.send(());
+        }
+    }
+
+    fn on_opened(&mut self, mut opening: Opening) {
         let session = self.next_session;
         self.next_session.sequence += 1;
         let event = Event::SessionOpened(Box::new(NewSession {
@@ -405,6 +420,8 @@ impl Driver {
             slots: opening.slots,
             ops: opening.ops.clone(),
             exchange_address: opening.exchange_address.clone(),
+            hello: opening.hello,
+            reattached: opening.reattached.take(),
         }));
         self.world.timelines.meet(&opening.worker, opening.slots.get());
         self.sessions.open(session, opening);

@@ -6,6 +6,7 @@
 //! has already, and no check that needs more than the message.
 
 pub mod failure;
+pub mod holdings;
 pub mod ids;
 pub mod job;
 pub mod message;

@@ -3,6 +3,7 @@
 #[path = "support/strategies.rs"]
 mod strategies;
 
+use common::holdings::Holdings;
 use common::job::Job;
 use common::message::{Report, ToWorker};
 use proptest::collection::vec;
@@ -55,5 +56,12 @@ proptest! {
         let frame = v1::WorkerFrame { reports: reports_to_wire(&reports), ..v1::WorkerFrame::default() };
         let wire = v1::WorkerFrame::decode(frame.encode_to_vec().as_slice()).expect("was encoded");
         prop_assert_eq!(reports_from_wire(wire.reports), Ok(reports));
+    }
+
+    #[test]
+    fn what_a_worker_holds_arrives_as_it_was_listed(holdings in strategies::holdings()) {
+        let bytes = v1::Holdings::from(&holdings).encode_to_vec();
+        let wire = v1::Holdings::decode(bytes.as_slice()).expect("was encoded");
+        prop_assert_eq!(Holdings::try_from(wire), Ok(holdings));
     }
 }

@@ -24,7 +24,10 @@ fn failed(cluster: &Cluster, run: &str) -> Vec<Value> {
 /// One file with every row's id, name and a generated id.
 fn identified(job: Job, target: &PathBuf) -> Job {
     job.with("seed", 7)
-        .op("identify", json!({ "add": { "columns": { "internal_id": { "uuid": {} } } } }))
+        .op(
+            "identify",
+            json!({ "add": { "columns": { "internal_id": { "uuid": {} } } } }),
+        )
         .single_file(&target.to_string_lossy())
 }
 
@@ -47,7 +50,11 @@ fn a_bisected_batch_loads_every_good_row_once_and_names_each_bad_one() {
     let text = tables::people(200).replace(",2\n", ",1\n");
     let mut lines = String::new();
     for (row, line) in bad_rows.iter().zip(records(&text).skip(1)) {
-        let line = if is_bad(row) { line.replace(",1\n", ",2\n") } else { line };
+        let line = if is_bad(row) {
+            line.replace(",1\n", ",2\n")
+        } else {
+            line
+        };
         lines.push_str(&line);
     }
     let spoiled = cluster.scratch().write("spoiled.csv", format!("id,name,team\n{lines}"));
@@ -61,11 +68,17 @@ fn a_bisected_batch_loads_every_good_row_once_and_names_each_bad_one() {
     assert!(bad > 3, "{bad} rows are bad");
     assert_eq!(report.state, "completed_with_failures");
     assert_eq!((report.rows.read, report.rows.failed), (200, bad as u64));
-    assert_eq!((report.rows.loaded, report.batches.failed), (200 - bad as u64, bad as u64));
+    assert_eq!(
+        (report.rows.loaded, report.batches.failed),
+        (200 - bad as u64, bad as u64)
+    );
     // Every good row is there once, in order, with the id that it has without any failure.
     let mut expected = tables::read(&plain);
     expected.retain(|row| row[2] != "2");
-    assert!(tables::read(&good) == expected, "the good rows come out as they would have");
+    assert!(
+        tables::read(&good) == expected,
+        "the good rows come out as they would have"
+    );
     // Every bad row is named by its line, its byte and its text.
     let text = std::fs::read_to_string(&spoiled).expect("is text");
     let failed = failed(&cluster, &run);
@@ -102,24 +115,35 @@ fn records(text: &str) -> impl Iterator<Item = String> + '_ {
 #[test]
 fn rows_that_are_no_csv_are_found_by_bisecting_the_reading_itself() {
     let cluster = Cluster::start(1, 2);
-    let table = cluster.scratch().write("ragged.csv", "id,name\n1,a\n2,b\n3\n4,d\n5,e,extra\n6,f\n");
+    let table = cluster
+        .scratch()
+        .write("ragged.csv", "id,name\n1,a\n2,b\n3\n4,d\n5,e,extra\n6,f\n");
     let target = cluster.scratch().path("out.csv");
     let job = Job::over(table)
         .rows(100)
         .with("retry", json!({ "bisect": true }))
-        .with("failure", json!({ "on_failure": "drain", "tolerated_failed_batches": 2 }))
+        .with(
+            "failure",
+            json!({ "on_failure": "drain", "tolerated_failed_batches": 2 }),
+        )
         .single_file(&target.to_string_lossy());
     let run = cluster.submit(&job);
     let report = cluster.wait_for_end(&run);
     assert_eq!(report.state, "completed_with_failures");
     assert_eq!((report.rows.loaded, report.rows.failed), (4, 2));
-    let ids: Vec<String> = tables::read(&target).into_iter().map(|mut row| row.swap_remove(0)).collect();
+    let ids: Vec<String> = tables::read(&target)
+        .into_iter()
+        .map(|mut row| row.swap_remove(0))
+        .collect();
     assert_eq!(ids, ["id", "1", "2", "4", "6"]);
     let rows: Vec<(u64, String)> = failed(&cluster, &run)
         .iter()
         .map(|batch| {
             let row = &batch["bad_row"];
-            (row["line"].as_u64().expect("a number"), row["text"].as_str().expect("a text").to_owned())
+            (
+                row["line"].as_u64().expect("a number"),
+                row["text"].as_str().expect("a text").to_owned(),
+            )
         })
         .collect();
     assert_eq!(rows, [(4, "3".to_owned()), (6, "5,e,extra".to_owned())]);
@@ -131,11 +155,17 @@ fn past_what_is_tolerated_a_run_fails() {
     let cluster = Cluster::start(1, 2);
     let table = cluster.scratch().write("people.csv", tables::people(300));
     let job = require_team_below_two(Job::over(table).rows(1))
-        .with("failure", json!({ "on_failure": "drain", "tolerated_failed_batches": 5 }))
+        .with(
+            "failure",
+            json!({ "on_failure": "drain", "tolerated_failed_batches": 5 }),
+        )
         .discard();
     let report = cluster.wait_for_end(&cluster.submit(&job));
     assert_eq!(report.state, "failed");
-    assert!(report.batches.failed >= 6 && report.batches.committed < 200, "{report:?}");
+    assert!(
+        report.batches.failed >= 6 && report.batches.committed < 200,
+        "{report:?}"
+    );
     cluster.finish();
 }
 
@@ -153,7 +183,11 @@ fn an_op_that_takes_too_long_is_stopped_and_tried_again_and_a_run_past_its_deadl
     assert_eq!((report.state.as_str(), failure.kind.as_str()), ("failed", "timed_out"));
     assert!(failure.message.contains("timeout of 200ms"), "{}", failure.message);
     assert_eq!((report.tasks.failed, report.tasks.retried), (2, 1));
-    let waits = Job::over(&table).rows(1).wait("wait", "600s").discard().with("deadline", "1s");
+    let waits = Job::over(&table)
+        .rows(1)
+        .wait("wait", "600s")
+        .discard()
+        .with("deadline", "1s");
     let report = cluster.wait_for_end(&cluster.submit(&waits));
     let failure = report.failure.expect("says why");
     assert_eq!((report.state.as_str(), failure.kind.as_str()), ("failed", "timed_out"));
@@ -165,7 +199,10 @@ fn an_op_that_takes_too_long_is_stopped_and_tried_again_and_a_run_past_its_deadl
 fn a_run_that_could_not_write_is_retried_and_its_output_is_that_of_one_that_never_failed() {
     let mut cluster = Cluster::start(2, 1);
     let table = cluster.scratch().write("people.csv", tables::people(60));
-    let (undisturbed, target) = (cluster.scratch().path("undisturbed.csv"), cluster.scratch().path("out.csv"));
+    let (undisturbed, target) = (
+        cluster.scratch().path("undisturbed.csv"),
+        cluster.scratch().path("out.csv"),
+    );
     let job = |target: &PathBuf| {
         let retry = json!({ "max_attempts": 1 });
         identified(Job::over(&table).rows(5).with("retry", retry), target)
@@ -177,7 +214,11 @@ fn a_run_that_could_not_write_is_retried_and_its_output_is_that_of_one_that_neve
     let run = cluster.submit(&job(&target));
     assert_eq!(run, "r2");
     let report = cluster.wait_for_end(&run);
-    assert_eq!((report.state.as_str(), report.batches.failed), ("failed", 12), "{report:?}");
+    assert_eq!(
+        (report.state.as_str(), report.batches.failed),
+        ("failed", 12),
+        "{report:?}"
+    );
     let failure = report.failure.expect("says why").message;
     assert!(failure.contains("a file is where a folder should be"), "{failure}");
     assert!(!target.exists());
@@ -185,7 +226,10 @@ fn a_run_that_could_not_write_is_retried_and_its_output_is_that_of_one_that_neve
     assert!(refused.code == 2 || refused.code == 1, "{}", refused.stderr);
     // Mended half-way: some batches first, the rest after a restart of the coordinator.
     std::fs::remove_file(in_the_way).expect("is there");
-    cluster.plumb(["retry", &run, "--batch", "3", "--batch", "7"]).call().expect_code(0);
+    cluster
+        .plumb(["retry", &run, "--batch", "3", "--batch", "7"])
+        .call()
+        .expect_code(0);
     let report = cluster.wait_for_end(&run);
     assert_eq!(
         (report.state.as_str(), report.batches.committed, report.batches.failed),
@@ -199,11 +243,16 @@ fn a_run_that_could_not_write_is_retried_and_its_output_is_that_of_one_that_neve
     let report = cluster.wait_until(&run, "the run succeeds", |report| report.state == "succeeded");
     assert_eq!((report.rows.loaded, report.batches.failed), (60, 0));
     let read = |path: &PathBuf| std::fs::read_to_string(path).expect("is text");
-    assert!(read(&target) == read(&undisturbed), "the output is that of a run that never failed");
+    assert!(
+        read(&target) == read(&undisturbed),
+        "the output is that of a run that never failed"
+    );
     let again = cluster.plumb(["retry", &run]).call().expect_code(0);
     assert!(again.stdout.contains("0 failed batches"), "{}", again.stdout);
     let left = std::fs::read_dir(cluster.scratch().folder()).expect("is a folder");
-    let hidden = left.filter_map(Result::ok).any(|entry| entry.file_name().to_string_lossy().contains("plumbline-r"));
+    let hidden = left
+        .filter_map(Result::ok)
+        .any(|entry| entry.file_name().to_string_lossy().contains("plumbline-r"));
     assert!(!hidden, "nothing is left beside the output");
     cluster.finish();
 }
@@ -217,12 +266,17 @@ fn a_batch_that_loses_five_workers_is_given_up_and_named() {
         let name = format!("w{number}");
         cluster.add_worker(&name, 1);
         until("the batch's op runs", || {
-            let running = cluster.timeline(&run).into_iter().any(|attempt| attempt.worker == name && attempt.op == "wait");
+            let running = cluster
+                .timeline(&run)
+                .into_iter()
+                .any(|attempt| attempt.worker == name && attempt.op == "wait");
             running.then_some(())
         });
         cluster.worker(&name).kill();
         until("the loss is counted", || {
-            let lost = batches(&cluster, &run).iter().any(|batch| batch["crashes"].as_u64() == Some(number));
+            let lost = batches(&cluster, &run)
+                .iter()
+                .any(|batch| batch["crashes"].as_u64() == Some(number));
             lost.then_some(())
         });
     }
@@ -232,7 +286,10 @@ fn a_batch_that_loses_five_workers_is_given_up_and_named() {
     });
     assert_eq!(report.failure.expect("says why").kind, "lost_worker");
     let failed = failed(&cluster, &run);
-    assert_eq!((failed[0]["batch"].as_str(), failed[0]["first_line"].as_u64()), (Some("0"), Some(2)));
+    assert_eq!(
+        (failed[0]["batch"].as_str(), failed[0]["first_line"].as_u64()),
+        (Some("0"), Some(2))
+    );
     assert_eq!(failed[0]["bytes"], json!({ "file": 0, "start": 3, "end": 9 }));
     cluster.add_worker("rescue", 1);
     cluster.wait_for_end(&run);
@@ -249,7 +306,11 @@ fn a_second_live_run_with_the_same_target_is_refused_by_the_name_of_the_first() 
     let first = cluster.submit(&job("600s"));
     let refused = cluster.try_submit(&job("0s"));
     assert_ne!(refused.code, 0);
-    assert!(refused.stderr.contains(&format!("{first} is writing to")), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains(&format!("{first} is writing to")),
+        "{}",
+        refused.stderr
+    );
     cluster.plumb(["cancel", &first]).call().expect_code(0);
     cluster.wait_for_end(&first);
     cluster.run(&job("0s"));

@@ -6,7 +6,8 @@
 //! [`Session::next`], which is safe to be dropped while it waits, so no task and no queue stand in between.
 //!
 //! A broken connection is dialled again, the coordinators of the list in turn, with a growing and jittered wait; then
-//! both sides send what the other has not taken. A session that cannot be resumed is begun anew.
+//! both sides send what the other has not taken. A coordinator that does not know the session is told in the next hello
+//! what the worker holds: it may be the same one, started again. What it does not want to know of is begun anew.
 //!
 //! Known weakness: reports that the coordinator has not taken are kept without a bound of their own; they are bounded
 //! by the leases that the worker holds, and a full outbox ends the session.
@@ -22,6 +23,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use agent::{SessionEnd, SessionKind, Welcome};
+use common::holdings::Holdings;
 use common::ids::SessionId;
 use common::link::{Arrival, Inbox, Outbox, OutboxFull};
 use common::message::{Report, ToWorker};
@@ -35,7 +37,7 @@ pub(crate) use committed::{CommittedPages, Coordinator};
 pub(crate) use connect::Introduction;
 pub use connect::SessionError;
 
-use self::connect::{ConnectError, Connected};
+use self::connect::{Claim, ConnectError, Connected};
 use self::connection::{Connection, Incoming};
 use crate::clock::{ClockMap, monotonic_now};
 
@@ -70,6 +72,8 @@ pub(crate) enum SessionEvent {
     },
     /// The connection broke.
     Disconnected,
+    /// The coordinator does not know the session: it wants to be told what is held, with [`Session::reattach`].
+    Unknown,
     /// The session is over.
     Ended(SessionEnd),
 }
@@ -90,9 +94,31 @@ pub(crate) struct Vitals {
 }
 
 enum State {
-    Waiting { until: Instant },
+    Waiting {
+        until: Instant,
+    },
+    /// For the agent to say what is held.
+    Listing,
     Dialling(Dialling),
     Connected(Box<Connection>),
+}
+
+/// Whether the coordinator may know the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Acquaintance {
+    /// It may.
+    Known,
+    /// The one that answered last does not.
+    Unknown,
+}
+
+/// How many chains run.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ChainsRunning {
+    /// All of them.
+    pub(crate) all: usize,
+    /// Those of a session that is over.
+    pub(crate) orphans: usize,
 }
 
 /// The worker's session.
@@ -104,6 +130,11 @@ pub(crate) struct Session {
     failures: u32,
     clock: ClockMap,
     session: Option<SessionId>,
+    acquaintance: Acquaintance,
+    /// What the session's exchange checks tickets with.
+    exchange_key: Vec<u8>,
+    /// How many hellos were said.
+    hellos: u64,
     outbox: Outbox<Vec<v1::Report>>,
     inbox: Inbox,
     /// Numbered frames that are not on the wire yet.
@@ -111,8 +142,7 @@ pub(crate) struct Session {
     /// Reports that are in no frame yet.
     unsent: Vec<Report>,
     events: VecDeque<SessionEvent>,
-    /// How many chains run.
-    running: usize,
+    running: ChainsRunning,
 }
 
 impl Session {
@@ -125,18 +155,21 @@ impl Session {
             failures: 0,
             clock: ClockMap::default(),
             session: None,
+            acquaintance: Acquaintance::Known,
+            exchange_key: Vec::new(),
+            hellos: 0,
             outbox: Outbox::new(OUTBOX),
             inbox: Inbox::default(),
             backlog: VecDeque::new(),
             unsent: Vec::new(),
             events: VecDeque::new(),
-            running: 0,
+            running: ChainsRunning::default(),
         }
     }
 
-    /// Notes how many chains run. A new session is not begun before those of the former one have ended: the coordinator
-    /// takes a hello for the word that nothing of it runs, and lets others have the units.
-    pub(crate) fn note_running(&mut self, chains: usize) {
+    /// Notes how many chains run. A new session is not begun before those have ended that its hello does not list: the
+    /// coordinator takes a hello for the word that nothing else runs, and lets others have the units.
+    pub(crate) fn note_running(&mut self, chains: ChainsRunning) {
         self.running = chains;
     }
 
@@ -177,6 +210,21 @@ impl Session {
         }
     }
 
+    /// Says in the next hello what is held. Reports before it are void.
+    pub(crate) fn reattach(&mut self, holdings: &Holdings) {
+        self.forget_frames();
+        let Some(session) = self.session else {
+            return self.wait();
+        };
+        let holdings = v1::Holdings {
+            session: Some(session.into()),
+            exchange_key: self.exchange_key.clone(),
+            listed_at_nanos: monotonic_now().0,
+            ..holdings.into()
+        };
+        self.dial(Claim::Holdings(holdings));
+    }
+
     /// Drops the connection and dials again.
     pub(crate) fn reconnect(&mut self) {
         self.disconnect();
@@ -195,7 +243,8 @@ impl Session {
                     Ok(
                         SessionEvent::Welcomed { .. }
                         | SessionEvent::Received(_)
-                        | SessionEvent::HeartbeatEchoed { .. },
+                        | SessionEvent::HeartbeatEchoed { .. }
+                        | SessionEvent::Unknown,
                     ) => {}
                 }
             }
@@ -214,13 +263,9 @@ impl Session {
             match &mut self.state {
                 State::Waiting { until } => {
                     tokio::time::sleep_until(*until).await;
-                    if self.session.is_none() && self.running > 0 {
-                        let until = Instant::now() + LOOK_AGAIN;
-                        self.state = State::Waiting { until };
-                    } else {
-                        self.dial();
-                    }
+                    self.dial_if_it_may();
                 }
+                State::Listing => std::future::pending().await,
                 State::Dialling(dialling) => match dialling.await {
                     Ok(connected) => self.on_connected(connected),
                     Err(error) => self.on_refused(error)?,
@@ -230,15 +275,34 @@ impl Session {
         }
     }
 
-    fn dial(&mut self) {
+    fn dial_if_it_may(&mut self) {
+        let unlisted = match self.session {
+            None => self.running.all,
+            Some(_) => self.running.orphans,
+        };
+        match (self.session, self.acquaintance) {
+            (None, _) | (Some(_), Acquaintance::Unknown) if unlisted > 0 => {
+                let until = Instant::now() + LOOK_AGAIN;
+                self.state = State::Waiting { until };
+            }
+            (Some(_), Acquaintance::Unknown) => {
+                self.state = State::Listing;
+                self.events.push_back(SessionEvent::Unknown);
+            }
+            (None, _) => self.dial(Claim::Nothing),
+            (Some(session), Acquaintance::Known) => self.dial(Claim::Session(v1::Resume {
+                session: Some(session.into()),
+                last_received: self.inbox.received(),
+            })),
+        }
+    }
+
+    fn dial(&mut self, claim: Claim) {
         let urls = &self.introduction.coordinators;
         let url = urls[self.next_url % urls.len()].clone();
-        let resume = self.session.map(|session| v1::Resume {
-            session: Some(session.into()),
-            last_received: self.inbox.received(),
-        });
+        self.hellos += 1;
         let introduction = self.introduction.clone();
-        self.state = State::Dialling(Box::pin(connect::connect(url, introduction, resume)));
+        self.state = State::Dialling(Box::pin(connect::connect(url, introduction, claim, self.hellos)));
     }
 
     fn on_connected(&mut self, connected: Connected) {
@@ -255,6 +319,11 @@ impl Session {
                 self.forget_session();
                 self.session = Some(connected.session);
             }
+            SessionKind::Reattached => {
+                // Nothing was packed since the listing: what waits was said after it.
+                self.session = Some(connected.session);
+                self.acquaintance = Acquaintance::Known;
+            }
             SessionKind::Resumed => {
                 let frames = self.outbox.resend_after(connected.last_received);
                 match frames.map(Iterator::collect) {
@@ -270,17 +339,28 @@ impl Session {
         self.coordinator.connected(connected.channel);
         self.state = State::Connected(Box::new(Connection::new(connected.outgoing, connected.incoming)));
         let exchange_key = connected.exchange_key;
+        self.exchange_key.clone_from(&exchange_key);
         self.events.push_back(SessionEvent::Welcomed { welcome, exchange_key });
     }
 
     fn on_refused(&mut self, error: ConnectError) -> Result<(), SessionError> {
         match error {
+            ConnectError::Refused(message) if self.session.is_some() && self.acquaintance == Acquaintance::Known => {
+                tracing::info!(%message, "the coordinator does not know the session");
+                self.acquaintance = Acquaintance::Unknown;
+                self.state = State::Waiting { until: Instant::now() };
+                Ok(())
+            }
             ConnectError::Refused(message) if self.session.is_some() => {
                 tracing::warn!(%message, "the session cannot be resumed");
                 self.end_session(SessionEnd::Expired);
                 Ok(())
             }
             ConnectError::Refused(message) => Err(SessionError::Refused { message }),
+            ConnectError::Ended(end) => {
+                self.end_session(end);
+                Ok(())
+            }
             ConnectError::Fatal(error) => Err(error),
             ConnectError::Unreachable { url, message } => {
                 if self.failures == 0 {
@@ -369,6 +449,11 @@ impl Session {
 
     fn forget_session(&mut self) {
         self.session = None;
+        self.acquaintance = Acquaintance::Known;
+        self.forget_frames();
+    }
+
+    fn forget_frames(&mut self) {
         self.outbox = Outbox::new(OUTBOX);
         self.inbox = Inbox::default();
         self.backlog.clear();

@@ -36,7 +36,9 @@ use crate::executor::{Executor, News, Surroundings, TakenBack};
 use crate::memory::Memory;
 use crate::ops::Registry;
 use crate::parking::Parking;
-use crate::session::{Advertised, Coordinator, Introduction, Session, SessionError, SessionEvent, Vitals};
+use crate::session::{
+    Advertised, ChainsRunning, Coordinator, Introduction, Session, SessionError, SessionEvent, Vitals,
+};
 
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -196,7 +198,10 @@ impl Running {
         let mut slot_inputs = Vec::new();
         loop {
             let timeout = self.next_timeout();
-            self.session.note_running(self.agent.running());
+            self.session.note_running(ChainsRunning {
+                all: self.agent.running(),
+                orphans: self.agent.orphans(),
+            });
             self.executor.works_until(self.agent.works_until());
             tokio::select! {
                 biased;
@@ -252,6 +257,7 @@ impl Running {
                 self.health.set(Link::Down).await;
                 Input::Disconnected
             }
+            SessionEvent::Unknown => Input::SessionUnknown,
             SessionEvent::Ended(end) => {
                 self.health.set(Link::Down).await;
                 Input::SessionEnded(end)
@@ -297,6 +303,7 @@ impl Running {
                     };
                     self.session.send_heartbeat(sent_at, vitals);
                 }
+                Action::Reattach(holdings) => self.session.reattach(&holdings),
                 Action::Reconnect => self.session.reconnect(),
                 Action::SayGoodbye => farewell = Farewell::Say,
                 Action::Exit(reason) => return Some((reason, farewell)),

@@ -35,7 +35,17 @@ pub(super) async fn execute(args: Args) -> Result<Exit, CommandError> {
             }
         }
         Format::Text => {
-            let header = ["batch", "state", "op", "attempt", "crashes", "worker", "from line", "bytes", "failure"];
+            let header = [
+                "batch",
+                "state",
+                "op",
+                "attempt",
+                "crashes",
+                "worker",
+                "from line",
+                "bytes",
+                "failure",
+            ];
             let mut table = Table::with_header(header);
             for batch in &batches {
                 table.row([
@@ -46,7 +56,9 @@ pub(super) async fn execute(args: Args) -> Result<Exit, CommandError> {
                     &batch.crashes.to_string(),
                     batch.worker.as_deref().unwrap_or("-"),
                     &batch.first_line.map_or_else(|| "-".to_owned(), |line| line.to_string()),
-                    &batch.bytes.map_or_else(|| "-".to_owned(), |bytes| format!("{}..{}", bytes.start, bytes.end)),
+                    &batch
+                        .bytes
+                        .map_or_else(|| "-".to_owned(), |bytes| format!("{}..{}", bytes.start, bytes.end)),
                     batch.failure.as_deref().unwrap_or(""),
                 ]);
             }

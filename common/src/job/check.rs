@@ -62,8 +62,15 @@ impl Job {
         self.check_source(&mut problems);
         self.check_ops(&mut problems);
         check_retry(&mut problems, "", &self.op(OpId::EXTRACT).retry);
-        if self.failure.tolerated_percent.is_some_and(|percent| !(0.0..=100.0).contains(&percent)) {
-            problems.push(FieldProblem::new("failure.tolerated_failed_percent", "must be 0 to 100"));
+        if self
+            .failure
+            .tolerated_percent
+            .is_some_and(|percent| !(0.0..=100.0).contains(&percent))
+        {
+            problems.push(FieldProblem::new(
+                "failure.tolerated_failed_percent",
+                "must be 0 to 100",
+            ));
         }
         check_time(&mut problems, "deadline", self.deadline);
         self.check_sinks(&mut problems);
@@ -219,7 +226,10 @@ fn check_name(problems: &mut Vec<FieldProblem>, path: &str, name: &str) {
 
 fn check_time(problems: &mut Vec<FieldProblem>, path: &str, time: Option<Duration>) {
     if time.is_some_and(|time| time.is_zero()) {
-        problems.push(FieldProblem::new(path, "must be more than zero; leave it out for no limit"));
+        problems.push(FieldProblem::new(
+            path,
+            "must be more than zero; leave it out for no limit",
+        ));
     }
 }
 

@@ -5,8 +5,9 @@
 
 use common::counts::RowCounts;
 use common::failure::Failure;
+use common::holdings::DoneOp;
 use common::ids::{Attempt, BatchId, LeaseId, OpId, OutputId, SessionId};
-use common::message::OpDone;
+use common::message::{OpDone, Step};
 use common::part::Part;
 use common::slice::Slice;
 use common::time::Time;
@@ -116,7 +117,7 @@ impl Batch {
         for (op, failures) in &budgets.failures {
             let progress = &mut self.ops[op.index()];
             progress.failures = *failures;
-            progress.attempts = *failures;
+            progress.attempts = progress.attempts.max(*failures);
         }
         for (op, attempts) in &budgets.attempts {
             let progress = &mut self.ops[op.index()];
@@ -151,6 +152,33 @@ impl Batch {
         let next = self.next_op().index();
         for progress in &mut self.ops[next..] {
             progress.done = None;
+        }
+    }
+
+    /// Returns what the ops up to the place where the batch's data lies did.
+    pub(crate) fn done_ops(&self) -> Vec<DoneOp> {
+        let ops = self.ops[..self.next_op().index()].iter().enumerate();
+        ops.filter_map(|(place, progress)| {
+            let (op, did) = (OpId(place as u16), progress.done.clone()?);
+            Some(DoneOp { op, did })
+        })
+        .collect()
+    }
+
+    /// Takes over what a worker says that ops did.
+    pub(crate) fn take_done_ops(&mut self, done: &[DoneOp]) {
+        for DoneOp { op, did } in done {
+            let progress = &mut self.ops[op.index()];
+            progress.attempts = progress.attempts.max(1);
+            progress.done = Some(did.clone());
+        }
+    }
+
+    /// Notes the attempts that a worker says it has begun.
+    pub(crate) fn take_attempts(&mut self, begun: &[Step]) {
+        for step in begun {
+            let progress = &mut self.ops[step.op.index()];
+            progress.attempts = progress.attempts.max(step.attempt.0);
         }
     }
 

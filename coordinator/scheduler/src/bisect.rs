@@ -74,7 +74,9 @@ impl Scheduler {
         let Some(run) = self.runs.get_mut(&run_id) else { return };
         let goes_on = run.phase == RunPhase::Active;
         let Some(batch) = run.batches.get_mut(&id) else { return };
-        let BatchPhase::Halving { op } = batch.phase else { return };
+        let BatchPhase::Halving { op } = batch.phase else {
+            return;
+        };
         match cut {
             SliceCut::Halves { first, second } if goes_on => {
                 batch.phase = BatchPhase::Halved;
@@ -119,7 +121,9 @@ impl Scheduler {
 impl Run {
     /// Keeps the halves of a batch, and lets them wait to be begun if the run begins any.
     fn add_halves(&mut self, id: BatchId, halves: TwoHalves) {
-        let Some((first, second)) = id.halves.split() else { return };
+        let Some((first, second)) = id.halves.split() else {
+            return;
+        };
         for (half, slice) in [(first, halves.first), (second, halves.second)] {
             let half = BatchId { halves: half, ..id };
             self.halves.insert(half, slice.clone());

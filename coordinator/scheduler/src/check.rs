@@ -112,16 +112,23 @@ impl Scheduler {
         let id = run.id;
         for half in run.halves.keys() {
             let is_over = run.committed.contains(*half) || run.failed.contains_key(half);
-            require(!is_over, "EXACT COVER", &|| format!("{id} half {half} is open, and done"));
+            require(!is_over, "EXACT COVER", &|| {
+                format!("{id} half {half} is open, and done")
+            });
             let waits = run.slices.binary_search_by_key(half, |(slice, _)| *slice).is_ok();
             let is_somewhere = waits || run.batches.contains_key(half) || run.phase != RunPhase::Active;
-            require(is_somewhere, "EXACT COVER", &|| format!("{id} half {half} is open, and nowhere"));
+            require(is_somewhere, "EXACT COVER", &|| {
+                format!("{id} half {half} is open, and nowhere")
+            });
         }
         let in_order = run.slices.iter().is_sorted_by(|(one, _), (next, _)| one < next);
         require(in_order, "DEPTH-FIRST", &|| format!("{id} has slices out of order"));
         let failed = run.failed.len() as u64;
         require(failed == run.batch_counts.failed, "ACCOUNT", &|| {
-            format!("{id} has {failed} failed batches, {} are counted", run.batch_counts.failed)
+            format!(
+                "{id} has {failed} failed batches, {} are counted",
+                run.batch_counts.failed
+            )
         });
         let both = run.failed.keys().find(|batch| run.committed.contains(**batch));
         require(both.is_none(), "COMMIT-ONCE", &|| {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use common::failure::Failure;
-use common::ids::{BatchId, RunId, SessionId};
+use common::ids::{BatchId, LeaseId, RunId, SessionId};
 use common::message::ToWorker;
 use common::slice::Slice;
 use common::steering::AskRefused;
@@ -65,6 +65,17 @@ pub enum Command {
     SessionAccepted {
         /// The session.
         session: SessionId,
+    },
+    /// A lease of a former generation goes on under its id: its worker has connected again and said where it is.
+    LeaseAdopted {
+        /// The lease.
+        lease: LeaseId,
+        /// The session that holds it now.
+        session: SessionId,
+        /// The run.
+        run: RunId,
+        /// The batch.
+        batch: BatchId,
     },
     /// End a session: its connection is closed, and it may not be resumed.
     EndSession {

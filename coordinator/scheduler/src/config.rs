@@ -18,6 +18,8 @@ pub struct Config {
     pub lease_margin: Duration,
     /// How long a worker may be disconnected before its batches are leased elsewhere.
     pub reconnect_patience: Duration,
+    /// How long after a restart no batch is begun anew while workers may still come that hold some.
+    pub reattach_patience: Duration,
     /// How many slices of a run are found ahead of admission.
     pub slices_ahead: u32,
 }
@@ -30,6 +32,7 @@ impl Default for Config {
             lease_time: Duration::from_secs(5),
             lease_margin: Duration::from_millis(500),
             reconnect_patience: Duration::from_secs(1),
+            reattach_patience: Duration::from_millis(1_500),
             slices_ahead: 64,
         }
     }

@@ -16,6 +16,7 @@ use crate::record::RecordSequence;
 pub(crate) enum AfterDurable {
     RunAccepted(RunId),
     SessionOpened(SessionId),
+    ReportsTaken(SessionId, u64),
     BatchCommitted(RunId, BatchId),
     BatchHalved(RunId, BatchId, TwoHalves),
     FailedRetried(RunId, Vec<BatchId>),

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use common::failure::Failure;
+use common::holdings::Holdings;
 use common::ids::{BatchId, RunId, SessionId, WorkerName};
 use common::job::Job;
 use common::message::Report;
@@ -166,6 +167,19 @@ pub struct NewSession {
     pub ops: BTreeSet<String>,
     /// Where its exchange listens, as an URL; empty if other workers cannot fetch from it.
     pub exchange_address: String,
+    /// The how-manieth hello of its process this is: one that comes late never takes the place of a later one.
+    pub hello: u64,
+    /// What the process holds from a session of a former generation; `None` if it lets go of everything.
+    pub reattached: Option<Reattached>,
+}
+
+/// A process that goes on with what it holds.
+#[derive(Clone, Debug)]
+pub struct Reattached {
+    /// The session that it held it in.
+    pub from: SessionId,
+    /// What it holds.
+    pub holdings: Holdings,
 }
 
 /// What the slice of a failed batch was cut into.

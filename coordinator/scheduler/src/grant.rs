@@ -10,6 +10,7 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
+use common::holdings::Past;
 use common::ids::{Attempt, BatchId, LeaseId, OpId, RunId, SessionId};
 use common::job::Job;
 use common::message::{Grant, Input, RemoteOutput, Start, Step, ToWorker};
@@ -75,7 +76,8 @@ impl Scheduler {
             work,
             session,
         };
-        for finish in &run.finish {
+        let is_awaited = self.former.awaits(run.id);
+        for finish in run.finish.iter().filter(|_| !is_awaited) {
             if finish.phase == FinishPhase::Ready
                 && self.has_op_room(run, finish.op)
                 && let Some(session) = self.place(run, finish.op, None)
@@ -93,7 +95,7 @@ impl Scheduler {
                     return Some(choice(Work::Continue(id), session));
                 }
             }
-            if op != OpId::EXTRACT {
+            if op != OpId::EXTRACT || is_awaited {
                 continue;
             }
             if has_room(run, self.cap_in_force(run))
@@ -118,7 +120,7 @@ impl Scheduler {
             ..
         }) = batch
         {
-            let holder = self.sessions.get(session).filter(|holder| holder.is_connected())?;
+            let holder = self.sessions.get(session).filter(|holder| holder.serves())?;
             if can_take(&holder) {
                 return Some(holder.id);
             }
@@ -189,6 +191,7 @@ impl Scheduler {
     ) -> LeaseId {
         let id = self.next_lease();
         let (steps, input, queued) = self.lease_batch(run, batch, session, id);
+        let past = self.past_of(run, batch);
         self.add_lease(
             Grant {
                 lease: id,
@@ -196,6 +199,7 @@ impl Scheduler {
                 batch: Some(batch),
                 steps,
                 input,
+                past,
                 start,
             },
             session,
@@ -222,6 +226,7 @@ impl Scheduler {
                 batch: None,
                 steps,
                 input,
+                past: None,
                 start,
             },
             session,
@@ -241,13 +246,7 @@ impl Scheduler {
     /// Enters a lease in the books and sends it.
     fn add_lease(&mut self, grant: Grant, session: SessionId, queued: Time, now: Time) {
         let first = grant.steps[0].op;
-        let Some(run) = self.runs.get_mut(&grant.run) else {
-            return;
-        };
-        let limited_op = run.job.op(first).has_own_limit().then_some(first);
-        if limited_op.is_some() {
-            run.op_units[first.index()] += 1;
-        }
+        let limited_op = self.take_op_unit(grant.run, first);
         self.open_run_at(grant.run, session);
         let lease = Lease {
             id: grant.lease,
@@ -268,16 +267,21 @@ impl Scheduler {
             queued,
             failure: None,
         };
+        self.enter_lease(lease);
+        self.send(session, ToWorker::Grant(grant));
+    }
+
+    /// Enters a lease in the books, with the permit that it holds.
+    pub(crate) fn enter_lease(&mut self, lease: Lease) {
+        let (id, run, session, permit) = (lease.id, lease.run, lease.session, lease.permit);
         if let Some(session) = self.sessions.get_mut(&session) {
-            session.leases.insert(grant.lease);
+            session.leases.insert(id);
         }
-        let permit = lease.permit;
-        self.leases.insert(grant.lease, lease);
+        self.leases.insert(id, lease);
         match permit {
-            Permit::Held => self.take_permit(grant.run, session),
+            Permit::Held => self.take_permit(run, session),
             Permit::Waiting => self.reindex_session(session),
         }
-        self.send(session, ToWorker::Grant(grant));
     }
 
     /// Marks a batch as leased, and returns the lease's steps, its input, and since when it could go on.
@@ -322,6 +326,18 @@ impl Scheduler {
             run.last_steps = steps().collect();
         }
         (Arc::clone(&run.last_steps), input, batch.ready_since)
+    }
+
+    /// Returns what lies behind a batch that goes on from an output.
+    fn past_of(&self, run: RunId, batch: BatchId) -> Option<Arc<Past>> {
+        let batch = self.runs.get(&run)?.batches.get(&batch)?;
+        match batch.place {
+            Place::Source => None,
+            Place::Parked { .. } => Some(Arc::new(Past {
+                slice: batch.slice.clone(),
+                done: batch.done_ops(),
+            })),
+        }
     }
 
     /// Tells a worker of a run before it gets anything of it.
@@ -393,11 +409,12 @@ impl Scheduler {
     fn best_waiting_priority(&self) -> Option<(i32, usize)> {
         self.turns.iter().find_map(|(Reverse(priority), _, id)| {
             let run = self.runs.get(id)?;
-            let can_begin = usize::from(may_begin(run, self.cap_in_force(run)).is_ok());
+            let is_awaited = self.former.awaits(run.id);
+            let can_begin = usize::from(!is_awaited && may_begin(run, self.cap_in_force(run)).is_ok());
             let finishing = run
                 .finish
                 .iter()
-                .filter(|finish| finish.phase == FinishPhase::Ready)
+                .filter(|finish| finish.phase == FinishPhase::Ready && !is_awaited)
                 .count();
             let wanted = run.ready.len() + can_begin + finishing;
             (wanted > 0 && self.has_run_room(run)).then_some((*priority, wanted))

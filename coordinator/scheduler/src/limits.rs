@@ -57,6 +57,14 @@ impl Scheduler {
         self.reindex_session(session);
     }
 
+    /// Counts a lease against the own limit of its first op, if that has one; returns the op.
+    pub(crate) fn take_op_unit(&mut self, run: RunId, first: OpId) -> Option<OpId> {
+        let run = self.runs.get_mut(&run)?;
+        let limited = run.job.op(first).has_own_limit().then_some(first)?;
+        run.op_units[limited.index()] += 1;
+        Some(limited)
+    }
+
     /// Frees the permit of a lease, and the unit of the limited op it may hold.
     pub(crate) fn release_permit(&mut self, id: LeaseId) {
         self.release_op_unit(id);

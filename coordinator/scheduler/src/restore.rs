@@ -2,10 +2,11 @@
 //!
 //! Runs go on by themselves: their sources are sharded anew, which gives the same slices, and the batches that are
 //! committed or have failed are passed over. What the workers of the former generation hold is unknown: each of their
-//! sessions holds as many permits as it has slots, until the same process connects again (and says that it let go), or
-//! until its leases are certainly over.
+//! sessions holds as many permits as it has slots, until the same process connects again and says what it holds
+//! ([`crate::reattach`]), or until its leases are certainly over. For a moment no batch is begun anew, so that a worker
+//! that comes with it in its hands finds it free.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use common::ids::{RunId, SessionId};
@@ -24,9 +25,27 @@ use crate::{Config, Record};
 #[derive(Debug, Default)]
 pub(crate) struct FormerSessions {
     sessions: BTreeMap<SessionId, SessionLedger>,
+    /// The runs of the ledger, while their batches may turn out to be held by a worker that has not come yet.
+    awaiting: BTreeSet<RunId>,
 }
 
 impl FormerSessions {
+    /// Tells whether another process of a worker's name has opened a session after one.
+    pub(crate) fn has_replaced(&self, new: &NewSession, from: SessionId) -> bool {
+        let mut later = self.sessions.iter().filter(|(id, _)| **id > from);
+        later.any(|(_, session)| session.worker == new.worker && session.instance != new.instance)
+    }
+
+    /// Tells whether batches of a run may turn out to be held, so that none is begun anew now.
+    pub(crate) fn awaits(&self, run: RunId) -> bool {
+        self.awaiting.contains(&run)
+    }
+
+    /// Lets batches be begun whoever may hold them.
+    pub(crate) fn stop_waiting(&mut self) {
+        self.awaiting.clear();
+    }
+
     /// Returns how many permits they may hold.
     pub(crate) fn units(&self) -> u32 {
         self.sessions.values().map(|session| session.slots).sum()
@@ -42,6 +61,9 @@ impl Scheduler {
         if !ledger.sessions.is_empty() {
             let certain = now + scheduler.config.lease_time + scheduler.config.lease_margin;
             scheduler.timers.set(certain, Timer::FormerSessions);
+            let patience = now + scheduler.config.reattach_patience;
+            scheduler.timers.set(patience, Timer::ReattachPatience);
+            scheduler.former.awaiting = ledger.runs.keys().copied().collect();
         }
         for (id, run) in &ledger.runs {
             scheduler.runs.insert(*id, restore_run(*id, run));
@@ -68,7 +90,7 @@ impl Scheduler {
         }
     }
 
-    /// Frees what a process held before the restart, now that it has connected again and let go of it.
+    /// Frees what a process may have held before the restart, now that it has connected again and said what it holds.
     pub(crate) fn settle_former(&mut self, new: &NewSession) {
         let is_same = |session: &SessionLedger| session.worker == new.worker && session.instance == new.instance;
         let settled: Vec<SessionId> = self
@@ -91,6 +113,9 @@ impl Scheduler {
         for session in sessions {
             self.former.sessions.remove(session);
             self.append(Record::SessionClosed { session: *session });
+        }
+        if self.former.sessions.is_empty() {
+            self.former.stop_waiting();
         }
     }
 }
@@ -130,7 +155,9 @@ pub(crate) fn restore_run(id: RunId, ledger: &RunLedger) -> Run {
     run.halves = ledger.halves.clone();
     run.halvings = ledger.halvings;
     let halves = ledger.halves.keys().chain(ledger.failed.keys()).copied();
-    let halves = halves.filter(|batch| batch.halves.depth() > 0).chain(ledger.committed.halves());
+    let halves = halves
+        .filter(|batch| batch.halves.depth() > 0)
+        .chain(ledger.committed.halves());
     run.halved_before = halves.map(|batch| batch.index).collect();
     run.batch_counts.total = ledger.halvings;
     if ledger.tolerance == Tolerance::Exceeded && !run.stays_active_past_tolerance() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use common::counts::{BatchCounts, RowCounts, TaskCounts};
 use common::failure::Failure;
-use common::ids::{BatchId, LeaseId, OpId, RunId, SessionId};
+use common::ids::{BatchId, Halves, LeaseId, OpId, RunId, SessionId};
 use common::job::{Job, LimitsChange};
 use common::message::Step;
 use common::part::Part;
@@ -16,8 +16,8 @@ use common::summary::{Gauge, RunFailure};
 use common::time::Time;
 
 use crate::batch::{Batch, BatchPhase};
-use crate::event::NewRun;
 use crate::committed::Committed;
+use crate::event::NewRun;
 use crate::failed::{FailedBatch, Tolerance};
 use crate::ledger::{Budgets, Hold, RunLedger};
 use crate::ready_queue::ReadyQueue;
@@ -83,6 +83,8 @@ pub(crate) struct Run {
     pub(crate) budgets: BTreeMap<BatchId, Budgets>,
     /// What ops over the whole run had committed when the coordinator was restarted.
     pub(crate) committed_ops: BTreeMap<OpId, (LeaseId, Vec<Part>)>,
+    /// Attempts at ops over the whole run that workers have begun before the restart.
+    pub(crate) finish_attempts: BTreeMap<OpId, u32>,
     /// The ops over the whole run that put its output in place, once every batch is done.
     pub(crate) finish: Vec<FinishOp>,
     /// Permits in use: units of the run's cap.
@@ -112,10 +114,7 @@ impl Told {
     pub(crate) fn push(&mut self, activity: &Activity) {
         match &activity.command {
             RunCommand::ChangeLimits(change) => self.limits.add(change),
-            RunCommand::Pause { .. }
-            | RunCommand::Resume
-            | RunCommand::Cancel(_)
-            | RunCommand::RetryFailed { .. } => {}
+            RunCommand::Pause { .. } | RunCommand::Resume | RunCommand::Cancel(_) | RunCommand::RetryFailed { .. } => {}
         }
         self.activity.push(activity.clone());
     }
@@ -266,6 +265,7 @@ impl Run {
             committed: Committed::default(),
             budgets: BTreeMap::new(),
             committed_ops: BTreeMap::new(),
+            finish_attempts: BTreeMap::new(),
             finish: Vec::new(),
             units: 0,
             gauges: Gauges::default(),
@@ -362,6 +362,53 @@ impl Run {
             batch.ready_since = now;
             self.ready.insert(batch.next_op(), id);
         }
+    }
+
+    /// Takes a batch out of the waiting ones, if it is among them.
+    pub(crate) fn leave_ready(&mut self, id: BatchId) {
+        if let Some(batch) = self.batches.get(&id).filter(|batch| batch.phase == BatchPhase::Ready) {
+            self.ready.remove(batch.next_op(), id);
+        }
+    }
+
+    /// Remembers attempts at a batch that count for nothing, so that those to come have other numbers.
+    pub(crate) fn keep_attempts(&mut self, id: BatchId, slice: &Slice, steps: &[Step], now: Time) {
+        let known = self.batches.get_mut(&id).or_else(|| self.put_back.get_mut(&id));
+        if let Some(batch) = known {
+            return batch.take_attempts(steps);
+        }
+        let is_possible = steps.iter().all(|step| step.op.index() < self.job.ops.len());
+        let is_whole = id.halves == Halves::WHOLE;
+        if self.phase != RunPhase::Active || self.has_begun(id) || !is_possible || !is_whole {
+            return;
+        }
+        let mut batch = Batch::new(id, slice.clone(), self.job.ops.len(), now);
+        batch.take_attempts(steps);
+        if let Some(budgets) = self.budgets.remove(&id) {
+            batch.take_budgets(&budgets);
+        }
+        let place = self.slices.partition_point(|(other, _)| *other < id);
+        if self.slices.get(place).is_none_or(|(other, _)| *other != id) {
+            self.slices.insert(place, (id, slice.clone()));
+        }
+        self.put_back.insert(id, batch);
+    }
+
+    /// Remembers attempts at ops over the whole run that count for nothing.
+    pub(crate) fn keep_finish_attempts(&mut self, steps: &[Step]) {
+        for step in steps {
+            let begun = self.finish_attempts.entry(step.op).or_default();
+            *begun = step.attempt.0.max(*begun);
+            let begun = *begun;
+            if let Some(finish) = self.finish_op(step.op) {
+                finish.attempts = finish.attempts.max(begun);
+            }
+        }
+    }
+
+    /// Tells whether a batch was begun, whether or not it is done; its slice is not to be begun again.
+    pub(crate) fn has_begun(&self, id: BatchId) -> bool {
+        self.is_past(id) || self.batches.contains_key(&id) || self.put_back.contains_key(&id)
     }
 
     /// Takes a batch out of memory's account: it is prepared, failed for good, or cancelled.

@@ -20,7 +20,7 @@ use crate::restore::FormerSessions;
 use crate::run::{Run, RunPhase};
 use crate::timers::Timers;
 use crate::view::{self, BatchView, WorkerView};
-use crate::worker::Session;
+use crate::worker::{Session, SessionPhase};
 use crate::{Command, Config, Event, Record};
 
 /// The scheduler: all runs, batches, leases and sessions of a coordinator.
@@ -208,14 +208,19 @@ impl Scheduler {
 
     /// Tells whether a batch of a run is committed.
     pub fn is_committed(&self, run: RunId, batch: BatchId) -> bool {
-        self.runs
-            .get(&run)
-            .is_some_and(|run| run.committed.contains(batch))
+        self.runs.get(&run).is_some_and(|run| run.committed.contains(batch))
     }
 
     /// Returns the sessions, oldest first.
     pub fn workers(&self) -> impl Iterator<Item = WorkerView> + '_ {
         self.sessions.values().map(Session::view)
+    }
+
+    /// Tells whether a session's signs of life count: it is known and not fenced.
+    pub fn is_heard(&self, session: SessionId) -> bool {
+        self.sessions
+            .get(&session)
+            .is_some_and(|session| session.phase != SessionPhase::Fenced)
     }
 
     pub(crate) fn command(&mut self, command: Command) {

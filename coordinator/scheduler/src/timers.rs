@@ -16,6 +16,8 @@ pub(crate) enum Timer {
     BatchBackoff(RunId, BatchId),
     /// An op over the whole run has waited long enough after a failure.
     RunOpBackoff(RunId, OpId),
+    /// Workers had their chance to say what they hold from before a restart.
+    ReattachPatience,
     /// What workers held before a restart is certainly over.
     FormerSessions,
     /// A run has taken as long as it may.

@@ -21,6 +21,11 @@ const MAX_QUEUED: usize = 256;
 pub(crate) struct Session {
     pub(crate) id: SessionId,
     pub(crate) worker: WorkerName,
+    /// What tells its process from another one of the same name, and which of the process' hellos began it.
+    pub(crate) instance: String,
+    pub(crate) hello: u64,
+    /// The session that its process began with, in this or a former generation.
+    pub(crate) began_as: SessionId,
     pub(crate) slots: NonZeroU32,
     pub(crate) ops: BTreeSet<String>,
     pub(crate) exchange_address: String,
@@ -36,6 +41,9 @@ pub(crate) struct Session {
     pub(crate) parked: BTreeSet<(RunId, BatchId)>,
     /// The batches (or runs) whose parts it is putting in place.
     pub(crate) publishing: BTreeSet<LeaseId>,
+    /// How many reports of it were taken, and how many leases have ended since it was told that reports are durable.
+    pub(crate) reports: u64,
+    pub(crate) unsettled: u32,
     /// Its free slots as the index of idle sessions knows them.
     pub(crate) indexed_free: u32,
     /// Its slots as the number of live slots counts them.
@@ -70,6 +78,9 @@ impl Session {
         Session {
             id: new.session,
             worker: new.worker,
+            instance: new.instance,
+            hello: new.hello,
+            began_as: new.reattached.map_or(new.session, |reattached| reattached.from),
             slots: new.slots,
             ops: new.ops,
             exchange_address: new.exchange_address,
@@ -80,6 +91,8 @@ impl Session {
             open_runs: BTreeSet::new(),
             parked: BTreeSet::new(),
             publishing: BTreeSet::new(),
+            reports: 0,
+            unsettled: 0,
             indexed_free: 0,
             indexed_live: 0,
         }
@@ -125,7 +138,16 @@ impl Session {
         }
     }
 
-    /// Tells whether messages reach it and other workers can fetch from it.
+    /// Tells whether other workers can fetch from it. One that has connected again after a restart and whose record is not durable
+    /// yet serves what it kept.
+    pub(crate) fn serves(&self) -> bool {
+        match self.phase {
+            SessionPhase::Opening | SessionPhase::Live | SessionPhase::Draining => true,
+            SessionPhase::Disconnected { .. } | SessionPhase::Fenced => false,
+        }
+    }
+
+    /// Tells whether messages reach it.
     pub(crate) fn is_connected(&self) -> bool {
         match self.phase {
             SessionPhase::Live | SessionPhase::Draining => true,

@@ -39,7 +39,9 @@ fn policy(on_failure: OnFailure) -> FailurePolicy {
 }
 
 fn bad_row(world: &mut World, row: u64, kind: FailureKind) {
-    world.bad_rows.insert(row, (OpId(1), Failure::new(kind, "the row is wrong")));
+    world
+        .bad_rows
+        .insert(row, (OpId(1), Failure::new(kind, "the row is wrong")));
 }
 
 fn failed(world: &World) -> Vec<String> {
@@ -73,7 +75,10 @@ fn committed_rows(world: &World, rows_per_batch: u64, rows: u64) -> BTreeMap<u64
             let (of_first, of_second) = batch.halves.split().expect("is not that deep");
             for (halves, Slice::Bytes(bytes)) in [(of_first, first), (of_second, second)] {
                 let start = bytes.first_row.expect("is counted");
-                slices.insert(BatchId { halves, ..*batch }, (start, start + bytes.rows.expect("is counted")));
+                slices.insert(
+                    BatchId { halves, ..*batch },
+                    (start, start + bytes.rows.expect("is counted")),
+                );
             }
         }
         if let Record::BatchCommitted { batch, .. } = record {
@@ -113,11 +118,22 @@ fn a_failing_batch_is_halved_down_to_the_bad_row_and_every_other_row_is_loaded_o
     );
     let summary = ended(&world);
     assert_eq!(summary.state, RunState::CompletedWithFailures);
-    assert_eq!((summary.rows.read, summary.rows.loaded, summary.rows.failed), (16, 15, 1));
-    assert_eq!((summary.batches.total, summary.batches.committed, summary.batches.failed), (5, 4, 1));
+    assert_eq!(
+        (summary.rows.read, summary.rows.loaded, summary.rows.failed),
+        (16, 15, 1)
+    );
+    assert_eq!(
+        (summary.batches.total, summary.batches.committed, summary.batches.failed),
+        (5, 4, 1)
+    );
     let loaded = committed_rows(&world, 8, 16);
     assert!(loaded.values().all(|times| *times == 1) && loaded.len() == 15 && !loaded.contains_key(&5));
-    let (batch, kept) = world.scheduler.retryable(RUN).expect("is kept").next().expect("has failed");
+    let (batch, kept) = world
+        .scheduler
+        .retryable(RUN)
+        .expect("is kept")
+        .next()
+        .expect("has failed");
     assert_eq!(batch.to_string(), "0.1.0.1");
     let row = kept.row.as_ref().expect("is a single row");
     assert_eq!((row.line, row.byte, row.text.as_str()), (7, 500, "row 5"));
@@ -149,7 +165,12 @@ fn a_split_is_recorded_before_a_half_is_begun_and_a_restart_goes_on_with_the_hal
         world.records.iter().any(|record| halved(&record))
     };
     while !is_halved(&world) {
-        assert!(world.grants.iter().all(|(_, grant)| grant.batch.is_none_or(|batch| batch.halves.depth() == 0)));
+        assert!(
+            world
+                .grants
+                .iter()
+                .all(|(_, grant)| grant.batch.is_none_or(|batch| batch.halves.depth() == 0))
+        );
         assert!(world.step(), "the batch fails");
     }
     world.restart();
@@ -202,7 +223,12 @@ fn a_batch_that_loses_five_workers_is_given_up_and_named_with_its_input() {
     }
     world.worker("w5", 1);
     world.run_to_end();
-    let (batch, kept) = world.scheduler.retryable(RUN).expect("is kept").next().expect("has failed");
+    let (batch, kept) = world
+        .scheduler
+        .retryable(RUN)
+        .expect("is kept")
+        .next()
+        .expect("has failed");
     assert_eq!((batch.to_string().as_str(), kept.crashes), ("0", 5));
     assert_eq!(kept.failure.kind, FailureKind::LostWorker);
     let Slice::Bytes(bytes) = &kept.slice;
@@ -235,7 +261,11 @@ fn within_what_is_tolerated_a_run_goes_on_and_past_it_the_policy_acts() {
     assert_eq!(end(3, OnFailure::Continue, None, None), (CompletedWithFailures, 17));
     assert_eq!(end(2, OnFailure::Drain, None, Some(10.0)), (CompletedWithFailures, 18));
     assert_eq!(end(3, OnFailure::Continue, None, Some(10.0)), (Failed, 17));
-    assert_eq!(end(2, OnFailure::Continue, Some(5), Some(5.0)), (Failed, 18), "both must hold");
+    assert_eq!(
+        end(2, OnFailure::Continue, Some(5), Some(5.0)),
+        (Failed, 18),
+        "both must hold"
+    );
     assert_eq!(end(1, OnFailure::Drain, Some(0), None).0, Failed);
 }
 
@@ -254,11 +284,21 @@ fn failed_batches_of_a_run_that_goes_on_are_tried_again_in_it() {
     world.run_to_end();
     let summary = ended(&world);
     assert_eq!(summary.state, RunState::Succeeded);
-    assert_eq!((summary.rows.read, summary.rows.loaded, summary.rows.failed), (10, 10, 0));
+    assert_eq!(
+        (summary.rows.read, summary.rows.loaded, summary.rows.failed),
+        (10, 10, 0)
+    );
     assert_eq!(summary.failure, None);
-    let retried = world.records.iter().filter(|record| matches!(record, Record::FailedRetried { .. }));
+    let retried = world
+        .records
+        .iter()
+        .filter(|record| matches!(record, Record::FailedRetried { .. }));
     assert_eq!(retried.count(), 1, "asked twice, done once");
-    let again = world.grants.iter().filter(|(_, grant)| grant.batch == Some(0.into())).nth(1);
+    let again = world
+        .grants
+        .iter()
+        .filter(|(_, grant)| grant.batch == Some(0.into()))
+        .nth(1);
     let (_, grant) = again.expect("is granted again");
     assert_eq!(grant.steps[0].attempt.0, 2, "attempts go on counting");
 }
@@ -280,7 +320,10 @@ fn a_run_that_completed_with_failures_is_reopened_and_ends_as_if_it_had_never_fa
     world.run_to_end();
     let summary = ended(&world);
     assert_eq!(summary.state, RunState::Succeeded);
-    assert_eq!((summary.rows.read, summary.rows.loaded, summary.batches.failed), (16, 16, 0));
+    assert_eq!(
+        (summary.rows.read, summary.rows.loaded, summary.batches.failed),
+        (16, 16, 0)
+    );
     assert_eq!((summary.batches.total, summary.batches.committed), (6, 6));
     let loaded = committed_rows(&world, 4, 16);
     assert!(loaded.values().all(|times| *times == 1) && loaded.len() == 16);
@@ -320,10 +363,17 @@ fn a_run_that_is_about_to_end_is_not_retried_and_a_forgotten_one_neither() {
     let mut job = halving_job(1);
     job.failure = policy(OnFailure::Drain);
     world.run(1, job, 8);
-    while world.scheduler.batches(RUN).all(|batch| batch.state != BatchState::Failed) {
+    while world
+        .scheduler
+        .batches(RUN)
+        .all(|batch| batch.state != BatchState::Failed)
+    {
         assert!(world.step(), "the row fails");
     }
-    assert!(matches!(world.scheduler.retryable(RUN), Err(NotRetryable::Ending { .. })));
+    assert!(matches!(
+        world.scheduler.retryable(RUN),
+        Err(NotRetryable::Ending { .. })
+    ));
     retry(&mut world, vec![0.into()]);
     world.run_to_end();
     assert_eq!(ended(&world).state, RunState::Failed);
@@ -344,7 +394,10 @@ fn past_what_is_tolerated_a_run_may_be_paused_until_somebody_has_mended_it() {
     assert_eq!((summary.state, summary.batches.failed), (RunState::Paused, 1));
     assert!(summary.batches.committed < 5, "it begins nothing: {summary:?}");
     world.restart();
-    assert_eq!(world.scheduler.summary(RUN).map(|summary| summary.state), Some(RunState::Paused));
+    assert_eq!(
+        world.scheduler.summary(RUN).map(|summary| summary.state),
+        Some(RunState::Paused)
+    );
     world.bad_rows.clear();
     let batches = failed_now(&world);
     retry(&mut world, batches);
@@ -363,11 +416,17 @@ fn a_run_that_is_paused_by_its_last_failure_waits_and_ends_with_failures_when_it
     job.failure = policy(OnFailure::Pause);
     world.run(1, job, 6);
     world.pass(Duration::from_secs(60));
-    assert_eq!(world.scheduler.summary(RUN).map(|summary| summary.state), Some(RunState::Paused));
+    assert_eq!(
+        world.scheduler.summary(RUN).map(|summary| summary.state),
+        Some(RunState::Paused)
+    );
     world.steer(RUN, RunCommand::Resume);
     world.run_to_end();
     let summary = ended(&world);
-    assert_eq!((summary.state, summary.batches.failed), (RunState::CompletedWithFailures, 1));
+    assert_eq!(
+        (summary.state, summary.batches.failed),
+        (RunState::CompletedWithFailures, 1)
+    );
 }
 
 #[test]

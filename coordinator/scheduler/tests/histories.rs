@@ -36,6 +36,7 @@ enum Deed {
     },
     Steer(u64, RunCommand),
     Restart,
+    RestartUnderWorkers,
 }
 
 fn command() -> impl Strategy<Value = RunCommand> {
@@ -61,6 +62,7 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => (-1_i32..3).prop_map(|priority| Deed::Submit { priority }),
         3 => (1_u64..4, command()).prop_map(|(run, command)| Deed::Steer(run, command)),
         1 => Just(Deed::Restart),
+        2 => Just(Deed::RestartUnderWorkers),
     ]
 }
 
@@ -129,6 +131,7 @@ fn act(world: &mut World, deed: &Deed, joined: &mut u32, runs: &mut u64) {
             world.run(*runs, job(Order::DepthFirst, 3, 2, OnFailure::Continue, *priority), 10);
         }
         Deed::Restart => world.restart(),
+        Deed::RestartUnderWorkers => world.restart_under_workers(),
         Deed::Steer(run, command) => {
             world.steer(RunId(*run), command.clone());
         }

@@ -249,7 +249,10 @@ fn with_a_bad_batch(on_failure: OnFailure) -> (World, common::summary::RunSummar
     let mut world = World::new();
     world.worker("w1", 2);
     let mut job = two_steps(2);
-    job.failure = FailurePolicy { on_failure, ..FailurePolicy::default() };
+    job.failure = FailurePolicy {
+        on_failure,
+        ..FailurePolicy::default()
+    };
     let run = world.run(1, job, 10);
     world
         .failing

@@ -53,6 +53,14 @@ impl Driver {
                 }
             }
             Command::SessionAccepted { session } => self.sessions.accept(session),
+            Command::LeaseAdopted {
+                lease,
+                session,
+                run,
+                batch,
+            } => {
+                tracing::debug!(%run, %batch, %lease, %session, "a lease of before the restart goes on");
+            }
             Command::EndSession { session, reason } => {
                 tracing::info!(%session, ?reason, "session ended");
                 self.sessions.end(session, reason);

@@ -12,7 +12,7 @@ use common::job::{InvalidJob, Job};
 use common::message::{Report, ToWorker};
 use common::slice::FrozenSource;
 use common::steering::{AskRefused, Asker};
-use scheduler::{Ask, EndReason};
+use scheduler::{Ask, EndReason, Reattached};
 use tokio::sync::{mpsc, oneshot};
 
 use super::World;
@@ -86,10 +86,10 @@ pub(crate) enum FromSession {
     Opened(Box<Opening>),
     /// The connection broke.
     Disconnected(SessionId),
-    /// The worker connected again.
-    Resumed(SessionId),
-    /// A heartbeat came.
-    Heard(SessionId),
+    /// The worker connected again; told when that has been counted and the session goes on, dropped when it is over.
+    Resumed(SessionId, oneshot::Sender<()>),
+    /// A heartbeat came; told when it has been counted.
+    Heard(SessionId, oneshot::Sender<()>),
     /// The worker said goodbye.
     Closed(SessionId),
     /// The worker reported something.
@@ -104,6 +104,10 @@ pub(crate) struct Opening {
     pub(crate) slots: NonZeroU32,
     pub(crate) ops: BTreeSet<String>,
     pub(crate) exchange_address: String,
+    /// The how-manieth hello of its process this is.
+    pub(crate) hello: u64,
+    /// What the process holds from a session of a former generation.
+    pub(crate) reattached: Option<Reattached>,
     /// What the tickets for outputs of this worker are made with.
     pub(crate) exchange_key: Vec<u8>,
     /// Messages for the worker; when it is full, the session is ended.

@@ -98,7 +98,11 @@ impl Driver {
     /// Returns the batches that are to be tried again; `None` when there is nothing to do.
     fn select(&self, run: RunId, selection: &RetrySelection) -> Result<Option<Vec<BatchId>>, RetryError> {
         let entry = self.world.registry.run(run).ok_or(NoSuchRun { run })?;
-        if let Some(op) = selection.op.as_ref().filter(|op| entry.job.ops.iter().all(|known| known.name != **op)) {
+        if let Some(op) = selection
+            .op
+            .as_ref()
+            .filter(|op| entry.job.ops.iter().all(|known| known.name != **op))
+        {
             return Err(RetryError::NoSuchOp {
                 op: op.clone(),
                 ops: entry.job.ops.iter().map(|op| op.name.clone()).collect(),
@@ -128,7 +132,9 @@ impl Driver {
     /// Tells whether a batch has failed, or is being tried, or is committed: then asking for it again is no mistake.
     fn is_known(&self, run: RunId, batch: BatchId) -> bool {
         let scheduler = &self.world.scheduler;
-        let failed = scheduler.retryable(run).is_ok_and(|mut failed| failed.any(|(known, _)| known == batch));
+        let failed = scheduler
+            .retryable(run)
+            .is_ok_and(|mut failed| failed.any(|(known, _)| known == batch));
         failed || scheduler.is_open_or_committed(run, batch)
     }
 

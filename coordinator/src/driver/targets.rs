@@ -15,7 +15,11 @@ pub(super) fn check_free(scheduler: &Scheduler, job: &Job) -> Result<(), Invalid
         run.map(|(run, _)| (op, sink, run))
     });
     let Some((op, sink, run)) = taken else { return Ok(()) };
-    let path = format!("ops[{}].write.{}.uri", op.index().saturating_sub(1), sink.format.extension());
+    let path = format!(
+        "ops[{}].write.{}.uri",
+        op.index().saturating_sub(1),
+        sink.format.extension()
+    );
     let problem = format!(
         "{run} is writing to {}; wait until it has ended, cancel it, or write elsewhere",
         sink.uri

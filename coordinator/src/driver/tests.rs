@@ -84,6 +84,8 @@ impl PlayedWorker {
                 .map(|name| (*name).to_owned())
                 .collect::<BTreeSet<_>>(),
             exchange_address: String::new(),
+            hello: 1,
+            reattached: None,
             exchange_key: Vec::new(),
             outgoing,
             ended: end,

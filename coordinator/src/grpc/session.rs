@@ -9,17 +9,19 @@
 //! driver ends the session although its worker might have come back in time.
 
 mod connection;
+mod reattaching;
 mod table;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::ids::{SessionId, WorkerName};
+use common::ids::{Generation, SessionId, WorkerName};
 use common::job::FieldProblem;
 use common::limits::MAX_SLOTS;
 use proto::v1;
 use proto::v1::welcome::Resumption;
+use scheduler::EndReason;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tonic::{Status, Streaming};
@@ -45,6 +47,8 @@ const MAX_OP_KINDS: usize = 256;
 /// What every welcome says.
 #[derive(Clone, Debug)]
 pub struct SessionTerms {
+    /// The coordinator's incarnation.
+    pub generation: Generation,
     /// How often a worker sends a heartbeat.
     pub heartbeat_interval: Duration,
     /// How long a lease lives.
@@ -83,6 +87,15 @@ pub(super) enum SessionRefused {
         /// The session.
         session: SessionId,
     },
+    /// Its worker has connected once more meanwhile.
+    #[error("session {session} goes on over a newer connection")]
+    DialledAgain {
+        /// The session.
+        session: SessionId,
+    },
+    /// The scheduler ended its session before it began.
+    #[error("the session was ended before it began")]
+    Ended(EndReason),
     /// Its first frame was none, or came too late.
     #[error("the first frame of a session carries a hello, within {} s", HELLO_TIMEOUT.as_secs())]
     NoHello,
@@ -121,6 +134,10 @@ impl Sessions {
         match self.greet(&mut incoming, &outgoing).await {
             Ok(Some(connection)) => connection.converse(&self, incoming).await,
             Ok(None) => {}
+            Err(SessionRefused::Ended(reason)) => {
+                tracing::warn!(?reason, "a worker was refused");
+                let _ = outgoing.send(Ok(connection::ended_frame(reason))).await;
+            }
             Err(refused) => {
                 tracing::warn!(%refused, "a worker was refused");
                 // An error says that the worker has gone.
@@ -148,7 +165,10 @@ impl Sessions {
         let same_clock = !hello.boot_id.is_empty() && hello.boot_id == self.terms.boot_id;
         let version = hello.program_version.clone();
         let (link, resumption, backlog) = match hello.resume {
-            None => (self.open(hello).await?, Resumption::New, Vec::new()),
+            None => {
+                let (link, resumption) = self.open(hello, same_clock).await?;
+                (link, resumption, Vec::new())
+            }
             Some(resume) => {
                 let (link, backlog) = self.resume(resume).await?;
                 (link, Resumption::Resumed, backlog)
@@ -169,13 +189,22 @@ impl Sessions {
         Ok(Some(connection))
     }
 
-    /// Opens a session; waits until it is durable.
-    async fn open(&self, hello: v1::Hello) -> Result<Link, SessionRefused> {
+    /// Opens a session; waits until it is durable. What a process holds from a session of this generation is void: that
+    /// session was ended here, and its leases with it.
+    async fn open(&self, hello: v1::Hello, same_clock: bool) -> Result<(Link, Resumption), SessionRefused> {
         let (worker, slots) = check_hello(&hello).map_err(SessionRefused::InvalidHello)?;
+        let claim = hello
+            .holdings
+            .map(|held| reattaching::Claim::new(held, &self.clock, same_clock));
+        let claim = claim.transpose().map_err(SessionRefused::InvalidHello)?;
+        let claim = claim.filter(|claim| claim.reattached.from.generation < self.terms.generation);
         let (messages, from_driver) = mpsc::channel(MESSAGE_QUEUE);
-        let (end, ended) = oneshot::channel();
+        let (end, mut ended) = oneshot::channel();
         let (accept, accepted) = oneshot::channel();
-        let exchange_key = [Uuid::new_v4().into_bytes(), Uuid::new_v4().into_bytes()].concat();
+        let (exchange_key, reattached, resumption) = match claim {
+            Some(claim) => (claim.exchange_key, Some(claim.reattached), Resumption::Reattached),
+            None => (new_exchange_key(), None, Resumption::New),
+        };
         let opening = Opening {
             worker: worker.clone(),
             // Containers of one machine share the boot and often the pid, so the address is part of it.
@@ -183,15 +212,21 @@ impl Sessions {
             slots,
             ops: hello.ops.into_iter().collect(),
             exchange_address: hello.exchange_address,
+            hello: hello.number,
+            reattached,
             exchange_key: exchange_key.clone(),
             outgoing: messages,
             ended: end,
             accepted: accept,
         };
         self.driver.session(FromSession::Opened(Box::new(opening))).await?;
-        let session = accepted.await.map_err(|_| Stopped)?;
+        let Ok(session) = accepted.await else {
+            // The reason was given before the session was let go of.
+            let reason = ended.try_recv().map_err(|_| Stopped)?;
+            return Err(SessionRefused::Ended(reason));
+        };
         tracing::info!(%session, worker = worker.as_str(), slots, pid = hello.pid, "session opened");
-        Ok(Link::new(session, worker, exchange_key, from_driver, ended))
+        Ok((Link::new(session, worker, exchange_key, from_driver, ended), resumption))
     }
 
     /// Goes on with a session; returns the frames that the worker has not taken.
@@ -211,7 +246,27 @@ impl Sessions {
                 return Err(refused);
             }
         };
-        self.driver.session(FromSession::Resumed(session)).await?;
+        // A worker that is welcomed relies on its leases from its hello on, so the scheduler counts the hello first. While it is
+        // slow, the worker may dial again: the newer connection gets the session then.
+        let mut handovers = self.table.connect(session);
+        let counted = async {
+            let (counted, answer) = oneshot::channel();
+            self.driver.session(FromSession::Resumed(session, counted)).await?;
+            answer.await.map_err(|_| SessionRefused::NotResumable { session })
+        };
+        tokio::select! {
+            counted = counted => {
+                if let Err(refused) = counted {
+                    self.table.forget(session);
+                    return Err(refused);
+                }
+            }
+            Some(handover) = handovers.recv() => {
+                // An error says that the newer connection is gone already; the lease time ends the session.
+                let _ = handover.send(link);
+                return Err(SessionRefused::DialledAgain { session });
+            }
+        }
         tracing::info!(%session, worker = link.worker.as_str(), "session resumed");
         Ok((link, backlog))
     }
@@ -225,7 +280,7 @@ impl Sessions {
     fn welcome(&self, link: &Link, resumption: Resumption, same_clock: bool) -> v1::Welcome {
         v1::Welcome {
             session: Some(link.session.into()),
-            generation: link.session.generation.0,
+            generation: self.terms.generation.0,
             resumption: resumption.into(),
             last_received: link.inbox.received(),
             heartbeat_interval: Some(proto::convert::time::duration_to_wire(self.terms.heartbeat_interval)),
@@ -238,6 +293,10 @@ impl Sessions {
             }),
         }
     }
+}
+
+fn new_exchange_key() -> Vec<u8> {
+    [Uuid::new_v4().into_bytes(), Uuid::new_v4().into_bytes()].concat()
 }
 
 fn check_hello(hello: &v1::Hello) -> Result<(WorkerName, NonZeroU32), FieldProblem> {

@@ -172,6 +172,10 @@ impl ToStatus for SessionRefused {
         match self {
             SessionRefused::Version { .. } => status(Code::FailedPrecondition, "PROTOCOL_VERSION", self),
             SessionRefused::NotResumable { .. } => status(Code::FailedPrecondition, "SESSION_NOT_RESUMABLE", self),
+            // A worker is told in a frame; this is for whoever looks at the status alone.
+            SessionRefused::Ended(_) => status(Code::Unavailable, "SESSION_ENDED", self),
+            // Nobody waits for it; a worker that did would dial again.
+            SessionRefused::DialledAgain { .. } => status(Code::Unavailable, "DIALLED_AGAIN", self),
             SessionRefused::NoHello => status(Code::InvalidArgument, "NO_HELLO", self),
             SessionRefused::InvalidHello(problem) => invalid_field(&problem.path, &problem.problem),
             SessionRefused::Stopped(stopped) => stopped.to_status(),

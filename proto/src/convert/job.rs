@@ -81,10 +81,7 @@ fn read(spec: v1::JobSpec, problems: &mut Problems) -> Job {
     };
     needs::check(problems, &spec.ops);
     let retry = schedule::retry_from_wire(problems, "retry", spec.retry.unwrap_or_default());
-    let mut ops = vec![Op {
-        retry,
-        ..Op::extract()
-    }];
+    let mut ops = vec![Op { retry, ..Op::extract() }];
     for (place, wire) in spec.ops.into_iter().enumerate() {
         ops.push(op::op_from_wire(problems, &format!("ops[{place}]"), wire, retry));
     }

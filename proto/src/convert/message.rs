@@ -36,6 +36,7 @@ impl From<&ToWorker> for v1::ToWorker {
                 output: Some((*output).into()),
             }),
             ToWorker::Drain => Message::Drain(v1::Drain {}),
+            ToWorker::Settled { reports } => Message::Settled(v1::Settled { reports: *reports }),
         };
         v1::ToWorker { message: Some(message) }
     }
@@ -71,6 +72,7 @@ impl TryFrom<v1::ToWorker> for ToWorker {
                 output: required("discard.output", discard.output)?,
             },
             Message::Drain(v1::Drain {}) => ToWorker::Drain,
+            Message::Settled(v1::Settled { reports }) => ToWorker::Settled { reports },
         })
     }
 }
@@ -83,6 +85,7 @@ impl From<&Grant> for v1::Grant {
             batch: grant.batch.map(Into::into),
             steps: grant.steps.iter().map(Into::into).collect(),
             input: Some((&grant.input).into()),
+            past: grant.past.as_deref().map(Into::into),
             start: WireStart::from(grant.start).into(),
         }
     }
@@ -101,6 +104,7 @@ impl TryFrom<v1::Grant> for Grant {
             batch: optional("batch", wire.batch)?,
             steps: each::<_, Step>("steps", wire.steps)?.into(),
             input: required("input", wire.input)?,
+            past: optional("past", wire.past)?.map(Arc::new),
             start: start_from_wire(wire.start)?,
         })
     }

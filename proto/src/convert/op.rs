@@ -15,7 +15,10 @@ pub(super) fn op_from_wire(problems: &mut Problems, path: &str, wire: v1::Op, re
     let kind = match wire.kind {
         Some(kind) => kind_from_wire(problems, path, kind),
         None => {
-            problems.add(path, "op has no kind: name one of select, add, filter, require, noop, write");
+            problems.add(
+                path,
+                "op has no kind: name one of select, add, filter, require, noop, write",
+            );
             OpKind::Noop
         }
     };

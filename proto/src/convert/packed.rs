@@ -119,7 +119,8 @@ impl Alike<'_> {
     fn of(message: &ToWorker) -> Option<Alike<'_>> {
         let ToWorker::Grant(grant) = message else { return None };
         let is_whole = grant.batch.is_some_and(|batch| batch.halves.depth() == 0);
-        let is_new = matches!(&grant.input, Input::Slice(Slice::Bytes(slice)) if slice.rows_before == 0);
+        let is_new =
+            matches!(&grant.input, Input::Slice(Slice::Bytes(slice)) if slice.rows_before == 0) && grant.past.is_none();
         (is_whole && is_new).then_some(Alike {
             run: grant.run,
             generation: grant.lease.generation,
@@ -215,6 +216,7 @@ fn grants_from_wire(wire: v1::Grants, messages: &mut Vec<ToWorker>) -> Result<()
             batch: Some(BatchId::whole(wire.batches[place])),
             steps: Arc::clone(&steps),
             input: Input::Slice(Slice::Bytes(slice)),
+            past: None,
             start,
         }));
     }

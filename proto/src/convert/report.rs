@@ -103,13 +103,7 @@ impl TryFrom<v1::Report> for Report {
 impl From<&OpOutcome> for Outcome {
     fn from(outcome: &OpOutcome) -> Self {
         match outcome {
-            OpOutcome::Done(done) => Outcome::Done(v1::OpDone {
-                rows_in: done.rows_in,
-                rows_out: done.rows_out,
-                rows_rejected: done.rows_rejected,
-                bytes_held: done.bytes_held,
-                parts: done.parts.iter().map(Into::into).collect(),
-            }),
+            OpOutcome::Done(done) => Outcome::Done(done.into()),
             OpOutcome::Failed(failure) => Outcome::Failed(failure.into()),
         }
     }
@@ -120,14 +114,34 @@ impl TryFrom<Outcome> for OpOutcome {
 
     fn try_from(wire: Outcome) -> Result<Self, InvalidMessage> {
         Ok(match wire {
-            Outcome::Done(done) => OpOutcome::Done(OpDone {
-                rows_in: done.rows_in,
-                rows_out: done.rows_out,
-                rows_rejected: done.rows_rejected,
-                bytes_held: done.bytes_held,
-                parts: each("done.parts", done.parts)?,
-            }),
+            Outcome::Done(done) => OpOutcome::Done(convert("done", done)?),
             Outcome::Failed(failure) => OpOutcome::Failed(convert("failed", failure)?),
+        })
+    }
+}
+
+impl From<&OpDone> for v1::OpDone {
+    fn from(done: &OpDone) -> Self {
+        v1::OpDone {
+            rows_in: done.rows_in,
+            rows_out: done.rows_out,
+            rows_rejected: done.rows_rejected,
+            bytes_held: done.bytes_held,
+            parts: done.parts.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl TryFrom<v1::OpDone> for OpDone {
+    type Error = InvalidMessage;
+
+    fn try_from(wire: v1::OpDone) -> Result<Self, InvalidMessage> {
+        Ok(OpDone {
+            rows_in: wire.rows_in,
+            rows_out: wire.rows_out,
+            rows_rejected: wire.rows_rejected,
+            bytes_held: wire.bytes_held,
+            parts: each("parts", wire.parts)?,
         })
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::failure::{Failure, FailureKind};
+use common::holdings::{DoneOp, HeldBatch, HeldCourse, HeldLease, HeldOutput, HeldState, Holdings, Past};
 use common::ids::{Attempt, BatchId, Generation, Halves, LeaseId, OpId, OutputId, RunId, SessionId};
 use common::job::{
     Add, AddedColumn, Batching, Bisect, ColumnKind, Comparison, CsvDialect, Delay, FailurePolicy, FileFormat, FileSink,
@@ -42,7 +43,12 @@ fn duration() -> impl Strategy<Value = Duration> {
 
 fn failure_policy() -> impl Strategy<Value = FailurePolicy> {
     (
-        select(vec![OnFailure::Drain, OnFailure::Cancel, OnFailure::Continue, OnFailure::Pause]),
+        select(vec![
+            OnFailure::Drain,
+            OnFailure::Cancel,
+            OnFailure::Continue,
+            OnFailure::Pause,
+        ]),
         of(any::<u32>()),
         of(0.0..=100.0_f64),
     )
@@ -170,14 +176,16 @@ fn retry() -> impl Strategy<Value = Retry> {
         select(vec![Jitter::Full, Jitter::None]),
         select(vec![Bisect::No, Bisect::Yes]),
     )
-        .prop_map(|(max_attempts, initial_backoff, more, multiplier, jitter, bisect)| Retry {
-            max_attempts,
-            initial_backoff,
-            max_backoff: initial_backoff + more,
-            multiplier,
-            jitter,
-            bisect,
-        })
+        .prop_map(
+            |(max_attempts, initial_backoff, more, multiplier, jitter, bisect)| Retry {
+                max_attempts,
+                initial_backoff,
+                max_backoff: initial_backoff + more,
+                multiplier,
+                jitter,
+                bisect,
+            },
+        )
 }
 
 fn kind() -> impl Strategy<Value = OpKind> {
@@ -383,14 +391,47 @@ fn grant() -> impl Strategy<Value = Grant> {
     ];
     let step = (op_id(), attempt()).prop_map(|(op, attempt)| Step { op, attempt });
     let start = select(vec![Start::Now, Start::OnFreedPermit]);
-    (lease(), run(), of(batch()), vec(step, 1..4), input, start).prop_map(|(lease, run, batch, steps, input, start)| {
-        Grant {
+    (lease(), run(), of(batch()), vec(step, 1..4), input, of(past()), start).prop_map(
+        |(lease, run, batch, steps, input, past, start)| Grant {
             lease,
             run,
             batch,
             steps: steps.into(),
             input,
+            past: past.map(Arc::new),
             start,
+        },
+    )
+}
+
+fn done_op() -> impl Strategy<Value = DoneOp> {
+    (op_id(), op_done()).prop_map(|(op, did)| DoneOp { op, did })
+}
+
+fn past() -> impl Strategy<Value = Past> {
+    (slice(), vec(done_op(), 0..3)).prop_map(|(slice, done)| Past { slice, done })
+}
+
+fn held_lease() -> impl Strategy<Value = HeldLease> {
+    let step = (op_id(), attempt()).prop_map(|(op, attempt)| Step { op, attempt });
+    let course = select(vec![HeldCourse::On, HeldCourse::Truncating, HeldCourse::Stopping]);
+    let state =
+        prop_oneof![
+            (any::<u32>(), of(any::<u64>().prop_map(Time)), course)
+                .prop_map(|(slot, since, course)| HeldState::Running { slot, since, course }),
+            Just(HeldState::Prepared),
+        ];
+    let batch = (batch(), slice()).prop_map(|(id, slice)| HeldBatch { id, slice });
+    let what = (lease(), run(), of(batch), vec(step, 1..4));
+    (what, any::<u32>(), vec(done_op(), 0..3), state).prop_map(|((lease, run, batch, steps), started, done, state)| {
+        HeldLease {
+            lease,
+            run,
+            batch,
+            steps,
+            started,
+            done,
+            state,
         }
     })
 }
@@ -414,6 +455,20 @@ pub(crate) fn messages() -> impl Strategy<Value = Vec<ToWorker>> {
     vec(prop_oneof![alike, others], 0..5).prop_map(|groups| groups.concat())
 }
 
+pub(crate) fn holdings() -> impl Strategy<Value = Holdings> {
+    let held_output = (run(), output(), any::<u64>(), past()).prop_map(|(run, output, bytes, past)| HeldOutput {
+        run,
+        output,
+        bytes,
+        past: Arc::new(past),
+    });
+    (vec(run(), 0..3), vec(held_lease(), 0..3), vec(held_output, 0..3)).prop_map(|(runs, leases, outputs)| Holdings {
+        runs,
+        leases,
+        outputs,
+    })
+}
+
 pub(crate) fn to_worker() -> impl Strategy<Value = ToWorker> {
     let publish = (lease(), run(), of(batch()), vec(part(), 0..3)).prop_map(|(lease, run, batch, parts)| Publish {
         lease,
@@ -431,6 +486,7 @@ pub(crate) fn to_worker() -> impl Strategy<Value = ToWorker> {
         publish.prop_map(ToWorker::Publish),
         (run(), output()).prop_map(|(run, output)| ToWorker::Discard { run, output }),
         Just(ToWorker::Drain),
+        any::<u64>().prop_map(|reports| ToWorker::Settled { reports }),
     ]
 }
 
@@ -459,7 +515,7 @@ pub(crate) fn report() -> impl Strategy<Value = Report> {
 }
 
 fn chain_ran() -> impl Strategy<Value = ChainRan> {
-    let op = (any::<u64>(), any::<u64>(), done()).prop_map(|(started, ended, done)| OpRan {
+    let op = (any::<u64>(), any::<u64>(), op_done()).prop_map(|(started, ended, done)| OpRan {
         started: Time(started),
         ended: Time(ended),
         done,
@@ -473,10 +529,13 @@ fn chain_ran() -> impl Strategy<Value = ChainRan> {
 }
 
 fn outcome() -> impl Strategy<Value = OpOutcome> {
-    prop_oneof![done().prop_map(OpOutcome::Done), failure().prop_map(OpOutcome::Failed)]
+    prop_oneof![
+        op_done().prop_map(OpOutcome::Done),
+        failure().prop_map(OpOutcome::Failed)
+    ]
 }
 
-fn done() -> impl Strategy<Value = OpDone> {
+fn op_done() -> impl Strategy<Value = OpDone> {
     let numbers = (any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>());
     (numbers, vec(part(), 0..3)).prop_map(|((rows_in, rows_out, rows_rejected, bytes_held), parts)| OpDone {
         rows_in,

@@ -71,6 +71,7 @@ impl World {
             lease_time: terms.lease_time,
             lease_margin: terms.lease_margin,
             reconnect_patience: terms.patience,
+            reattach_patience: terms.lease_time.min(std::time::Duration::from_millis(1_500)),
             slices_ahead: 8,
         };
         // A wall clock may have been set while the coordinator was down; within a process it never goes back.
@@ -227,6 +228,12 @@ impl World {
                 }
             }
             Command::SessionAccepted { session } => self.accept_session(session),
+            Command::LeaseAdopted {
+                lease,
+                session,
+                run,
+                batch,
+            } => self.on_adopted(lease, session, run, batch),
             Command::EndSession { session, reason } => {
                 self.trace.note(self.now, &[6, session.sequence], || {
                     format!("{session} ends: {reason:?}")
@@ -438,6 +445,7 @@ fn message_brief(message: &common::message::ToWorker) -> String {
         | ToWorker::Revoke { .. }
         | ToWorker::Publish(_)
         | ToWorker::Discard { .. }
+        | ToWorker::Settled { .. }
         | ToWorker::Drain => format!("{message:?}"),
     }
 }

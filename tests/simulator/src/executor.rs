@@ -430,7 +430,11 @@ impl World {
 
     /// Tells whether one of the rows of a batch is wrong now.
     fn has_bad_row(&self, job: usize, run: RunId, batch: BatchId) -> bool {
-        let is_mended = self.plan.weather.mended_at.is_some_and(|at| Time::ZERO + at <= self.now);
+        let is_mended = self
+            .plan
+            .weather
+            .mended_at
+            .is_some_and(|at| Time::ZERO + at <= self.now);
         let is_bad = |row| {
             let drawn = mix(&[self.plan.seed, 9, run.0, batch.index, row]);
             Draw::of(drawn, self.plan.weather.bad_rows) == Draw::Yes

@@ -176,7 +176,11 @@ pub(crate) fn range_of(plan: &JobPlan, batch: BatchId) -> Range<u64> {
     let whole = 0..plan.batches[batch.index as usize];
     batch.halves.turns().fold(whole, |range, turn| {
         let middle = range.start + (range.end - range.start).div_ceil(2);
-        if turn == 0 { range.start..middle } else { middle..range.end }
+        if turn == 0 {
+            range.start..middle
+        } else {
+            middle..range.end
+        }
     })
 }
 

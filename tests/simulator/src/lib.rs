@@ -27,6 +27,7 @@ mod faults;
 mod jobs;
 mod links;
 mod oracle;
+mod reattached;
 mod session;
 mod users;
 mod verdict;

@@ -8,11 +8,11 @@ use common::ids::{SessionId, WorkerName};
 use common::job::OpKind;
 use common::link::{Arrival, Inbox, Outbox};
 use common::message::{ChainRan, LeaseEnd, Report, ToWorker};
-use scheduler::{EndReason, Event, NewSession};
+use scheduler::{EndReason, Event, NewSession, Reattached};
 
 use crate::plan::Exchange;
 use crate::sabotage::Sabotage;
-use crate::wire::{ConnectionId, CoordinatorFrame, Down, Refusal, Up, WorkerFrame};
+use crate::wire::{Beginning, Claim, ConnectionId, CoordinatorFrame, Down, Refusal, Up, WorkerFrame};
 use crate::world::{Happening, World};
 
 /// How many frames may be unacknowledged.
@@ -24,7 +24,7 @@ pub(crate) const ACKNOWLEDGE_EVERY: u32 = 16;
 #[derive(Debug)]
 pub(crate) struct Link {
     /// The connection whose hello opened the session, while that is not durable.
-    greeting: Option<ConnectionId>,
+    greeting: Option<(ConnectionId, Beginning)>,
     pub(crate) connection: Option<ConnectionId>,
     outbox: Outbox<Vec<ToWorker>>,
     inbox: Inbox,
@@ -35,16 +35,27 @@ pub(crate) struct Link {
 impl World {
     pub(crate) fn take_up(&mut self, connection: ConnectionId, packet: Up) {
         match packet {
-            Up::Hello { resume: None } => self.open_session(connection),
             Up::Hello {
-                resume: Some((session, last_received)),
+                claim: Claim::Session(session, last_received),
+                ..
             } => self.resume_session(connection, session, last_received),
+            Up::Hello {
+                number,
+                claim: Claim::Holdings(session, holdings),
+            } if session.generation.0 < self.incarnation => {
+                let (from, holdings) = (session, *holdings);
+                self.open_session(connection, number, Some(Reattached { from, holdings }));
+            }
+            Up::Hello {
+                number,
+                claim: Claim::Nothing | Claim::Holdings(..),
+            } => self.open_session(connection, number, None),
             Up::Frame(frame) => self.take_frame(connection, frame),
             Up::Closed => self.on_lost_at_coordinator(connection),
         }
     }
 
-    fn open_session(&mut self, connection: ConnectionId) {
+    fn open_session(&mut self, connection: ConnectionId, hello: u64, reattached: Option<Reattached>) {
         let Some(process) = self.connections.get(&connection).map(|connection| connection.process) else {
             return;
         };
@@ -65,8 +76,12 @@ impl World {
             generation: common::ids::Generation(self.incarnation),
             sequence: coordinator.last_session,
         };
+        let beginning = match reattached {
+            Some(_) => Beginning::Reattached,
+            None => Beginning::Fresh,
+        };
         let link = Link {
-            greeting: Some(connection),
+            greeting: Some((connection, beginning)),
             connection: None,
             outbox: Outbox::new(OUTBOX),
             inbox: Inbox::default(),
@@ -74,6 +89,7 @@ impl World {
             unacknowledged: 0,
         };
         coordinator.links.insert(session, link);
+        let listed = reattached.clone();
         self.tell_scheduler(Event::SessionOpened(Box::new(NewSession {
             session,
             worker: WorkerName::new(&format!("worker-{worker}")).expect("is a name"),
@@ -81,7 +97,12 @@ impl World {
             slots,
             ops,
             exchange_address,
+            hello,
+            reattached,
         })));
+        if let Some(Reattached { holdings, .. }) = listed {
+            self.check_reattached(session, &holdings);
+        }
     }
 
     pub(crate) fn accept_session(&mut self, session: SessionId) {
@@ -90,9 +111,12 @@ impl World {
             return;
         };
         match link.greeting.take() {
-            Some(connection) => {
+            Some((connection, beginning)) => {
                 link.connection = Some(connection);
-                self.send_down(connection, Down::Welcome { session, resumed: None });
+                let acknowledged = link.inbox.received();
+                let frames = link.outbox.resend_after(0).map(Iterator::collect::<Vec<_>>);
+                self.send_down(connection, Down::Welcome { session, beginning });
+                self.send_frames(connection, acknowledged, frames.unwrap_or_default());
             }
             None => self.tell_scheduler(Event::SessionDisconnected { session }),
         }
@@ -114,8 +138,13 @@ impl World {
             Ok(frames) => frames,
             Err(error) => return self.fail("WIRE", || format!("{session} cannot be resumed: {error}")),
         };
-        let resumed = Some(acknowledged);
-        self.send_down(connection, Down::Welcome { session, resumed });
+        let beginning = Beginning::Resumed(acknowledged);
+        self.send_down(connection, Down::Welcome { session, beginning });
+        self.send_frames(connection, acknowledged, frames);
+    }
+
+    /// Sends frames that are not acknowledged, on a new connection.
+    fn send_frames(&mut self, connection: ConnectionId, acknowledged: u64, frames: Vec<(u64, Vec<ToWorker>)>) {
         for (number, messages) in frames {
             let frame = CoordinatorFrame {
                 number,
@@ -256,8 +285,8 @@ impl World {
         let Some(link) = self.coordinator.as_mut().and_then(|c| c.links.remove(&session)) else {
             return;
         };
-        if let Some(connection) = link.greeting {
-            self.send_down(connection, Down::Refused(Refusal::NotNow));
+        if let Some((connection, _)) = link.greeting {
+            self.send_down(connection, Down::Refused(Refusal::Ended(reason)));
         }
         if let Some(connection) = link.connection {
             let frame = CoordinatorFrame {
@@ -274,7 +303,7 @@ impl World {
             return;
         };
         for link in coordinator.links.values_mut() {
-            if link.greeting == Some(connection) {
+            if link.greeting.is_some_and(|(greeted, _)| greeted == connection) {
                 link.greeting = None;
             }
         }

@@ -39,7 +39,7 @@ pub(crate) struct Oracle {
     /// Every task that runs.
     pub(crate) running: BTreeMap<(ProcessId, LeaseId), (RunId, OpId)>,
     work_of: BTreeMap<LeaseId, Work>,
-    latest: BTreeMap<Work, LeaseId>,
+    pub(crate) latest: BTreeMap<Work, LeaseId>,
     /// Durable commits.
     pub(crate) committed: BTreeMap<(RunId, BatchId), LeaseId>,
     pub(crate) failed: BTreeSet<(RunId, BatchId)>,
@@ -47,12 +47,14 @@ pub(crate) struct Oracle {
     loaded: BTreeSet<(RunId, u64, u64)>,
     run_ops: BTreeMap<(RunId, OpId), LeaseId>,
     /// Commits asked for, by the generation that did.
-    appended: BTreeSet<(u64, Work)>,
+    pub(crate) appended: BTreeSet<(u64, Work)>,
     /// What is in place.
     pub(crate) visible: BTreeMap<(RunId, BatchId), LeaseId>,
     joins_staged: BTreeMap<LeaseId, BTreeMap<BatchId, LeaseId>>,
     pub(crate) joined: BTreeMap<RunId, BTreeMap<BatchId, LeaseId>>,
     pub(crate) ended: BTreeMap<RunId, RunState>,
+    /// Leases that the coordinator took over in this step.
+    pub(crate) adopted: BTreeSet<LeaseId>,
     attempts: BTreeMap<AttemptKey, TaskState>,
     /// How many tasks may run in all: the cap, or what was held when it was lowered.
     allowed: Option<u32>,
@@ -206,6 +208,7 @@ impl World {
             | ToWorker::Recall { .. }
             | ToWorker::Revoke { .. }
             | ToWorker::Discard { .. }
+            | ToWorker::Settled { .. }
             | ToWorker::Drain => {}
         }
     }
@@ -346,9 +349,13 @@ impl World {
                 self.forget_failed(*run, batches);
                 let ended = self.oracle.ended.remove(run);
                 let may_be = ended.is_some_and(RunState::may_be_reopened);
-                self.require(may_be, "MONOTONE STATE", || format!("{run} is reopened, and was {ended:?}"));
+                self.require(may_be, "MONOTONE STATE", || {
+                    format!("{run} is reopened, and was {ended:?}")
+                });
                 self.oracle.run_ops.retain(|(of, _), _| of != run);
-                self.oracle.attempts.retain(|(_, of, _, batch, ..), _| of != run || batch.is_some());
+                self.oracle
+                    .attempts
+                    .retain(|(_, of, _, batch, ..), _| of != run || batch.is_some());
             }
             Record::RunEnded { summary } => self.check_outcome(summary),
             Record::RunAccepted { .. }

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use agent::{Input, SessionEnd, SessionKind, Welcome};
+use common::holdings::Holdings;
 use common::ids::SessionId;
 use common::link::{Arrival, Inbox, Outbox};
 use common::message::Report;
@@ -14,13 +15,13 @@ use scheduler::EndReason;
 
 use crate::links::ACKNOWLEDGE_EVERY;
 use crate::sabotage::Sabotage;
-use crate::wire::{ConnectionId, CoordinatorFrame, Down, Goodbye, Refusal, Up, WorkerFrame};
+use crate::wire::{Beginning, Claim, ConnectionId, CoordinatorFrame, Down, Goodbye, Refusal, Up, WorkerFrame};
 use crate::worker::ProcessId;
 use crate::world::{Happening, World};
 
 const OUTBOX: usize = 1_024;
 const FIRST_WAIT: Duration = Duration::from_millis(50);
-const LONGEST_WAIT: Duration = Duration::from_secs(2);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -34,12 +35,23 @@ pub(crate) struct Session {
     unsent: VecDeque<Report>,
     failures: u32,
     unacknowledged: u32,
+    hellos: u64,
+    acquaintance: Acquaintance,
     hello_sent_at: Time,
+}
+
+/// Whether the coordinator may know the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Acquaintance {
+    Known,
+    Unknown,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Waiting,
+    /// For the agent to say what is held.
+    Listing,
     Dialling(ConnectionId),
     Connected(ConnectionId),
 }
@@ -54,6 +66,8 @@ impl Default for Session {
             unsent: VecDeque::new(),
             failures: 0,
             unacknowledged: 0,
+            hellos: 0,
+            acquaintance: Acquaintance::Known,
             hello_sent_at: Time::ZERO,
         }
     }
@@ -63,7 +77,7 @@ impl Session {
     /// Returns the connection, or the one that is being made.
     pub(crate) fn connection(&self) -> Option<ConnectionId> {
         match self.state {
-            State::Waiting => None,
+            State::Waiting | State::Listing => None,
             State::Dialling(connection) | State::Connected(connection) => Some(connection),
         }
     }
@@ -85,6 +99,11 @@ impl Session {
 
     fn forget(&mut self) {
         self.session = None;
+        self.acquaintance = Acquaintance::Known;
+        self.forget_frames();
+    }
+
+    fn forget_frames(&mut self) {
         self.outbox = Outbox::new(OUTBOX);
         self.inbox = Inbox::default();
         self.unsent.clear();
@@ -94,19 +113,52 @@ impl Session {
 
 impl World {
     pub(crate) fn dial(&mut self, id: ProcessId) {
-        let sent_at = self.clock_of(id);
         let Some(process) = self
             .processes
-            .get(&id)
+            .get_mut(&id)
             .filter(|process| process.session.state == State::Waiting)
         else {
             return;
         };
-        let worker = process.worker;
-        if process.session.session.is_none() && process.agent.running() > 0 {
-            // Nothing of a former session may run when a new one is begun.
-            return self.schedule(self.now + LOOK_AGAIN, Happening::Dial(id));
+        let session = &mut process.session;
+        let unlisted = match session.session {
+            None => process.agent.running(),
+            Some(_) => process.agent.orphans(),
+        };
+        match (session.session, session.acquaintance) {
+            // Nothing may run when a new session is begun that its hello does not list.
+            (None, _) | (Some(_), Acquaintance::Unknown) if unlisted > 0 => {
+                self.schedule(self.now + LOOK_AGAIN, Happening::Dial(id));
+            }
+            (Some(_), Acquaintance::Unknown) => {
+                session.state = State::Listing;
+                self.tell_agent(id, Input::SessionUnknown);
+            }
+            (None, _) => self.say_hello(id, Claim::Nothing),
+            (Some(known), Acquaintance::Known) => {
+                let claim = Claim::Session(known, session.inbox.received());
+                self.say_hello(id, claim);
+            }
         }
+    }
+
+    /// Says in a hello what is held. Reports before it are void.
+    pub(crate) fn reattach(&mut self, id: ProcessId, holdings: Box<Holdings>) {
+        let Some(session) = self.processes.get_mut(&id).map(|process| &mut process.session) else {
+            return;
+        };
+        session.forget_frames();
+        match session.session {
+            Some(known) => self.say_hello(id, Claim::Holdings(known, holdings)),
+            None => self.wait_to_dial(id),
+        }
+    }
+
+    fn say_hello(&mut self, id: ProcessId, claim: Claim) {
+        let sent_at = self.clock_of(id);
+        let Some(worker) = self.processes.get(&id).map(|process| process.worker) else {
+            return;
+        };
         let connection = self.connect(id, worker);
         let is_up = self.coordinator.is_some();
         let wait = if is_up { HELLO_TIMEOUT } else { self.latency() };
@@ -117,9 +169,10 @@ impl World {
         let session = &mut process.session;
         session.state = State::Dialling(connection);
         session.hello_sent_at = sent_at;
-        let resume = session.session.map(|known| (known, session.inbox.received()));
+        session.hellos += 1;
+        let number = session.hellos;
         if is_up {
-            self.send_up(connection, Up::Hello { resume });
+            self.send_up(connection, Up::Hello { number, claim });
         }
     }
 
@@ -143,7 +196,7 @@ impl World {
                 self.wait_to_dial(id);
                 self.tell_agent(id, Input::Disconnected);
             }
-            State::Waiting | State::Dialling(_) | State::Connected(_) => {}
+            State::Waiting | State::Listing | State::Dialling(_) | State::Connected(_) => {}
         }
     }
 
@@ -176,15 +229,20 @@ impl World {
         };
         let state = process.session.state;
         match packet {
-            Down::Welcome { session, resumed } if state == State::Dialling(connection) => {
-                self.on_welcome(id, connection, session, resumed);
+            Down::Welcome { session, beginning } if state == State::Dialling(connection) => {
+                self.on_welcome(id, connection, session, beginning);
             }
             Down::Refused(refusal) if state == State::Dialling(connection) => {
-                let had_session = process.session.session.is_some();
-                if refusal == Refusal::NotResumable && had_session {
-                    return self.end_session(id, SessionEnd::Expired);
+                let session = &mut process.session;
+                if refusal == Refusal::NotResumable && session.session.is_some() {
+                    session.acquaintance = Acquaintance::Unknown;
+                    session.state = State::Waiting;
+                    return self.schedule(self.now, Happening::Dial(id));
                 }
-                self.wait_to_dial(id);
+                match refusal {
+                    Refusal::NotResumable => self.wait_to_dial(id),
+                    Refusal::Ended(reason) => self.end_session(id, session_end(reason)),
+                }
             }
             Down::Frame(frame) if state == State::Connected(connection) => self.take_coordinator_frame(id, frame),
             Down::Closed => self.on_lost_at_worker(id, connection),
@@ -192,19 +250,26 @@ impl World {
         }
     }
 
-    fn on_welcome(&mut self, id: ProcessId, connection: ConnectionId, session: SessionId, resumed: Option<u64>) {
+    fn on_welcome(&mut self, id: ProcessId, connection: ConnectionId, session: SessionId, beginning: Beginning) {
         let Some(process) = self.processes.get_mut(&id) else {
             return;
         };
         let mine = &mut process.session;
         mine.failures = 0;
-        let frames = match resumed {
-            None => {
+        let frames = match beginning {
+            Beginning::Fresh => {
                 mine.forget();
                 mine.session = Some(session);
                 Ok(Vec::new())
             }
-            Some(last_received) => mine.outbox.resend_after(last_received).map(Iterator::collect::<Vec<_>>),
+            Beginning::Reattached => {
+                mine.session = Some(session);
+                mine.acquaintance = Acquaintance::Known;
+                Ok(Vec::new())
+            }
+            Beginning::Resumed(last_received) => {
+                mine.outbox.resend_after(last_received).map(Iterator::collect::<Vec<_>>)
+            }
         };
         mine.state = State::Connected(connection);
         let acknowledged = mine.inbox.received();
@@ -234,9 +299,10 @@ impl World {
             lease_time,
             lease_margin: terms.lease_margin,
             heartbeat_interval: terms.heartbeat,
-            kind: match resumed {
-                None => SessionKind::Fresh,
-                Some(_) => SessionKind::Resumed,
+            kind: match beginning {
+                Beginning::Fresh => SessionKind::Fresh,
+                Beginning::Resumed(_) => SessionKind::Resumed,
+                Beginning::Reattached => SessionKind::Reattached,
             },
         };
         self.tell_agent(id, Input::Welcomed(welcome));
@@ -266,12 +332,7 @@ impl World {
             self.tell_agent(id, Input::Received(message));
         }
         if let Some(reason) = frame.ended {
-            let end = match reason {
-                EndReason::Replaced => SessionEnd::Replaced,
-                EndReason::Expired => SessionEnd::Expired,
-                EndReason::Drained => SessionEnd::Drained,
-                EndReason::Protocol => SessionEnd::Protocol,
-            };
+            let end = session_end(reason);
             self.require(end != SessionEnd::Protocol, "PROTOCOL", || {
                 format!("process {} said what cannot be", id.0)
             });
@@ -362,5 +423,14 @@ impl World {
             };
             self.send_up(connection, Up::Frame(frame));
         }
+    }
+}
+
+fn session_end(reason: EndReason) -> SessionEnd {
+    match reason {
+        EndReason::Replaced => SessionEnd::Replaced,
+        EndReason::Expired => SessionEnd::Expired,
+        EndReason::Drained => SessionEnd::Drained,
+        EndReason::Protocol => SessionEnd::Protocol,
     }
 }

@@ -143,12 +143,14 @@ impl World {
         }
         let plan = &self.plan.jobs[self.oracle.job_of_run[&run]];
         let may_stop_by_itself = plan.deadline.is_some() || plan.on_failure == OnFailure::Cancel;
+        let outcome = self.coordinator.as_ref().and_then(|c| c.scheduler.outcome(run));
+        let is_finishing = outcome.is_some();
         let ledger = self.disk.ledger();
         let is_durable = ledger.runs.get(&run).is_none_or(|run| match &command {
             RunCommand::Pause { .. } => run.hold == Hold::Paused,
             RunCommand::Resume => run.hold == Hold::GoesOn,
             // A run that is being stopped because it failed has nothing more to be told.
-            RunCommand::Cancel(_) => run.cancelled.is_some() || may_stop_by_itself,
+            RunCommand::Cancel(_) => run.cancelled.is_some() || may_stop_by_itself || is_finishing,
             RunCommand::ChangeLimits(_) | RunCommand::RetryFailed { .. } => true,
         });
         self.require(is_durable, "ACK-DURABLE", || {

@@ -151,7 +151,8 @@ impl World {
             };
             let batches = self.plan.jobs[self.oracle.job_of_run[run]].batches.len() as u64;
             let differs = (0..batches).find(|index| {
-                coordinator.scheduler.is_committed(*run, BatchId::whole(*index)) != ledger.committed.contains(BatchId::whole(*index))
+                coordinator.scheduler.is_committed(*run, BatchId::whole(*index))
+                    != ledger.committed.contains(BatchId::whole(*index))
             });
             if let Some(index) = differs {
                 found = Some(format!(
@@ -204,9 +205,7 @@ impl World {
         });
         let covered = match state {
             RunState::Succeeded => in_committed.len() as u64 == all && failed == 0,
-            RunState::CompletedWithFailures => {
-                (in_committed.len() + in_failed.len()) as u64 == all && failed > 0
-            }
+            RunState::CompletedWithFailures => (in_committed.len() + in_failed.len()) as u64 == all && failed > 0,
             RunState::Failed => true,
             RunState::Cancelled => self.oracle.cancelled.contains(&run),
             RunState::Queued | RunState::Running | RunState::Paused => false,

@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use common::holdings::Holdings;
 use common::ids::SessionId;
 use common::message::{Report, ToWorker};
 use common::time::Time;
@@ -44,7 +45,7 @@ enum Line {
 /// What goes from a worker to the coordinator.
 #[derive(Clone, Debug)]
 pub(crate) enum Up {
-    Hello { resume: Option<(SessionId, u64)> },
+    Hello { number: u64, claim: Claim },
     Frame(WorkerFrame),
     Closed,
 }
@@ -52,10 +53,29 @@ pub(crate) enum Up {
 /// What goes from the coordinator to a worker.
 #[derive(Clone, Debug)]
 pub(crate) enum Down {
-    Welcome { session: SessionId, resumed: Option<u64> },
+    Welcome { session: SessionId, beginning: Beginning },
     Refused(Refusal),
     Frame(CoordinatorFrame),
     Closed,
+}
+
+/// What a hello claims from before.
+#[derive(Clone, Debug)]
+pub(crate) enum Claim {
+    Nothing,
+    /// A session, and the last frame taken in it.
+    Session(SessionId, u64),
+    /// What is held from a session that the coordinator does not know.
+    Holdings(SessionId, Box<Holdings>),
+}
+
+/// How a session begins, or goes on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Beginning {
+    Fresh,
+    /// With the last frame that the coordinator has taken.
+    Resumed(u64),
+    Reattached,
 }
 
 /// Why a hello is refused.
@@ -63,8 +83,8 @@ pub(crate) enum Down {
 pub(crate) enum Refusal {
     /// The session that was to be resumed is over.
     NotResumable,
-    /// Try again.
-    NotNow,
+    /// The session was ended before it began.
+    Ended(EndReason),
 }
 
 /// A frame of a worker.

@@ -229,6 +229,7 @@ impl World {
             }
             Action::Report(report) => process.session.say(report),
             Action::SendHeartbeat { sent_at } => self.send_heartbeat(id, sent_at),
+            Action::Reattach(holdings) => self.reattach(id, holdings),
             Action::Reconnect => self.reconnect(id),
             Action::SayGoodbye => self.say_goodbye(id),
             Action::Exit(reason) => self.exit(id, reason),
@@ -283,6 +284,7 @@ fn input_code(input: &Input) -> u64 {
         Input::HeartbeatEchoed { sent_at } => sent_at.0,
         Input::Disconnected => 3,
         Input::SessionEnded(_) => 4,
+        Input::SessionUnknown => 8,
         Input::OpStarted { lease, op, .. } => 100 + lease.sequence * 64 + u64::from(op.0),
         Input::OpEnded { lease, op, .. } => 200 + lease.sequence * 64 + u64::from(op.0),
         Input::ChainTruncated { lease, .. } => 300 + lease.sequence * 64,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use common::holdings::Holdings;
 use common::ids::{BatchId, LeaseId, OpId, OutputId, RunId};
 use common::message::{Input, Publish, Report, Step};
 use common::slice::RunContext;
@@ -66,6 +67,8 @@ pub enum Action {
         /// Now.
         sent_at: Time,
     },
+    /// Say this in the next hello, to a coordinator that does not know the session: reports before it are void.
+    Reattach(Box<Holdings>),
     /// The connection looks dead: close it and dial again.
     Reconnect,
     /// Tell the coordinator that this worker holds nothing, runs nothing and leaves.

@@ -1,12 +1,14 @@
 //! The state machine's three doors, and what every part of it shares.
 //!
 //! Each kind of input is taken in a file of its own: [`messages`] what the coordinator says, [`chains`] what the
-//! executor says, [`overtime`] ops that take too long, [`session`] the link and time, [`departure`] leaving.
+//! executor says, [`overtime`] ops that take too long, [`session`] the link and time, [`reattach`] meeting a coordinator that
+//! was started again, [`departure`] leaving.
 
 mod chains;
 mod departure;
 mod messages;
 mod overtime;
+mod reattach;
 mod session;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -23,10 +25,14 @@ use crate::action::{Action, ExitReason};
 use crate::book::{AskedBack, Book, Restrained};
 use crate::check::{self, Broken};
 use crate::input::{Input, Kept};
-use crate::lease::{Course, LeaseState, Why};
+use crate::lease::{Course, Lease, LeaseState, Why};
 use crate::leaving::Leaving;
 use crate::link::Link;
 use crate::op_limit::OpLimit;
+use crate::outputs::KeptOutput;
+use crate::unsettled::Unsettled;
+
+use self::reattach::Listing;
 
 /// What the agent is told once, when it is made.
 #[derive(Clone, Copy, Debug)]
@@ -51,8 +57,12 @@ pub struct Agent {
     pub(crate) book: Book,
     /// When the process ends if an orphan still runs.
     pub(crate) orphans_exit_at: Option<Time>,
-    /// What is kept, with its size.
-    pub(crate) outputs: BTreeMap<(RunId, OutputId), u64>,
+    /// What is kept.
+    pub(crate) outputs: BTreeMap<(RunId, OutputId), KeptOutput>,
+    /// Prepared leases that were reported and that a coordinator may still forget.
+    unsettled: Unsettled,
+    /// Whether a coordinator wants to be told what is held.
+    listing: Listing,
     /// The time limits of the ops that run and have one, by the chain's lease.
     pub(crate) op_limits: BTreeMap<LeaseId, OpLimit>,
     /// Publications under way, by the lease that names them.
@@ -72,6 +82,8 @@ impl Agent {
             orphans_exit_at: None,
             outputs: BTreeMap::new(),
             op_limits: BTreeMap::new(),
+            unsettled: Unsettled::default(),
+            listing: Listing::NotWanted,
             publishing: BTreeSet::new(),
             actions: VecDeque::new(),
         }
@@ -87,6 +99,7 @@ impl Agent {
             Input::Received(message) => self.on_received(message, now),
             Input::HeartbeatEchoed { sent_at } => self.link.on_heard(sent_at),
             Input::Disconnected => self.link.on_disconnected(),
+            Input::SessionUnknown => self.on_session_unknown(),
             Input::SessionEnded(end) => self.on_session_ended(end),
             Input::OpStarted { lease, op, at } => self.on_op_started(lease, op, at),
             Input::OpEnded { lease, op, at, outcome } => self.on_op_ended(lease, op, at, outcome),
@@ -100,6 +113,7 @@ impl Agent {
             Input::LeaveNow => self.leave_now(now),
             Input::TimeoutReached => {}
         }
+        self.list_if_wanted();
         self.on_time(now);
     }
 
@@ -146,6 +160,11 @@ impl Agent {
         self.book.in_slots.len() + self.book.orphans.len()
     }
 
+    /// Returns how many chains run of a session that is over.
+    pub fn orphans(&self) -> usize {
+        self.book.orphans.len()
+    }
+
     /// Returns how many leases the worker holds.
     pub fn leases(&self) -> usize {
         self.book.leases.len()
@@ -153,7 +172,7 @@ impl Agent {
 
     /// Returns the bytes of all kept outputs together.
     pub fn bytes_kept(&self) -> u64 {
-        self.outputs.values().sum()
+        self.outputs.values().map(|kept| kept.bytes).sum()
     }
 
     fn act(&mut self, action: Action) {
@@ -161,6 +180,7 @@ impl Agent {
     }
 
     fn report(&mut self, report: Report) {
+        self.unsettled.count_report();
         self.act(Action::Report(report));
     }
 
@@ -226,8 +246,11 @@ impl Agent {
         }
     }
 
-    fn keep_output(&mut self, run: RunId, kept: Kept) {
-        self.outputs.insert((run, kept.output), kept.bytes);
+    fn keep_output(&mut self, lease: &Lease, kept: Kept) {
+        let Kept { output, bytes } = kept;
+        let past = lease.past_of(output);
+        self.outputs
+            .insert((lease.grant.run, output), KeptOutput { bytes, past });
     }
 
     fn drop_output(&mut self, run: RunId, output: OutputId) {

@@ -21,6 +21,8 @@ pub enum Input {
     },
     /// The connection broke; the session may be resumed.
     Disconnected,
+    /// The coordinator does not know the session; answered with [`crate::Action::Reattach`].
+    SessionUnknown,
     /// The coordinator ended the session: it cannot be resumed.
     SessionEnded(SessionEnd),
     /// An op of a chain started.
@@ -117,6 +119,8 @@ pub enum SessionKind {
     Fresh,
     /// The session goes on where it was.
     Resumed,
+    /// A coordinator that was started again has taken note of what the hello listed, and says what it does not want.
+    Reattached,
 }
 
 /// Why the coordinator ended the session.

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use common::ids::OutputId;
-use common::message::{Grant, Input, PermitFate};
-use common::slice::RunContext;
+use common::holdings::{DoneOp, HeldBatch, HeldCourse, HeldLease, HeldState, Past};
+use common::ids::{OpId, OutputId};
+use common::message::{Grant, Input, OpOutcome, OpRan, PermitFate, Step};
+use common::slice::{RunContext, Slice};
+use common::time::Time;
 
 use crate::action::Chain;
 
@@ -17,6 +19,54 @@ pub(crate) struct Lease {
     pub(crate) run: Arc<RunContext>,
     /// How far it is.
     pub(crate) state: LeaseState,
+    /// What its chain has said so far.
+    pub(crate) progress: Progress,
+}
+
+/// What the chain of a lease has said: all that the coordinator would have to be told again after a restart.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Progress {
+    /// How many steps were started.
+    started: u32,
+    /// Since when the last one of them runs; `None` when it has ended.
+    running_since: Option<Time>,
+    /// What the steps that are done did.
+    done: Vec<DoneOp>,
+    /// The last op that will run, once the chain was truncated.
+    last: Option<OpId>,
+}
+
+impl Progress {
+    /// Notes that the next step started.
+    pub(crate) fn start(&mut self, at: Time) {
+        self.started += 1;
+        self.running_since = Some(at);
+    }
+
+    /// Notes how the running step ended.
+    pub(crate) fn end(&mut self, op: OpId, outcome: &OpOutcome) {
+        self.running_since = None;
+        match outcome {
+            OpOutcome::Done(did) => self.done.push(DoneOp { op, did: did.clone() }),
+            OpOutcome::Failed(_) => {}
+        }
+    }
+
+    /// Notes that all steps ran well, of which nothing was said before.
+    pub(crate) fn run_to_end(&mut self, steps: &[Step], ops: &[OpRan]) {
+        self.started = steps.len() as u32;
+        let did = ops.iter().map(|ran| ran.done.clone());
+        self.done = steps
+            .iter()
+            .zip(did)
+            .map(|(step, did)| DoneOp { op: step.op, did })
+            .collect();
+    }
+
+    /// Notes that the chain will end after an op.
+    pub(crate) fn truncate(&mut self, last: OpId) {
+        self.last = Some(last);
+    }
 }
 
 /// How far a lease is.
@@ -72,6 +122,77 @@ impl Lease {
             steps: Arc::clone(&self.grant.steps),
             input: self.grant.input.clone(),
         }
+    }
+
+    /// Takes in a lease.
+    pub(crate) fn new(grant: Grant, run: Arc<RunContext>, state: LeaseState) -> Lease {
+        Lease {
+            grant,
+            run,
+            state,
+            progress: Progress::default(),
+        }
+    }
+
+    /// Returns what to say of the lease to a coordinator that does not know it.
+    pub(crate) fn held(&self, state: HeldState) -> HeldLease {
+        HeldLease {
+            lease: self.grant.lease,
+            run: self.grant.run,
+            batch: self.held_batch(),
+            steps: self.steps_that_will_run(),
+            started: self.progress.started,
+            done: self.done_up_to(None),
+            state,
+        }
+    }
+
+    /// Returns what to say of a lease whose chain is in a slot.
+    pub(crate) fn held_in_slot(&self, slot: u32, course: Course) -> HeldLease {
+        let course = match course {
+            Course::On => HeldCourse::On,
+            Course::Truncating if self.progress.last.is_some() => HeldCourse::On,
+            Course::Truncating => HeldCourse::Truncating,
+            Course::Stopping => HeldCourse::Stopping,
+        };
+        let since = self.progress.running_since;
+        self.held(HeldState::Running { slot, since, course })
+    }
+
+    /// Returns what lies behind an output that the chain made or worked on.
+    pub(crate) fn past_of(&self, output: OutputId) -> Option<Arc<Past>> {
+        let slice = self.slice()?.clone();
+        let done = self.done_up_to(Some(output.op));
+        Some(Arc::new(Past { slice, done }))
+    }
+
+    fn held_batch(&self) -> Option<HeldBatch> {
+        let (id, slice) = (self.grant.batch?, self.slice()?.clone());
+        Some(HeldBatch { id, slice })
+    }
+
+    fn slice(&self) -> Option<&Slice> {
+        match &self.grant.input {
+            Input::Slice(slice) => Some(slice),
+            Input::Local(_) | Input::Remote(_) => self.grant.past.as_ref().map(|past| &past.slice),
+            Input::Committed => None,
+        }
+    }
+
+    fn steps_that_will_run(&self) -> Vec<Step> {
+        let steps = &*self.grant.steps;
+        let last = self.progress.last;
+        let count = last.and_then(|last| steps.iter().position(|step| step.op == last));
+        let count = count.map_or(steps.len(), |place| place + 1);
+        steps[..count].to_vec()
+    }
+
+    fn done_up_to(&self, last: Option<OpId>) -> Vec<DoneOp> {
+        let before = self.grant.past.iter().flat_map(|past| &past.done);
+        let all = before.chain(&self.progress.done);
+        all.filter(|done| last.is_none_or(|last| done.op <= last))
+            .cloned()
+            .collect()
     }
 
     /// Returns the kept output that the chain works on, if it works on one of this worker.

@@ -21,7 +21,9 @@ mod lease;
 mod leaving;
 mod link;
 mod op_limit;
+mod outputs;
 mod time_limits;
+mod unsettled;
 
 #[cfg(test)]
 mod tests;

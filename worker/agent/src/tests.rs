@@ -5,4 +5,5 @@ mod expiry;
 mod leases;
 mod overtime;
 mod properties;
+mod reattach;
 mod scenario;

@@ -123,12 +123,8 @@ impl ChainControl {
         match progress.course {
             Course::Truncated if step > 0 => return Next::Truncated,
             Course::Stopped if step > 0 => return Next::Stopped,
-            Course::On
-            | Course::Truncated
-            | Course::TimedOut
-            | Course::Stopped
-            | Course::Ended
-            | Course::Succeeded => {}
+            Course::On | Course::Truncated | Course::TimedOut | Course::Stopped | Course::Ended | Course::Succeeded => {
+            }
         }
         progress.step = step;
         progress.running = Running::Yes;
@@ -167,12 +163,9 @@ impl ChainControl {
         let runs = progress.running == Running::Yes && self.op_at(progress.step) == op;
         match progress.course {
             Course::On | Course::Truncated if runs => progress.course = Course::TimedOut,
-            Course::On
-            | Course::Truncated
-            | Course::TimedOut
-            | Course::Stopped
-            | Course::Ended
-            | Course::Succeeded => return,
+            Course::On | Course::Truncated | Course::TimedOut | Course::Stopped | Course::Ended | Course::Succeeded => {
+                return;
+            }
         }
         drop(progress);
         self.cancel.cancel();

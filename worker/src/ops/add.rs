@@ -24,9 +24,12 @@ impl AddFactory {
     fn config<'a>(&self, kind: &'a OpKind) -> Result<&'a Add, Failure> {
         match kind {
             OpKind::Add(add) => Ok(add),
-            OpKind::Extract | OpKind::Select(_) | OpKind::Filter(_) | OpKind::Require(_) | OpKind::Noop | OpKind::Write(_) => {
-                Err(wrong_kind(self, kind))
-            }
+            OpKind::Extract
+            | OpKind::Select(_)
+            | OpKind::Filter(_)
+            | OpKind::Require(_)
+            | OpKind::Noop
+            | OpKind::Write(_) => Err(wrong_kind(self, kind)),
         }
     }
 }

@@ -19,7 +19,12 @@ pub(super) fn row(run: &RunContext, provenance: &Provenance, row: usize) -> Stri
     };
     match line(run, &file.path, provenance, place) {
         Some(line) => format!("{}, line {line}", file.path),
-        None => format!("{}, row {} from line {} on", file.path, place + 1, provenance.first_line),
+        None => format!(
+            "{}, row {} from line {} on",
+            file.path,
+            place + 1,
+            provenance.first_line
+        ),
     }
 }
 

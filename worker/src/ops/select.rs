@@ -15,9 +15,12 @@ impl SelectFactory {
     fn config<'a>(&self, kind: &'a OpKind) -> Result<&'a Select, Failure> {
         match kind {
             OpKind::Select(select) => Ok(select),
-            OpKind::Extract | OpKind::Add(_) | OpKind::Filter(_) | OpKind::Require(_) | OpKind::Noop | OpKind::Write(_) => {
-                Err(wrong_kind(self, kind))
-            }
+            OpKind::Extract
+            | OpKind::Add(_)
+            | OpKind::Filter(_)
+            | OpKind::Require(_)
+            | OpKind::Noop
+            | OpKind::Write(_) => Err(wrong_kind(self, kind)),
         }
     }
 }

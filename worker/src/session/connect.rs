@@ -60,7 +60,12 @@ pub(crate) struct Introduction {
 }
 
 impl Introduction {
-    fn hello(&self, exchange_address: String, resume: Option<v1::Resume>) -> v1::Hello {
+    fn hello(&self, exchange_address: String, claim: Claim, number: u64) -> v1::Hello {
+        let (resume, holdings) = match claim {
+            Claim::Nothing => (None, None),
+            Claim::Session(resume) => (Some(resume), None),
+            Claim::Holdings(holdings) => (None, Some(holdings)),
+        };
         v1::Hello {
             protocol_version: PROTOCOL_VERSION,
             worker_name: self.name.as_str().to_owned(),
@@ -72,8 +77,21 @@ impl Introduction {
             boot_id: boot_id(),
             labels: self.labels.clone(),
             resume,
+            holdings,
+            number,
         }
     }
+}
+
+/// What a hello claims from before.
+#[derive(Clone, Debug)]
+pub(super) enum Claim {
+    /// Nothing.
+    Nothing,
+    /// A session to go on with.
+    Session(v1::Resume),
+    /// What is held from a session that the coordinator does not know.
+    Holdings(v1::Holdings),
 }
 
 /// A connection whose hello was answered.
@@ -104,6 +122,8 @@ pub(super) enum ConnectError {
     Unreachable { url: String, message: String },
     /// The coordinator does not want this hello.
     Refused(String),
+    /// The coordinator has ended the session that the hello was to begin.
+    Ended(SessionEnd),
     /// Nothing will help.
     Fatal(SessionError),
 }
@@ -112,7 +132,8 @@ pub(super) enum ConnectError {
 pub(super) async fn connect(
     url: String,
     introduction: Introduction,
-    resume: Option<v1::Resume>,
+    claim: Claim,
+    number: u64,
 ) -> Result<Connected, ConnectError> {
     let unreachable = |message: String| ConnectError::Unreachable {
         url: url.clone(),
@@ -134,15 +155,28 @@ pub(super) async fn connect(
         .map_err(|error| unreachable(chain_of(&error)))?;
     let exchange_address = introduction.advertised.url(&uri).await;
     let exchange_address = exchange_address.map_err(|error| unreachable(error.to_string()))?;
-    let hello = introduction.hello(exchange_address, resume);
+    let hello = introduction.hello(exchange_address, claim, number);
     match tokio::time::timeout(HELLO_TIMEOUT, greet(channel, hello, introduction.token.as_ref())).await {
         Err(_elapsed) => Err(unreachable("it did not answer the hello in time".to_owned())),
-        Ok(Err(status)) => Err(refusal(url, &status)),
+        Ok(Err(GreetError::Status(status))) => Err(refusal(url, &status)),
+        Ok(Err(GreetError::Ended(end))) => Err(ConnectError::Ended(end)),
         Ok(Ok(connected)) => Ok(connected),
     }
 }
 
-async fn greet(channel: Channel, hello: v1::Hello, token: Option<&WorkerToken>) -> Result<Connected, Status> {
+/// Why a hello was not welcomed.
+enum GreetError {
+    Status(Box<Status>),
+    Ended(SessionEnd),
+}
+
+impl From<Status> for GreetError {
+    fn from(status: Status) -> GreetError {
+        GreetError::Status(Box::new(status))
+    }
+}
+
+async fn greet(channel: Channel, hello: v1::Hello, token: Option<&WorkerToken>) -> Result<Connected, GreetError> {
     let mut client = WorkerServiceClient::new(channel.clone());
     let (outgoing, frames) = mpsc::channel(OUTGOING);
     let hello_sent_at = monotonic_now();
@@ -158,10 +192,14 @@ async fn greet(channel: Channel, hello: v1::Hello, token: Option<&WorkerToken>) 
     }
     let mut incoming = client.session(request).await?.into_inner();
     let frame = incoming.message().await?;
+    if let Some(ended) = frame.as_ref().and_then(|frame| frame.ended.as_ref()) {
+        return Err(GreetError::Ended(session_end(ended.reason())));
+    }
     let welcome = frame.and_then(|frame| frame.welcome);
     let welcome = welcome.ok_or_else(|| Status::unavailable("the first frame is no welcome"))?;
     let kind = match welcome.resumption() {
         Resumption::Resumed => SessionKind::Resumed,
+        Resumption::Reattached => SessionKind::Reattached,
         Resumption::New | Resumption::Unspecified => SessionKind::Fresh,
     };
     let clock = welcome.clock.unwrap_or_default();

@@ -200,7 +200,9 @@ impl Scheduler {
 
     /// Gives up a batch of a run that was stopped; if the run is reopened, it is begun anew.
     pub(crate) fn give_up_batch(&mut self, run_id: RunId, id: BatchId) {
-        let Some(batch) = self.forget_batch(run_id, id) else { return };
+        let Some(batch) = self.forget_batch(run_id, id) else {
+            return;
+        };
         if let Some(run) = self.runs.get_mut(&run_id) {
             run.rows_given_up += batch.rows_when_given_up();
             run.budgets.insert(id, batch.attempts_begun());

@@ -31,7 +31,11 @@ impl Scheduler {
             return;
         }
         let committed = std::mem::take(&mut run.committed_ops);
-        let finish = |op| FinishOp::new(op, now, committed.get(&op).map(|(_, parts)| parts.clone()));
+        let begun = std::mem::take(&mut run.finish_attempts);
+        let finish = |op| FinishOp {
+            attempts: begun.get(&op).copied().unwrap_or(0),
+            ..FinishOp::new(op, now, committed.get(&op).map(|(_, parts)| parts.clone()))
+        };
         run.finish = run.job.file_sinks().map(|(op, _)| finish(op)).collect();
         for (op, (lease, parts)) in committed {
             self.publish(lease, Publication::new(Published::Op(id, op), parts), None);

@@ -25,6 +25,7 @@ impl Scheduler {
         if !self.sessions.contains_key(&session) {
             return;
         }
+        self.count_report(session, &report);
         let fits = match report {
             Report::OpStarted { lease, op, slot, at } => self.on_op_started(session, lease, op, slot, at),
             Report::OpEnded { lease, op, at, outcome } => self.on_op_ended(session, lease, op, at, outcome),
@@ -51,6 +52,7 @@ impl Scheduler {
                 reason: EndReason::Protocol,
             });
         }
+        self.settle_reports(session);
     }
 
     pub(super) fn on_op_started(

@@ -44,7 +44,10 @@ impl fmt::Display for NotRetryable {
         match self {
             NotRetryable::Ending { run } => write!(f, "{run} is about to end; try again when it has ended"),
             NotRetryable::Over { run } => {
-                write!(f, "{run} has ended, and not with failures; submit its job again to run it again")
+                write!(
+                    f,
+                    "{run} has ended, and not with failures; submit its job again to run it again"
+                )
             }
         }
     }

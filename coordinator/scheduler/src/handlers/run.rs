@@ -80,11 +80,14 @@ impl Scheduler {
             return;
         }
         run.batch_counts.total += slices.len() as u64;
+        let mut cut_differently = None;
         for slice in slices {
             let id = BatchId::whole(run.found);
             run.found += 1;
-            if !run.is_past(id) {
+            if !run.has_begun(id) {
                 run.add_slice(id, slice);
+            } else if run.batches.get(&id).is_some_and(|held| held.slice != slice) {
+                cut_differently = Some(id);
             }
         }
         run.bytes_sharded = bytes_sharded;
@@ -94,6 +97,12 @@ impl Scheduler {
         };
         if end == SourceEnd::Reached {
             self.command(Command::CloseSource { run: id });
+        }
+        if let Some(batch) = cut_differently {
+            let failure = Failure::permanent(format!(
+                "the source was cut differently before the coordinator was started again: batch {batch} has another piece of it"
+            ));
+            return self.on_source_failed(id, failure, now);
         }
         self.ask_for_slices(id);
         self.advance(id, now);

@@ -5,7 +5,7 @@
 
 use common::failure::{Failure, FailureKind};
 use common::ids::{LeaseId, SessionId};
-use common::message::ToWorker;
+use common::message::{Report, ToWorker};
 use common::state::TaskState;
 use common::time::Time;
 use common::timeline::Moved;
@@ -20,6 +20,9 @@ use crate::timers::Timer;
 use crate::worker::{Drains, Session, SessionPhase};
 use crate::{Command, Record};
 
+/// How many leases end before a worker is told that their ends are durable.
+const SETTLED_AT_ONCE: u32 = 16;
+
 /// Why the leases of a session come back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Leave {
@@ -30,33 +33,121 @@ enum Leave {
 }
 
 impl Scheduler {
-    pub(crate) fn on_session_opened(&mut self, new: NewSession, now: Time) {
-        let earlier: Vec<SessionId> = self
+    pub(crate) fn on_session_opened(&mut self, mut new: NewSession, now: Time) {
+        let id = new.session;
+        let earlier: Vec<&Session> = self
             .sessions
             .values()
             .filter(|session| session.worker == new.worker && session.phase != SessionPhase::Fenced)
-            .map(|session| session.id)
             .collect();
-        for session in earlier {
+        let is_mine = |session: &Session| session.instance == new.instance;
+        let came_late = earlier
+            .iter()
+            .any(|session| is_mine(session) && session.hello > new.hello);
+        if came_late || self.is_replaced(&new) {
+            return self.command(Command::EndSession {
+                session: id,
+                reason: EndReason::Replaced,
+            });
+        }
+        let (mine, others): (Vec<&Session>, Vec<&Session>) = earlier
+            .into_iter()
+            .partition(|session| is_mine(session) && new.reattached.is_some());
+        let mine: Vec<SessionId> = mine.into_iter().map(|session| session.id).collect();
+        let others: Vec<SessionId> = others.into_iter().map(|session| session.id).collect();
+        // Its record comes first, so that no crash leaves the process without a session that is known to be open.
+        self.append(Record::SessionOpened {
+            session: id,
+            worker: new.worker.clone(),
+            instance: new.instance.clone(),
+            slots: new.slots.get(),
+        });
+        for session in others {
             self.fence_session(session, now);
             self.command(Command::EndSession {
                 session,
                 reason: EndReason::Replaced,
             });
         }
-        let id = new.session;
-        let record = Record::SessionOpened {
-            session: id,
-            worker: new.worker.clone(),
-            instance: new.instance.clone(),
-            slots: new.slots.get(),
-        };
+        self.supersede_sessions(&mine, now);
         self.settle_former(&new);
+        let holdings = new
+            .reattached
+            .as_mut()
+            .map(|reattached| std::mem::take(&mut reattached.holdings));
         let session = Session::new(new, now);
         self.timers
             .set(session.deadline(&self.config), Timer::SessionDeadline(id));
         self.sessions.insert(id, session);
-        self.append_then(record, AfterDurable::SessionOpened(id));
+        if let Some(holdings) = holdings {
+            self.take_holdings(id, holdings, now);
+        }
+        self.waiting.after_last(AfterDurable::SessionOpened(id));
+    }
+
+    /// Tells whether another process of the name has taken the place of one that wants to go on with what it holds.
+    fn is_replaced(&self, new: &NewSession) -> bool {
+        let Some(reattached) = &new.reattached else {
+            return false;
+        };
+        let is_other = |session: &&Session| session.worker == new.worker && session.instance != new.instance;
+        let mut others = self.sessions.values().filter(is_other);
+        others.any(|session| session.began_as > reattached.from) || self.former.has_replaced(new, reattached.from)
+    }
+
+    /// Ends sessions whose process has said anew, and in full, what it holds: attempts go on with the new one.
+    fn supersede_sessions(&mut self, sessions: &[SessionId], now: Time) {
+        for session in sessions {
+            self.fence_session(*session, now);
+            let held = self.sessions.get(session).map(|session| session.leases.clone());
+            for lease in held.unwrap_or_default() {
+                self.forget_running(lease);
+                self.drop_lease(lease, now);
+            }
+            self.forget_session(*session);
+            self.command(Command::EndSession {
+                session: *session,
+                reason: EndReason::Replaced,
+            });
+        }
+    }
+
+    /// Takes back that an op of a lease runs, without an end of its attempt.
+    fn forget_running(&mut self, id: LeaseId) {
+        let Some(lease) = self.leases.get_mut(&id).filter(|lease| lease.running.is_some()) else {
+            return;
+        };
+        lease.running = None;
+        let run = lease.run;
+        if let Some(run) = self.runs.get_mut(&run) {
+            run.gauges.running.subtract(1);
+        }
+    }
+
+    /// Counts a report, and lets the worker forget those whose consequences are durable, some at a time.
+    pub(crate) fn count_report(&mut self, id: SessionId, report: &Report) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.reports += 1;
+            session.unsettled += u32::from(matches!(report, Report::LeaseEnded { .. } | Report::ChainRan(_)));
+        }
+    }
+
+    /// Asks to be told when all that was reported so far is durable, once enough leases have ended.
+    pub(crate) fn settle_reports(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        if session.unsettled >= SETTLED_AT_ONCE {
+            session.unsettled = 0;
+            let effect = AfterDurable::ReportsTaken(id, session.reports);
+            self.waiting.after_last(effect);
+        }
+    }
+
+    pub(crate) fn on_reports_settled(&mut self, id: SessionId, reports: u64) {
+        if self.sessions.contains_key(&id) {
+            self.send(id, ToWorker::Settled { reports });
+        }
     }
 
     pub(crate) fn on_session_durable(&mut self, id: SessionId) {

@@ -13,6 +13,7 @@ impl Scheduler {
         match effect {
             AfterDurable::RunAccepted(run) => self.on_run_accepted(run, now),
             AfterDurable::SessionOpened(session) => self.on_session_durable(session),
+            AfterDurable::ReportsTaken(session, reports) => self.on_reports_settled(session, reports),
             AfterDurable::BatchCommitted(run, batch) => self.on_batch_committed(run, batch, now),
             AfterDurable::BatchHalved(run, batch, halves) => self.on_batch_halved(run, batch, halves, now),
             AfterDurable::FailedRetried(run, batches) => self.on_failed_retried(run, &batches, now),
@@ -41,6 +42,7 @@ impl Scheduler {
                 }
             }
             Timer::RunDeadline(run) => self.on_run_deadline(run, now),
+            Timer::ReattachPatience => self.former.stop_waiting(),
             Timer::FormerSessions => self.on_former_sessions_over(),
             Timer::Republish(lease) => self.publish_again(lease),
         }

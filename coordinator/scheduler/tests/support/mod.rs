@@ -25,12 +25,13 @@ use common::summary::RunSummary;
 use common::time::Time;
 use common::timeline::TimelineEntry;
 use scheduler::{
-    Ask, Asked, Command, Config, EndReason, Event, Ledger, NewRun, NewSession, Record, RecordSequence, Scheduler,
-    SliceCut, SourceEnd, Ticket,
+    Ask, Asked, Command, Config, EndReason, Event, Ledger, NewRun, NewSession, Reattached, Record, RecordSequence,
+    Scheduler, SliceCut, SourceEnd, Ticket,
 };
 
 pub mod gantt;
 pub mod jobs;
+mod reattach;
 mod workers;
 
 /// Bytes of one row of the simulated source.
@@ -59,6 +60,12 @@ pub struct World {
     pub records: Vec<Record>,
     pub ended: BTreeMap<RunId, RunSummary>,
     pub session_ends: Vec<(SessionId, EndReason)>,
+    pub adopted: Vec<LeaseId>,
+    /// What names the processes of workers, and which of their hellos is said.
+    process: &'static str,
+    hello: u64,
+    /// Leases that a worker was told to stop before this world knew that it holds them.
+    revoked: BTreeSet<LeaseId>,
     pub last_sessions: u64,
     /// What was answered to whoever asked for something.
     pub answers: BTreeMap<Ticket, Result<(), AskRefused>>,
@@ -120,6 +127,10 @@ impl World {
             records: Vec::new(),
             ended: BTreeMap::new(),
             session_ends: Vec::new(),
+            adopted: Vec::new(),
+            process: "process",
+            hello: 1,
+            revoked: BTreeSet::new(),
             last_sessions: 0,
             answers: BTreeMap::new(),
             last_ticket: Ticket(0),
@@ -134,6 +145,10 @@ impl World {
 
     /// Connects a worker that can do some kinds of op.
     pub fn worker_with(&mut self, name: &str, slots: u32, ops: &[&str]) -> SessionId {
+        self.connect(name, slots, ops, None)
+    }
+
+    fn connect(&mut self, name: &str, slots: u32, ops: &[&str], reattached: Option<Reattached>) -> SessionId {
         self.last_sessions += 1;
         let session = SessionId {
             generation: self.config.generation,
@@ -154,10 +169,12 @@ impl World {
         self.tell(Event::SessionOpened(Box::new(NewSession {
             session,
             worker: WorkerName::new(name).expect("is a name"),
-            instance: format!("process-{name}"),
+            instance: format!("{}-{name}", self.process),
             slots: NonZeroU32::new(slots).expect("has slots"),
             ops,
             exchange_address: format!("http://{name}"),
+            hello: self.hello,
+            reattached,
         })));
         session
     }
@@ -306,6 +323,15 @@ impl World {
     /// Ends the coordinator's process and starts it again on its journal: every worker that lives lets go of what it
     /// holds and connects anew.
     pub fn restart(&mut self) {
+        let former = self.crash();
+        for worker in former.into_values().filter(|worker| worker.alive) {
+            let ops: Vec<&str> = worker.ops.iter().map(String::as_str).collect();
+            self.worker_with(&worker.name, worker.slots, &ops);
+        }
+    }
+
+    /// Ends the coordinator's process and starts it again on its journal; returns the workers of before.
+    fn crash(&mut self) -> BTreeMap<SessionId, SimWorker> {
         let ledger = self.ledger();
         self.sources.clone_from(&self.whole_sources);
         self.config.generation = Generation(self.config.generation.0 + 1);
@@ -314,11 +340,7 @@ impl World {
         self.answers.clear();
         self.scheduler = Scheduler::restore(self.config.clone(), &ledger, self.now);
         self.obey();
-        let former = std::mem::take(&mut self.workers);
-        for worker in former.into_values().filter(|worker| worker.alive) {
-            let ops: Vec<&str> = worker.ops.iter().map(String::as_str).collect();
-            self.worker_with(&worker.name, worker.slots, &ops);
-        }
+        std::mem::take(&mut self.workers)
     }
 
     /// Returns the leases that wait at workers for a permit.
@@ -460,6 +482,7 @@ impl World {
                     self.sources.insert(run, self.whole_sources[&run].clone());
                 }
                 Command::CloseSource { .. } | Command::RunAccepted { .. } | Command::SessionAccepted { .. } => {}
+                Command::LeaseAdopted { lease, .. } => self.adopted.push(lease),
             }
         }
     }

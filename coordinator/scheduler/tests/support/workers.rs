@@ -26,6 +26,10 @@ impl World {
                 let Some(worker) = self.workers.get_mut(&session) else {
                     return;
                 };
+                if !worker.leases.contains_key(&lease) {
+                    self.revoked.insert(lease);
+                    return;
+                }
                 if let Some(held) = worker.leases.remove(&lease) {
                     worker.free.insert(held.slot);
                     let running = self.running_step(lease);
@@ -58,7 +62,11 @@ impl World {
                 let report = Report::Published { lease: publish.lease };
                 self.schedule(now, Happening::Tell(Event::Reported { session, report }));
             }
-            ToWorker::OpenRun(_) | ToWorker::CloseRun { .. } | ToWorker::Discard { .. } | ToWorker::Drain => {}
+            ToWorker::OpenRun(_)
+            | ToWorker::CloseRun { .. }
+            | ToWorker::Discard { .. }
+            | ToWorker::Settled { .. }
+            | ToWorker::Drain => {}
         }
     }
 

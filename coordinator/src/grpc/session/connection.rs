@@ -1,5 +1,8 @@
 //! One connection of a session: reads always, writes when there is room.
 //!
+//! A heartbeat is answered when the scheduler has counted it, and not when it has come in: its worker relies on its
+//! leases from when it sent it, and a scheduler that is held up must not count them as over meanwhile.
+//!
 //! Frames to write wait in a short backlog until the stream takes them, so a worker that does not read never keeps the
 //! coordinator from reading what it says; meanwhile the session's queue fills, and the driver ends the session when it
 //! is full. Acknowledgements ride on other frames, and go alone every [`ACKNOWLEDGE_EVERY`] frames.
@@ -13,7 +16,7 @@ use proto::convert::packed::{messages_to_wire, reports_from_wire};
 use proto::v1;
 use proto::v1::session_ended::Reason;
 use scheduler::EndReason;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tonic::{Status, Streaming};
 
 use super::Sessions;
@@ -34,6 +37,9 @@ pub(super) struct Connection {
     outgoing: mpsc::Sender<Result<v1::CoordinatorFrame, Status>>,
     handovers: mpsc::Receiver<Handover>,
     backlog: VecDeque<(u64, Vec<v1::ToWorker>)>,
+    /// Heartbeats that the driver has not counted yet, oldest first; each stands for a message in its bounded queue.
+    counting: VecDeque<(v1::HeartbeatReply, oneshot::Receiver<()>)>,
+    /// The answer to the latest one that is counted.
     heartbeat: Option<v1::HeartbeatReply>,
     unacknowledged: u32,
 }
@@ -66,6 +72,7 @@ impl Connection {
             link,
             outgoing,
             backlog: backlog.into(),
+            counting: VecDeque::new(),
             heartbeat: None,
             unacknowledged: 0,
         }
@@ -96,6 +103,13 @@ impl Connection {
         tokio::select! {
             () = sessions.shutdown.requested() => Err(End::Stopping),
             Some(handover) = self.handovers.recv() => Err(End::HandedOver(handover)),
+            counted = next_counted(&mut self.counting), if !self.counting.is_empty() => {
+                // A heartbeat that was not counted is of a session that is over: the driver says so in its own way.
+                if let Some(reply) = counted {
+                    self.heartbeat = Some(reply);
+                }
+                Ok(())
+            }
             room = outgoing.reserve(), if has_to_write => {
                 let room = room.map_err(|_| End::Broken)?;
                 let (number, messages) = self.backlog.pop_front().unwrap_or_default();
@@ -164,11 +178,13 @@ impl Connection {
             self.unacknowledged += 1;
         }
         if let Some(heartbeat) = frame.heartbeat {
-            self.heartbeat = Some(v1::HeartbeatReply {
+            let reply = v1::HeartbeatReply {
                 sent_at_nanos: heartbeat.sent_at_nanos,
                 received_at_nanos: sessions.clock.now().0,
                 replied_at_nanos: 0,
-            });
+            };
+            let (counted, answer) = oneshot::channel();
+            self.counting.push_back((reply, answer));
             let memory = Memory {
                 rss: heartbeat.rss_bytes,
                 parked: heartbeat.parked_bytes,
@@ -179,7 +195,7 @@ impl Connection {
             sessions.vitals.heard(session, memory, sessions.clock.now());
             sessions
                 .driver
-                .session(FromSession::Heard(session))
+                .session(FromSession::Heard(session, counted))
                 .await
                 .map_err(|Stopped| End::Stopping)?;
         }
@@ -254,6 +270,18 @@ fn ops_ended(report: &Report) -> u64 {
     }
 }
 
+/// Waits until the oldest heartbeat is counted, and returns its answer; `None` when it never will be. Safe to be dropped
+/// while it waits.
+async fn next_counted(
+    counting: &mut VecDeque<(v1::HeartbeatReply, oneshot::Receiver<()>)>,
+) -> Option<v1::HeartbeatReply> {
+    let (reply, answer) = counting.front_mut()?;
+    let counted = answer.await;
+    let reply = *reply;
+    counting.pop_front();
+    counted.ok().map(|()| reply)
+}
+
 /// Tells the driver; that it has stopped changes nothing any more.
 async fn tell(sessions: &Sessions, message: FromSession) {
     if sessions.driver.session(message).await.is_err() {
@@ -261,7 +289,8 @@ async fn tell(sessions: &Sessions, message: FromSession) {
     }
 }
 
-fn ended_frame(reason: EndReason) -> v1::CoordinatorFrame {
+/// Makes the last frame of a session.
+pub(super) fn ended_frame(reason: EndReason) -> v1::CoordinatorFrame {
     let (reason, message) = match reason {
         EndReason::Replaced => (Reason::Replaced, "another process of this name has connected"),
         EndReason::Expired => (Reason::Expired, "the worker was not heard in time"),

@@ -62,7 +62,10 @@ impl Input {
                 first: Slice::Bytes(first),
                 second: Slice::Bytes(second),
             } => {
-                assert_eq!((first.start, first.end, second.end), (slice.start, second.start, slice.end));
+                assert_eq!(
+                    (first.start, first.end, second.end),
+                    (slice.start, second.start, slice.end)
+                );
                 assert_eq!(second.rows_before, first.rows_before + first.rows.expect("is counted"));
                 let mut rows = self.rows(&first, depth + 1);
                 rows.extend(self.rows(&second, depth + 1));

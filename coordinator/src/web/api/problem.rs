@@ -127,9 +127,7 @@ impl From<LookupError> for Problem {
                 Problem::new(StatusCode::NOT_FOUND, "NO_SUCH_BATCH", detail)
             }
             LookupError::Retry(RetryError::NoSuchOp { .. }) => Problem::field("op", detail),
-            LookupError::Retry(RetryError::NoSuchRun(_)) => {
-                Problem::new(StatusCode::NOT_FOUND, "NO_SUCH_RUN", detail)
-            }
+            LookupError::Retry(RetryError::NoSuchRun(_)) => Problem::new(StatusCode::NOT_FOUND, "NO_SUCH_RUN", detail),
             LookupError::Retry(RetryError::NotRetryable(_)) => {
                 Problem::new(StatusCode::CONFLICT, "NOT_RETRYABLE", detail)
             }

@@ -16,23 +16,26 @@ use crate::leaving::Leaving;
 
 impl Agent {
     pub(super) fn on_op_started(&mut self, lease: LeaseId, op: OpId, at: Time) {
-        let Some((slot, _)) = self.running_lease(lease) else {
+        let Some((slot, held)) = self.in_slot(lease) else {
             return;
         };
+        held.progress.start(at);
         self.limit_op(lease, op, at);
         self.report(Report::OpStarted { lease, op, slot, at });
     }
 
     pub(super) fn on_op_ended(&mut self, lease: LeaseId, op: OpId, at: Time, outcome: OpOutcome) {
         self.op_limits.remove(&lease);
-        if self.running_lease(lease).is_some() {
+        if let Some((_, held)) = self.in_slot(lease) {
+            held.progress.end(op, &outcome);
             self.report(Report::OpEnded { lease, op, at, outcome });
         }
     }
 
     /// A chain that was truncated because this worker leaves says so too: the coordinator may then plan the rest.
     pub(super) fn on_chain_truncated(&mut self, lease: LeaseId, last: OpId) {
-        if self.running_lease(lease).is_some() {
+        if let Some((_, held)) = self.in_slot(lease) {
+            held.progress.truncate(last);
             self.report(Report::Truncated { lease, last });
         }
     }
@@ -55,8 +58,12 @@ impl Agent {
             Course::On | Course::Truncating | Course::Stopping => self.settle_outputs(&lease, end),
         };
         let permit = self.fate_of_permit(&lease, next);
+        let (run, is_prepared) = (lease.grant.run, end == LeaseEnd::Prepared);
         self.report(Report::LeaseEnded { lease: id, end, permit });
-        self.go_on_in_slot(slot, lease.grant.run, next);
+        if is_prepared {
+            self.unsettled.keep(lease);
+        }
+        self.go_on_in_slot(slot, run, next);
     }
 
     pub(super) fn on_chain_ran(&mut self, id: LeaseId, ops: Vec<OpRan>, next: Option<LeaseId>) {
@@ -69,7 +76,8 @@ impl Agent {
             self.tell_ops(id, slot, ops);
             return self.on_chain_ended(id, end, next);
         }
-        let Some(lease) = self.book.remove(id) else { return };
+        let Some(mut lease) = self.book.remove(id) else { return };
+        lease.progress.run_to_end(&lease.grant.steps, &ops);
         self.op_limits.remove(&id);
         self.drop_input(&lease, None);
         let heir = next.filter(|next| self.book.leases.contains_key(next));
@@ -79,7 +87,9 @@ impl Agent {
             ops,
             heir,
         }));
-        self.go_on_in_slot(slot, lease.grant.run, next);
+        let run = lease.grant.run;
+        self.unsettled.keep(lease);
+        self.go_on_in_slot(slot, run, next);
     }
 
     pub(super) fn on_chain_taken_back(&mut self, id: LeaseId) {
@@ -171,7 +181,6 @@ impl Agent {
 
     /// Brings the list of kept outputs up to date, and says how the lease ended.
     fn settle_outputs(&mut self, lease: &Lease, end: ChainEnd) -> LeaseEnd {
-        let run = lease.grant.run;
         let input = lease.local_input();
         match end {
             ChainEnd::Finished { kept: None } => {
@@ -179,14 +188,14 @@ impl Agent {
                 LeaseEnd::Prepared
             }
             ChainEnd::Finished { kept: Some(kept) } => {
-                self.keep_output(run, kept);
+                self.keep_output(lease, kept);
                 self.drop_input(lease, Some(kept.output));
                 let Kept { output, bytes } = kept;
                 LeaseEnd::Parked { output, bytes }
             }
             ChainEnd::OpFailed { op, kept } => {
                 if let Some(kept) = kept {
-                    self.keep_output(run, kept);
+                    self.keep_output(lease, kept);
                 }
                 let kept = kept.map(|kept| kept.output);
                 self.drop_input(lease, kept);
@@ -223,6 +232,14 @@ impl Agent {
             run: lease.grant.run,
             output: input,
         });
+    }
+
+    fn in_slot(&mut self, id: LeaseId) -> Option<(u32, &mut Lease)> {
+        let lease = self.book.leases.get_mut(&id)?;
+        match lease.state {
+            LeaseState::Running { slot, .. } => Some((slot, lease)),
+            LeaseState::Waiting | LeaseState::AskedBack(_) | LeaseState::Permitted => None,
+        }
     }
 
     fn running_lease(&self, id: LeaseId) -> Option<(u32, Course)> {

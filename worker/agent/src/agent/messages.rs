@@ -25,6 +25,7 @@ impl Agent {
             ToWorker::Publish(publish) => self.on_publish(publish),
             ToWorker::Discard { run, output } => self.on_discard(run, output),
             ToWorker::Drain => self.drain(now),
+            ToWorker::Settled { reports } => self.unsettled.settle(reports),
         }
     }
 
@@ -52,6 +53,7 @@ impl Agent {
             self.stop_chain(id);
         }
         self.drop_outputs_where(|owner| owner == run);
+        self.unsettled.forget_run(run);
         self.act(Action::CloseRun { run });
     }
 
@@ -72,12 +74,12 @@ impl Agent {
         match start {
             Start::Now => {
                 let state = LeaseState::Permitted;
-                self.book.add_permitted(Lease { grant, run, state });
+                self.book.add_permitted(Lease::new(grant, run, state));
                 self.fill_slots();
             }
             Start::OnFreedPermit => {
                 let state = LeaseState::Waiting;
-                let lease = Lease { grant, run, state };
+                let lease = Lease::new(grant, run, state);
                 self.act(Action::QueueChain(lease.chain()));
                 self.book.add_waiting(lease);
             }

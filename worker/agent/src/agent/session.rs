@@ -13,10 +13,11 @@ impl Agent {
     pub(super) fn on_welcomed(&mut self, welcome: &Welcome, now: Time) {
         match welcome.kind {
             SessionKind::Resumed => {}
+            SessionKind::Reattached => self.unsettled.settle(0),
             SessionKind::Fresh => self.void_session(),
         }
         self.link.on_welcomed(welcome, now);
-        if !self.leaving.takes_leases() && welcome.kind == SessionKind::Fresh {
+        if !self.leaving.takes_leases() && welcome.kind != SessionKind::Resumed {
             self.report(Report::Draining);
         }
     }
@@ -54,6 +55,7 @@ impl Agent {
         }
         self.op_limits.clear();
         self.publishing.clear();
+        self.unsettled.forget();
         self.drop_outputs_where(|_| true);
         for run in std::mem::take(&mut self.runs).into_keys() {
             self.act(Action::CloseRun { run });

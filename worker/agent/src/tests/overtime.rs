@@ -103,7 +103,8 @@ fn a_time_out_needs_no_coordinator() {
 fn an_op_that_does_not_stop_at_its_time_out_ends_the_process() {
     let mut t = running();
     t.pass_connected(TIMEOUT).expect([time_out()]);
-    t.pass_connected(Duration::from_secs(3) - Duration::from_millis(1)).nothing_else();
+    t.pass_connected(Duration::from_secs(3) - Duration::from_millis(1))
+        .nothing_else();
     t.pass_connected(Duration::from_millis(1))
         .expect([exits(ExitReason::OpDidNotStop)]);
 }

@@ -25,6 +25,7 @@ enum Do {
     Discard(u64),
     Disconnect,
     Welcome(SessionKind),
+    MeetAnew,
     End(SessionEnd),
     Pass(u64),
     PassConnected(u64),
@@ -49,6 +50,7 @@ fn action() -> impl Strategy<Value = Do> {
         2 => (1..40_u64).prop_map(Do::Discard),
         1 => Just(Do::Disconnect),
         2 => kind.prop_map(Do::Welcome),
+        1 => Just(Do::MeetAnew),
         1 => end.prop_map(Do::End),
         2 => (0..6_000_u64).prop_map(Do::Pass),
         2 => (0..6_000_u64).prop_map(Do::PassConnected),
@@ -109,6 +111,11 @@ impl Player {
             }
             Do::Welcome(kind) => {
                 self.t.welcome(kind);
+            }
+            Do::MeetAnew => {
+                self.t.input(Input::SessionUnknown);
+                self.take_actions();
+                self.t.welcome(SessionKind::Reattached);
             }
             Do::End(end) => {
                 self.t.input(Input::SessionEnded(end));
@@ -202,6 +209,7 @@ impl Player {
                 | Action::Publish(_)
                 | Action::Report(_)
                 | Action::SendHeartbeat { .. }
+                | Action::Reattach(_)
                 | Action::Reconnect
                 | Action::SayGoodbye => {}
             }

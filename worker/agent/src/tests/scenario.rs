@@ -256,6 +256,7 @@ pub(super) fn lease(sequence: u64, start: Start) -> Grant {
         batch: Some(BatchId::whole(sequence)),
         steps: (0..4).map(step).collect(),
         input: slice(),
+        past: None,
         start,
     }
 }

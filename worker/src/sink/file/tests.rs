@@ -416,7 +416,10 @@ fn a_replaced_folder_of_a_run_that_goes_on_after_its_end_holds_the_new_parts() {
         scene.end(RunState::Succeeded, &all);
         let names = ["out/_manifest.json", "out/part-000000.csv", "out/part-000001.csv"];
         assert_eq!(scene.names(), names, "{state}");
-        assert_eq!(scene.files()["out/part-000000.csv"], "name,\"number, of\"\nbulbasaur,1\n");
+        assert_eq!(
+            scene.files()["out/part-000000.csv"],
+            "name,\"number, of\"\nbulbasaur,1\n"
+        );
     }
 }
 
@@ -452,7 +455,9 @@ fn a_full_disk_at_the_end_leaves_no_half_of_a_file_and_the_next_attempt_joins_it
     let committed = scene.commit(0, &["mew"]);
     let joined = scene.target.staged(None, lease(99));
     std::os::unix::fs::symlink("/dev/full", &joined).expect("is made");
-    let failure = scene.finish(RunState::Succeeded, &committed).expect_err("the disk is full");
+    let failure = scene
+        .finish(RunState::Succeeded, &committed)
+        .expect_err("the disk is full");
     assert!(failure.message.contains("free some space"), "{failure}");
     assert!(joined.symlink_metadata().is_err() && !scene.target.place.exists());
     scene.end(RunState::Succeeded, &committed);
@@ -465,7 +470,10 @@ fn a_place_that_may_not_be_written_to_is_named_with_what_to_do() {
     // Nobody may make folders there, not even root.
     scene.target.place = PathBuf::from("/sys/plumbline-test");
     scene.target.hidden = scene.target.place.join(".plumbline-r7");
-    let failure = scene.sink().stage(&rows(&["mew"]), &context(0, 1)).expect_err("is refused");
+    let failure = scene
+        .sink()
+        .stage(&rows(&["mew"]), &context(0, 1))
+        .expect_err("is refused");
     assert_eq!(failure.kind, FailureKind::Retryable);
     assert!(failure.message.contains("/sys/plumbline-test"), "{failure}");
 }
@@ -477,9 +485,15 @@ fn a_folder_that_is_removed_while_a_part_is_written_fails_the_attempt_before_it_
     std::fs::remove_dir_all(&scene.target.place).expect("is there");
     let failure = staged.seal(1).expect_err("is gone");
     assert_eq!(failure.kind, FailureKind::Retryable);
-    assert!(failure.message.contains("was removed while it was written"), "{failure}");
+    assert!(
+        failure.message.contains("was removed while it was written"),
+        "{failure}"
+    );
     let parts = scene.stage(0, 2, &["mew"]);
-    assert!(Path::new(&parts[0].file).exists(), "the next attempt makes the folders anew");
+    assert!(
+        Path::new(&parts[0].file).exists(),
+        "the next attempt makes the folders anew"
+    );
 }
 
 #[test]

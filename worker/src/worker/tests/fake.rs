@@ -328,6 +328,7 @@ impl Job {
                 rows: Some(3),
                 rows_before: 0,
             })),
+            past: None,
             start: Start::Now,
         })
     }

@@ -1,0 +1,150 @@
+//! A coordinator that is started again under its workers: they go on with what they hold.
+
+mod support;
+
+use std::time::Duration;
+
+use common::ids::{LeaseId, SessionId};
+use common::state::RunState;
+use scheduler::{EndReason, Event, Record};
+use support::{World, jobs};
+
+const OP: u64 = 100;
+
+/// A run of so many batches, each of which takes three times 100 ms behind `extract`.
+fn world(cap: u32, batches: u64) -> (World, SessionId) {
+    let mut world = World::new();
+    let ops = vec![
+        jobs::op_of("first", OP),
+        jobs::op_of("second", OP),
+        jobs::op_of("last", OP),
+    ];
+    let worker = world.worker("w1", 2);
+    world.run(1, jobs::chain("chain", ops, jobs::rows(1), jobs::cap(cap)), batches);
+    world.pass(Duration::from_millis(OP + OP / 2));
+    (world, worker)
+}
+
+fn leases(world: &World, session: SessionId) -> Vec<LeaseId> {
+    world.listing(session).leases.iter().map(|held| held.lease).collect()
+}
+
+fn committed_under(world: &World) -> Vec<LeaseId> {
+    let mut leases = Vec::new();
+    for record in &world.records {
+        if let Record::BatchCommitted { lease, .. } = record {
+            leases.push(*lease);
+        }
+    }
+    leases
+}
+
+#[test]
+fn a_lease_goes_on_under_its_own_id_and_nothing_of_it_is_done_again() {
+    let (mut world, worker) = world(2, 2);
+    let held = leases(&world, worker);
+    assert_eq!(held.len(), 2);
+    let granted = world.grants.len();
+    world.restart_under_workers();
+    world.run_to_end();
+    assert_eq!(world.adopted, held);
+    assert_eq!(committed_under(&world), held);
+    assert_eq!(world.grants.len(), granted, "no batch was leased anew");
+    let summary = world.ended.values().next().expect("the run ended");
+    assert_eq!((summary.state, summary.rows.loaded), (RunState::Succeeded, 2));
+}
+
+#[test]
+fn the_cap_holds_while_one_worker_is_back_and_another_is_not() {
+    let (mut world, first) = world(3, 6);
+    let second = world.worker("w2", 2);
+    world.pass(Duration::from_millis(10));
+    let listings = [world.listing(first), world.listing(second)];
+    assert_eq!((listings[0].leases.len(), listings[1].leases.len()), (2, 1));
+    world.kill(second);
+    world.restart_under_workers();
+    // Two leases were taken over, and the other worker may still run as many as it has slots: no unit is free.
+    let run = world.scheduler.runs().next().expect("goes on");
+    let running = |world: &World| world.scheduler.summary(run).expect("lives").tasks_running.now;
+    world.pass(Duration::from_millis(OP / 4));
+    assert_eq!(running(&world), 2);
+    assert_eq!(world.adopted.len(), 2);
+    world.pass(world.config.lease_time + world.config.lease_margin);
+    assert!(committed_under(&world).len() >= 2);
+    world.run_to_end();
+    let summary = world.ended.values().next().expect("the run ended");
+    assert_eq!(summary.rows.loaded, 6);
+}
+
+#[test]
+fn no_batch_is_begun_anew_while_a_worker_that_may_hold_it_can_still_come() {
+    let (mut world, first) = world(4, 2);
+    let listing = world.listing(first);
+    let idle = world.worker("w2", 2);
+    let idle_listing = world.listing(idle);
+    let granted = world.grants.len();
+    world.restart_apart();
+    world.reattach(idle, "w2", 2, idle_listing);
+    world.pass(world.config.reattach_patience / 2);
+    assert_eq!(
+        world.grants.len(),
+        granted,
+        "both batches may be in the hands of the first worker"
+    );
+    world.reattach(first, "w1", 2, listing);
+    world.run_to_end();
+    assert_eq!(world.grants.len(), granted);
+    assert_eq!(world.adopted.len(), 2);
+}
+
+#[test]
+fn a_batch_whose_worker_does_not_come_is_begun_anew_when_the_patience_is_over() {
+    let (mut world, first) = world(4, 2);
+    let idle = world.worker("w2", 2);
+    let idle_listing = world.listing(idle);
+    world.kill(first);
+    let granted = world.grants.len();
+    world.restart_apart();
+    world.reattach(idle, "w2", 2, idle_listing);
+    world.pass(world.config.reattach_patience + Duration::from_millis(1));
+    assert_eq!(world.grants.len(), granted + 2);
+    assert!(world.adopted.is_empty());
+}
+
+#[test]
+fn what_came_too_late_is_stopped_and_commits_nothing() {
+    let (mut world, first) = world(4, 2);
+    let listing = world.listing(first);
+    let late = listing.leases.iter().map(|held| held.lease).collect::<Vec<_>>();
+    let idle = world.worker("w2", 2);
+    let idle_listing = world.listing(idle);
+    world.restart_apart();
+    world.reattach(idle, "w2", 2, idle_listing);
+    world.pass(world.config.reattach_patience + Duration::from_millis(1));
+    world.reattach(first, "w1", 2, listing);
+    assert!(world.adopted.is_empty());
+    world.run_to_end();
+    assert!(committed_under(&world).iter().all(|lease| !late.contains(lease)));
+}
+
+#[test]
+fn a_process_that_was_replaced_before_the_restart_is_told_so() {
+    let (mut world, old) = world(2, 2);
+    let listing = world.listing(old);
+    world.worker_of_other_process("w1", 2);
+    world.restart_apart();
+    let returned = world.reattach(old, "w1", 2, listing);
+    assert!(world.session_ends.contains(&(returned, EndReason::Replaced)));
+    assert!(world.adopted.is_empty());
+}
+
+#[test]
+fn a_hello_that_comes_late_does_not_take_the_place_of_a_later_one() {
+    let mut world = World::new();
+    let worker = world.worker("w1", 1);
+    let late = world.late_hello("w1", 1);
+    assert!(world.session_ends.contains(&(late, EndReason::Replaced)));
+    let known: Vec<SessionId> = world.scheduler.workers().map(|worker| worker.session).collect();
+    assert_eq!(known, [worker]);
+    world.tell(Event::SessionHeard { session: worker });
+}
