@@ -9,6 +9,7 @@ mod drain;
 mod follow;
 mod gantt;
 mod health;
+pub(crate) mod logs;
 mod pause;
 mod resume;
 mod retry;
@@ -58,6 +59,8 @@ pub(crate) enum Command {
     Retry(retry::Args),
     /// Prints a run's timeline: every attempt of every task.
     Timeline(timeline::Args),
+    /// Prints what the tasks of a run logged.
+    Logs(logs::Args),
     /// Draws a run's Gantt chart.
     Gantt(gantt::Args),
     /// Lists a run's batches that are in flight, committing or failed.
@@ -143,6 +146,7 @@ impl Command {
             | Command::Activity(_)
             | Command::Retry(_)
             | Command::Timeline(_)
+            | Command::Logs(_)
             | Command::Gantt(_)
             | Command::Batches(_)
             | Command::Workers(_)
@@ -167,6 +171,7 @@ impl Command {
             Command::Activity(args) => activity::execute(args).await,
             Command::Retry(args) => retry::execute(args).await,
             Command::Timeline(args) => timeline::execute(args).await,
+            Command::Logs(args) => logs::execute(args).await,
             Command::Gantt(args) => gantt::execute(args).await,
             Command::Batches(args) => batches::execute(args).await,
             Command::Workers(args) => workers::execute(args).await,

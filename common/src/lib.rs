@@ -15,6 +15,7 @@ pub mod ids;
 pub mod job;
 pub mod limits;
 pub mod link;
+pub mod logs;
 pub mod message;
 pub mod part;
 pub mod slice;

@@ -7,6 +7,7 @@
 
 mod activity;
 mod charts;
+mod logs;
 mod pages;
 mod steering;
 mod watch;
@@ -32,6 +33,7 @@ use charts::Drawn;
 
 pub use activity::ActivityEntry;
 pub use charts::{ClusterView, DrawnTile, Look, SeriesPart, TICK, Told};
+pub use logs::Follow;
 pub use pages::{Attempt, TimelinePage};
 pub use watch::{Detail, TaskEvents, Update, WatchEnd};
 

@@ -18,6 +18,7 @@ mod column;
 mod failures;
 mod file;
 mod lanes;
+pub mod logs;
 mod restore;
 pub(crate) mod row;
 mod run;
@@ -47,6 +48,7 @@ pub(crate) use chunk::{Scratch, Summary};
 pub use failures::{Failures, Group};
 pub use file::TimelineError;
 pub use lanes::Lanes;
+pub use logs::{KeptLine, LogEnd, LogFilter, LogPage, RunLog};
 pub use row::{Outcome, Row, Task};
 pub use series::NAMES;
 pub(crate) use stored::Chunk;
@@ -77,6 +79,8 @@ enum Event {
     Ran(RunId, TimelineEntry, Option<Failure>),
     Committed(RunId, BatchId, Time),
     Sampled(RunId, Sample, Time),
+    Logged(RunId, Vec<KeptLine>, u64),
+    Reopened(RunId, OpId),
     Ended(RunId, Time),
     Forgotten(RunId),
     Met(WorkerName, u32),
@@ -203,6 +207,23 @@ impl Timelines {
         self.shared.put(Event::Sampled(run, sample, at));
     }
 
+    /// Keeps lines that tasks of a run logged, and counts those that were dropped on their way.
+    pub fn log(&self, run: RunId, lines: Vec<KeptLine>, dropped: u64) {
+        self.shared.put(Event::Logged(run, lines, dropped));
+    }
+
+    /// Goes on with a run that had ended. Reads the disk if nobody looked at it before; people ask for it, one by one.
+    pub fn reopen(&self, run: &Known, job: &Job) {
+        let ended = Known {
+            ended: Some(run.ended.unwrap_or(run.now)),
+            ..*run
+        };
+        if let Err(error) = self.with(&ended, |_| ()) {
+            tracing::warn!(run = %run.run, %error, "what was kept of a run that goes on cannot be read");
+        }
+        self.shared.put(Event::Reopened(run.run, job.last_op()));
+    }
+
     /// Takes over that a run has ended.
     pub fn finish(&self, run: RunId, ended: Time) {
         self.shared.put(Event::Ended(run, ended));
@@ -232,6 +253,14 @@ impl Timelines {
     /// [`TimelineError`] when what is kept cannot be read.
     pub fn series<T>(&self, run: &Known, look: impl FnOnce(&Series) -> T) -> Result<T, TimelineError> {
         self.with(run, |timeline| look(&timeline.series))
+    }
+
+    /// Returns what the tasks of a run logged so far. May read the disk.
+    ///
+    /// # Errors
+    /// [`TimelineError`] when what is kept cannot be read.
+    pub fn logs(&self, run: &Known) -> Result<RunLog, TimelineError> {
+        self.with(run, |timeline| timeline.log.clone())
     }
 
     fn with<T>(&self, known: &Known, look: impl FnOnce(&mut RunTimeline) -> T) -> Result<T, TimelineError> {
@@ -282,11 +311,22 @@ impl Shared {
     #[inline]
     fn put(&self, event: Event) {
         let mut inbox = self.inbox();
-        if inbox.events.len() >= INBOX
-            && let Event::Ran(run, ..) = &event
-        {
-            *inbox.dropped.entry(*run).or_default() += 1;
-            return;
+        if inbox.events.len() >= INBOX {
+            match &event {
+                Event::Ran(run, ..) => {
+                    *inbox.dropped.entry(*run).or_default() += 1;
+                    return;
+                }
+                // Workers bound what they send; beyond that lines may be dropped.
+                Event::Logged(..) => return,
+                Event::Begun { .. }
+                | Event::Committed(..)
+                | Event::Sampled(..)
+                | Event::Reopened(..)
+                | Event::Ended(..)
+                | Event::Forgotten(_)
+                | Event::Met(..) => {}
+            }
         }
         inbox.events.push(event);
         if inbox.events.len() == 1 {
@@ -348,6 +388,19 @@ impl State {
             Event::Sampled(run, sample, at) => {
                 if let Some(timeline) = self.runs.get_mut(&run) {
                     timeline.sample(&sample, at);
+                }
+            }
+            Event::Logged(run, lines, dropped) => {
+                if let Some(timeline) = self.runs.get_mut(&run).filter(|timeline| !timeline.is_complete) {
+                    timeline.log.dropped += dropped;
+                    lines.into_iter().for_each(|line| timeline.log.add(line));
+                }
+            }
+            Event::Reopened(run, last_op) => {
+                self.loaded.retain(|loaded| *loaded != run);
+                self.ended.retain(|ended| *ended != run);
+                if let Some(timeline) = self.runs.get_mut(&run) {
+                    timeline.reopen(last_op);
                 }
             }
             Event::Ended(run, at) => {

@@ -216,6 +216,82 @@ async fn failures_are_groups_whose_first_task_has_the_error() {
     port.close().await;
 }
 
+/// What the trace event format demands of complete events and of metadata, and what makes threads of slots.
+fn check_trace_events(events: &[Value]) {
+    let mut processes = std::collections::BTreeSet::new();
+    let mut threads = std::collections::BTreeSet::new();
+    for event in events {
+        let (pid, tid) = (
+            event["pid"].as_u64().expect("a pid"),
+            event["tid"].as_u64().expect("a tid"),
+        );
+        assert!(event["name"].is_string(), "{event}");
+        match event["ph"].as_str() {
+            Some("M") => {
+                assert!(event["args"]["name"].is_string(), "{event}");
+                match event["name"].as_str() {
+                    Some("process_name") => assert!(processes.insert(pid), "{event}"),
+                    Some("thread_name") => assert!(threads.insert((pid, tid)), "{event}"),
+                    _ => panic!("{event}"),
+                }
+            }
+            Some("X") => {
+                assert!(
+                    event["ts"].is_u64() && event["dur"].is_u64() && event["cat"].is_string(),
+                    "{event}"
+                );
+                assert!(processes.contains(&pid) && threads.contains(&(pid, tid)), "{event}");
+            }
+            _ => panic!("{event}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn errors_of_attempts_are_in_the_log_and_can_be_searched_and_followed() {
+    let port = Port::open(vec![Fixture::new(RunId(1), 20_000, Shape::DepthFirst, Story::Failures)]).await;
+    let first = port.json("/api/runs/r1/logs?level=error&page_size=3").await;
+    let lines = first["lines"].as_array().expect("lines");
+    assert_eq!(lines.len(), 3);
+    assert!(
+        lines
+            .iter()
+            .all(|line| line["level"] == "error" && line["worker"].is_string())
+    );
+    let next = first["next"].as_str().expect("a token");
+    let second = port.json(&format!("/api/runs/r1/logs?after={next}&page_size=1")).await;
+    assert_eq!(second["lines"][0]["id"].as_u64(), next.parse().ok());
+    let found = port.json("/api/runs/r1/logs?q=status%20503&page_size=1000").await;
+    let found = found["lines"].as_array().expect("lines");
+    assert!(!found.is_empty());
+    assert!(
+        found
+            .iter()
+            .all(|line| line["text"].as_str().is_some_and(|text| text.contains("status 503")))
+    );
+    assert_eq!(port.get("/api/runs/r1/logs?op=nothing").await.status, 400);
+    // The run has ended, so the stream ends by itself; a viewer that comes back gets what is behind.
+    let all = String::from_utf8(port.get("/api/runs/r1/logs/events").await.body).expect("UTF-8");
+    assert!(all.contains("event: lines") && all.trim_end().ends_with("data: {}"));
+    let last = all
+        .lines()
+        .filter_map(|line| line.strip_prefix("id: "))
+        .last()
+        .expect("an id")
+        .to_owned();
+    let again = port
+        .send(
+            "GET",
+            "/api/runs/r1/logs/events",
+            &[("Last-Event-ID", last.as_str())],
+            "",
+        )
+        .await;
+    let again = String::from_utf8(again.body).expect("UTF-8");
+    assert!(!again.contains("event: lines") && again.contains("event: end"));
+    port.close().await;
+}
+
 #[tokio::test]
 async fn a_run_is_a_trace_and_a_table() {
     let port = Port::open(vec![Fixture::new(RunId(1), 6_000, Shape::DepthFirst, Story::Failures)]).await;
@@ -224,6 +300,7 @@ async fn a_run_is_a_trace_and_a_table() {
     let trace = port.json("/api/runs/r1/trace.json").await;
     let events = trace["traceEvents"].as_array().expect("events");
     assert_eq!(events.iter().filter(|event| event["ph"] == "X").count() as u64, tasks);
+    check_trace_events(events);
     let csv = port.get("/api/runs/r1/tasks.csv").await;
     let lines = String::from_utf8(csv.body).expect("UTF-8").lines().count();
     assert_eq!(lines as u64, tasks + 1);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tests::wait::PATIENCE;
 use tests::{Cluster, Job, Plumb, Scratch, tables, until};
 
-const CONTRACT: [(&str, &[&str]); 19] = [
+const CONTRACT: [(&str, &[&str]); 20] = [
     ("demo", &["--grpc", "--worker-grpc", "--web", "--workers", "--slots"]),
     (
         "run",
@@ -22,6 +22,18 @@ const CONTRACT: [(&str, &[&str]); 19] = [
     ("resume", &["--coordinator"]),
     ("activity", &["--coordinator", "--json"]),
     ("timeline", &["--coordinator", "--json"]),
+    (
+        "logs",
+        &[
+            "--batch",
+            "--coordinator",
+            "--follow",
+            "--grep",
+            "--json",
+            "--level",
+            "--op",
+        ],
+    ),
     ("gantt", &["--coordinator"]),
     ("batches", &["--coordinator", "--json"]),
     ("workers", &["--coordinator", "--json"]),
@@ -140,7 +152,23 @@ fn the_summary_and_the_timeline_have_exactly_the_documented_keys() {
     );
     let lines = std::fs::read_to_string(timeline).expect("the timeline is written");
     let attempt = [
-        "op", "batch", "attempt", "worker", "slot", "state", "queued", "started", "finished",
+        "op",
+        "batch",
+        "attempt",
+        "worker",
+        "slot",
+        "state",
+        "queued",
+        "leased",
+        "fetch_started",
+        "started",
+        "finished",
+        "committed",
+        "rows_in",
+        "rows_out",
+        "bytes_in",
+        "bytes_out",
+        "error",
     ];
     for line in lines.lines() {
         assert_eq!(

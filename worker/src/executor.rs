@@ -43,6 +43,7 @@ use crate::ops::plan::Plan;
 use crate::parking::Parking;
 use crate::session::Coordinator;
 use crate::sink;
+use crate::task_log::TaskLogs;
 
 /// What every slot needs besides its chains.
 #[derive(Clone, Debug)]
@@ -51,6 +52,8 @@ pub(crate) struct Surroundings {
     pub(crate) parking: Arc<Parking>,
     /// Gets outputs from other workers.
     pub(crate) fetcher: Fetcher,
+    /// What ops log for people.
+    pub(crate) task_logs: TaskLogs,
     /// Answers questions about a run.
     pub(crate) coordinator: Coordinator,
     /// Where a slot's thread waits for the network.

@@ -18,6 +18,7 @@ pub mod ops;
 pub mod parking;
 mod session;
 pub mod sink;
+mod task_log;
 #[cfg(test)]
 mod testing;
 pub mod worker;

@@ -39,6 +39,7 @@ pub use projection::ColumnNames;
 pub use registry::Registry;
 
 use crate::batch::Batch;
+pub use crate::task_log::TaskLog;
 
 /// A kind of op: how it changes columns, which ones it needs, and how it is opened.
 pub trait OpFactory: Send + Sync {
@@ -162,6 +163,8 @@ pub struct OpContext {
     pub cancel: CancelToken,
     /// The span that log lines belong to.
     pub log: tracing::Span,
+    /// Takes lines for the run's own log.
+    pub task_log: Arc<TaskLog>,
 }
 
 /// Tells an op to stop: set once by the executor, looked at by the op now and then.

@@ -24,10 +24,12 @@ use std::time::Duration;
 
 use agent::{SessionEnd, SessionKind, Welcome};
 use common::holdings::Holdings;
-use common::ids::SessionId;
+use common::ids::{RunId, SessionId};
 use common::link::{Arrival, Inbox, Outbox, OutboxFull};
+use common::logs::LogLine;
 use common::message::{Report, ToWorker};
 use common::time::Time;
+use proto::convert::logs::line_to_wire;
 use proto::convert::packed::{messages_from_wire, reports_to_wire};
 use proto::v1;
 use tokio::time::Instant;
@@ -40,6 +42,7 @@ pub use connect::SessionError;
 use self::connect::{Claim, ConnectError, Connected};
 use self::connection::{Connection, Incoming};
 use crate::clock::{ClockMap, monotonic_now};
+use crate::task_log::{Parcel, TaskLogs};
 
 /// How many frames may wait to be taken by the coordinator.
 const OUTBOX: usize = 1_024;
@@ -123,6 +126,8 @@ pub(crate) struct ChainsRunning {
 
 /// The worker's session.
 pub(crate) struct Session {
+    /// What tasks logged and is not sent.
+    task_logs: TaskLogs,
     introduction: Introduction,
     coordinator: Coordinator,
     state: State,
@@ -146,8 +151,9 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(introduction: Introduction, coordinator: Coordinator) -> Session {
+    pub(crate) fn new(introduction: Introduction, coordinator: Coordinator, task_logs: TaskLogs) -> Session {
         Session {
+            task_logs,
             introduction,
             coordinator,
             state: State::Waiting { until: Instant::now() },
@@ -384,6 +390,10 @@ impl Session {
             tracing::warn!(%error, "the session is given up");
             return self.end_session(SessionEnd::Protocol);
         }
+        // Lines go along with the last frame that waits, so that they hold up no report.
+        if self.backlog.len() <= 1 && connection.logs.is_none() && !self.task_logs.is_empty() {
+            connection.logs = Some(parcel_to_wire(self.task_logs.take(), &self.clock));
+        }
         match connection.step(&mut self.backlog, self.inbox.received()).await {
             Incoming::Nothing => {}
             Incoming::Frame(frame) => self.take(*frame),
@@ -465,6 +475,18 @@ impl Session {
         self.failures = self.failures.saturating_add(1);
         let until = Instant::now() + connect::jittered(longest);
         self.state = State::Waiting { until };
+    }
+}
+
+fn parcel_to_wire(parcel: Parcel, clock: &ClockMap) -> v1::TaskLogs {
+    let line = |(run, line): (RunId, LogLine)| {
+        let at = clock.to_coordinator(line.at);
+        line_to_wire(run, LogLine { at, ..line })
+    };
+    let dropped = |(run, lines): (RunId, u64)| v1::DroppedLogLines { run: run.0, lines };
+    v1::TaskLogs {
+        lines: parcel.lines.into_iter().map(line).collect(),
+        dropped: parcel.dropped.into_iter().map(dropped).collect(),
     }
 }
 

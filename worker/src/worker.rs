@@ -39,6 +39,7 @@ use crate::parking::Parking;
 use crate::session::{
     Advertised, ChainsRunning, Coordinator, Introduction, Session, SessionError, SessionEvent, Vitals,
 };
+use crate::task_log::TaskLogs;
 
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -128,9 +129,11 @@ impl Worker {
         let exchange = tokio::spawn(exchange.serve(stop));
 
         let coordinator = Coordinator::new(config.token.clone());
+        let task_logs = TaskLogs::default();
         let surroundings = Surroundings {
             parking: Arc::clone(&parking),
             fetcher: Fetcher::new(memory),
+            task_logs: task_logs.clone(),
             coordinator: coordinator.clone(),
             runtime: tokio::runtime::Handle::current(),
         };
@@ -153,7 +156,7 @@ impl Worker {
                 leave_grace: config.leave_grace,
                 timeout_grace: config.timeout_grace,
             }),
-            session: Session::new(introduction, coordinator),
+            session: Session::new(introduction, coordinator, task_logs),
             executor,
             news,
             publishing: Publishing::default(),

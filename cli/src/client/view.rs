@@ -30,6 +30,60 @@ pub(crate) struct RunView {
     pub(crate) stalled: Option<String>,
 }
 
+/// A line that a task logged.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct LogRow {
+    /// Its number in the run.
+    pub(crate) number: u64,
+    /// When, in seconds since the run was accepted.
+    pub(crate) at: f64,
+    /// How much it matters: debug, info, warn or error.
+    pub(crate) level: &'static str,
+    /// The op's name.
+    pub(crate) op: String,
+    /// The batch, such as `12.0.1`; none for a task over the whole run.
+    pub(crate) batch: Option<String>,
+    /// Which execution of the task, from 1.
+    pub(crate) attempt: u32,
+    /// The worker.
+    pub(crate) worker: String,
+    /// The line.
+    pub(crate) text: String,
+}
+
+impl LogRow {
+    /// Prints it for people, without what a terminal would obey.
+    pub(crate) fn to_text(&self) -> String {
+        let task = self
+            .batch
+            .as_ref()
+            .map_or(self.op.clone(), |batch| format!("{}[{batch}]", self.op));
+        let text: String = self
+            .text
+            .chars()
+            .map(|c| if c.is_control() && c != '\t' { ' ' } else { c })
+            .collect();
+        format!(
+            "{:>10.3} {:5} {task}#{} {}: {text}",
+            self.at, self.level, self.attempt, self.worker
+        )
+    }
+}
+
+pub(super) fn log_row(line: v1::LogLine) -> LogRow {
+    let level = proto::convert::logs::level_from_wire(line.level());
+    LogRow {
+        number: line.number,
+        at: line.at_seconds,
+        level: level.map_or("info", common::logs::LogLevel::as_str),
+        op: line.op,
+        batch: not_empty(line.batch_id),
+        attempt: line.attempt,
+        worker: line.worker,
+        text: line.text,
+    }
+}
+
 /// A batch at some moment.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct BatchView {

@@ -12,14 +12,14 @@ use common::counts::{BatchCounts, RowCounts, TaskCounts};
 use common::failure::{Failure, FailureKind};
 use common::ids::{Attempt, BatchId, OpId, RunId, WorkerName};
 use common::job::{Batching, CsvDialect, FailurePolicy, Job, Op, OpKind, Schedule, Source};
-use common::slice::FrozenSource;
+use common::slice::{ByteSlice, FileId, FrozenSource, Slice};
 use common::state::{RunState, TaskState};
 use common::summary::{Gauge, Progress, RunSummary};
 use common::time::Time;
 use common::timeline::{Moved, TimelineEntry};
-use scheduler::Record;
+use scheduler::{Record, SourceEnd};
 
-use crate::driver::World;
+use crate::driver::{DriverHandle, FoundSlices, SliceFinder, Stopped, Submission, World};
 use crate::timeline::series::Sample;
 use crate::timeline::{Known, Timelines};
 
@@ -51,7 +51,7 @@ pub enum Shape {
 }
 
 /// A run to be made up.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Fixture {
     /// The run.
     pub run: RunId,
@@ -117,17 +117,26 @@ impl Fixture {
     /// Makes the run up in timelines that are there.
     pub fn play(&self, timelines: &Timelines) -> Arc<RunSummary> {
         timelines.begin(self.run, self.accepted, &self.job());
-        let mut play = Play::new(self, timelines);
-        play.run();
+        let mut play = Play::new(*self);
+        play.advance(timelines, u64::MAX);
         let summary = Arc::new(play.summary());
         timelines.finish(self.run, summary.ended.unwrap_or(self.accepted));
         timelines.catch_up();
         summary
     }
 
+    /// Puts the run into a driver's world whose timelines were written by [`Fixture::play`] before.
+    pub fn install_ended(&self, world: &mut World, summary: Arc<RunSummary>) {
+        self.register(world, summary);
+    }
+
     /// Makes the run up and puts it into a driver's world, as if it had run there.
     pub fn install(&self, world: &mut World) {
         let summary = self.play(&world.timelines);
+        self.register(world, summary);
+    }
+
+    fn register(&self, world: &mut World, summary: Arc<RunSummary>) {
         world.registry.apply(&Record::RunAccepted {
             run: self.run,
             job: Arc::new(self.job()),
@@ -161,6 +170,78 @@ impl Fixture {
     }
 }
 
+/// A made-up run that goes on: what happens in it is told as its time passes.
+pub struct Growing {
+    play: Play,
+}
+
+/// Whether a growing run has come to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// It has not.
+    Something,
+    /// It has.
+    Nothing,
+}
+
+/// The source of a growing run: it has one slice, and nobody reads it.
+struct OneSlice;
+
+impl SliceFinder for OneSlice {
+    fn next_slices(&mut self, _count: u32) -> Result<FoundSlices, Failure> {
+        Ok(FoundSlices {
+            slices: vec![Slice::Bytes(ByteSlice {
+                file: FileId(0),
+                start: 0,
+                end: 8_000,
+                first_line: 1,
+                first_row: None,
+                rows_before: 0,
+                rows: None,
+            })],
+            bytes_sharded: 8_000,
+            end: SourceEnd::Reached,
+        })
+    }
+}
+
+impl Growing {
+    /// Submits a job that no worker works on, and makes up what happens in its run: it is live and never ends.
+    ///
+    /// # Errors
+    /// [`Stopped`] when nobody is there to take it.
+    pub async fn start(handle: &DriverHandle, fixture: Fixture) -> Result<(RunId, Growing), Stopped> {
+        let submission = Submission {
+            job: Arc::new(fixture.job()),
+            source: Arc::new(FrozenSource::default()),
+            seed: 7,
+            request_id: None,
+            slices: Box::new(OneSlice),
+        };
+        let run = handle.submit(submission).await?.map_err(|_| Stopped)?;
+        let found = handle.read(move |world| world.scheduler.summary(run)).await?;
+        let accepted = found.ok_or(Stopped)?.accepted;
+        let growing = Growing::new(Fixture {
+            run,
+            accepted,
+            ..fixture
+        });
+        Ok((run, growing))
+    }
+
+    /// Makes a run that nothing has happened in, about 400 tasks a second and slot. Its timeline must have been begun.
+    pub fn new(fixture: Fixture) -> Growing {
+        Growing {
+            play: Play::new(fixture),
+        }
+    }
+
+    /// Lets happen what happens up to so many microseconds after the run's acceptance.
+    pub fn advance(&mut self, timelines: &Timelines, until_us: u64) -> Left {
+        self.play.advance(timelines, until_us)
+    }
+}
+
 /// A task that waits for a slot.
 #[derive(Clone, Copy)]
 struct Next {
@@ -170,9 +251,8 @@ struct Next {
     queued: u64,
 }
 
-struct Play<'a> {
-    fixture: &'a Fixture,
-    timelines: &'a Timelines,
+struct Play {
+    fixture: Fixture,
     told: u64,
     batches: u64,
     begun: u64,
@@ -191,8 +271,8 @@ struct Play<'a> {
     names: Vec<WorkerName>,
 }
 
-impl<'a> Play<'a> {
-    fn new(fixture: &'a Fixture, timelines: &'a Timelines) -> Play<'a> {
+impl Play {
+    fn new(fixture: Fixture) -> Play {
         let slots = fixture.workers * fixture.slots;
         let batches = match fixture.story {
             Story::Empty => 0,
@@ -207,7 +287,6 @@ impl<'a> Play<'a> {
         let names = (1..=fixture.workers).map(|worker| WorkerName::new(&format!("w{worker}")).expect("is a name"));
         Play {
             fixture,
-            timelines,
             told: 0,
             batches,
             begun: 0,
@@ -227,14 +306,20 @@ impl<'a> Play<'a> {
         }
     }
 
-    fn run(&mut self) {
+    /// Lets happen what happens up to a moment; tells whether anything is left.
+    fn advance(&mut self, timelines: &Timelines, until: u64) -> Left {
         while let Some(Reverse((at, slot))) = self.free.pop() {
+            if at > until {
+                self.free.push(Reverse((at, slot)));
+                return Left::Something;
+            }
             if self.fixture.story == Story::Cancelled && at > self.turn {
                 continue;
             }
             let Some(next) = self.next(at, slot) else { continue };
-            self.attempt(next, at, slot);
+            self.attempt(timelines, next, at, slot);
         }
+        Left::Nothing
     }
 
     fn next(&mut self, at: u64, slot: u32) -> Option<Next> {
@@ -257,8 +342,8 @@ impl<'a> Play<'a> {
         Some(next)
     }
 
-    fn attempt(&mut self, next: Next, at: u64, slot: u32) {
-        let Fixture { slots, story, .. } = *self.fixture;
+    fn attempt(&mut self, timelines: &Timelines, next: Next, at: u64, slot: u32) {
+        let Fixture { slots, story, .. } = self.fixture;
         let (worker, in_worker) = (slot / slots, slot % slots);
         let start = at.max(next.queued);
         let dice = mix(next.batch << 8 | u64::from(next.op) << 4 | u64::from(next.attempt));
@@ -281,7 +366,14 @@ impl<'a> Play<'a> {
         } else {
             (TaskState::Succeeded, usual, None)
         };
-        self.record(next, (worker, in_worker), state, (start, end), failure.as_ref());
+        self.record(
+            timelines,
+            next,
+            (worker, in_worker),
+            state,
+            (start, end),
+            failure.as_ref(),
+        );
         self.end = self.end.max(end);
         self.go_on(next, state, end, slot);
         let leaves = story == Story::LostWorker && worker == 1 && end > self.turn;
@@ -292,7 +384,7 @@ impl<'a> Play<'a> {
             let other = (slot + slots) % u32::try_from(self.own.len()).expect("are few");
             self.free.push(Reverse((end + 50, other)));
         }
-        self.sample(start);
+        self.sample(timelines, start);
     }
 
     fn go_on(&mut self, next: Next, state: TaskState, end: u64, slot: u32) {
@@ -325,6 +417,7 @@ impl<'a> Play<'a> {
 
     fn record(
         &mut self,
+        timelines: &Timelines,
         next: Next,
         (worker, slot): (u32, u32),
         state: TaskState,
@@ -367,15 +460,15 @@ impl<'a> Play<'a> {
         self.tasks.succeeded += u64::from(state == TaskState::Succeeded);
         self.tasks.failed += u64::from(state == TaskState::Failed);
         self.tasks.retried += u64::from(next.attempt > 1);
-        self.timelines.meet(&entry.worker, self.fixture.slots);
-        self.timelines.append(self.fixture.run, entry, failure.cloned());
+        timelines.meet(&entry.worker, self.fixture.slots);
+        timelines.append(self.fixture.run, entry, failure.cloned());
         self.told += 1;
         if self.told.is_multiple_of(PIECE) {
-            self.timelines.catch_up();
+            timelines.catch_up();
         }
     }
 
-    fn sample(&mut self, at: u64) {
+    fn sample(&mut self, timelines: &Timelines, at: u64) {
         if at < self.sampled {
             return;
         }
@@ -383,8 +476,7 @@ impl<'a> Play<'a> {
         let summary = self.summary();
         let queues = vec![self.shared.len() as u64; usize::from(self.fixture.ops)];
         let time = Time(self.fixture.accepted.0 + at * 1_000);
-        self.timelines
-            .sample(self.fixture.run, Sample::of(&summary, &queues), time);
+        timelines.sample(self.fixture.run, Sample::of(&summary, &queues), time);
     }
 
     fn summary(&self) -> RunSummary {

@@ -11,6 +11,7 @@ use common::time::Time;
 use scheduler::Record;
 
 use super::Driver;
+use crate::timeline::Known;
 use crate::timeline::series::Sample;
 
 /// The time between two samples of a run's gauges.
@@ -44,6 +45,16 @@ impl Driver {
             Record::BatchCommitted { run, batch, .. } => {
                 self.world.timelines.commit(*run, *batch, now);
             }
+            Record::RunReopened { run, ledger, .. } => {
+                let known = Known {
+                    run: *run,
+                    accepted: ledger.accepted,
+                    ops: ledger.job.ops.len(),
+                    ended: None,
+                    now,
+                };
+                self.world.timelines.reopen(&known, &ledger.job);
+            }
             Record::SessionOpened { .. }
             | Record::SessionClosed { .. }
             | Record::AttemptFailed { .. }
@@ -51,7 +62,6 @@ impl Driver {
             | Record::BatchFailed { .. }
             | Record::BatchHalved { .. }
             | Record::FailedRetried { .. }
-            | Record::RunReopened { .. }
             | Record::RunOpCommitted { .. }
             | Record::RunCommanded { .. }
             | Record::RunEnded { .. } => {}

@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status};
 use super::status::{self, ToStatus};
 use super::wire;
 use crate::driver::RetrySelection;
-use crate::service::{Detail, PageRequest, Service};
+use crate::service::{Detail, Follow, PageRequest, Service};
 
 /// Serves people and tools.
 pub(super) struct Jobs {
@@ -40,6 +40,7 @@ type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 impl JobService for Jobs {
     type WatchRunStream = Answers<v1::WatchRunResponse>;
     type GetTimelineStream = Answers<v1::GetTimelineResponse>;
+    type TailLogsStream = Answers<v1::TailLogsResponse>;
 
     async fn submit_job(
         &self,
@@ -183,6 +184,24 @@ impl JobService for Jobs {
         let worker = self.service.drain(name).await.map_err(|error| error.to_status())?;
         let worker = Some(wire::worker(&worker, &self.service.vitals().of(worker.session)));
         Ok(Response::new(v1::DrainWorkerResponse { worker }))
+    }
+
+    async fn tail_logs(&self, request: Request<v1::TailLogsRequest>) -> Result<Response<Self::TailLogsStream>, Status> {
+        let request = request.into_inner();
+        let run = run_id(&request.run_id)?;
+        let view = self.service.run(run).await.map_err(|error| error.to_status())?;
+        let filter = wire::log_filter(&request, &view.job)?;
+        let follow = if request.follow {
+            Follow::UntilTheEnd
+        } else {
+            Follow::No
+        };
+        let pages = self.service.tail_logs(run, filter, request.after, follow);
+        let pages = pages.map(|page| match page {
+            Ok((view, page)) => Ok(wire::log_page(&view, &page)),
+            Err(error) => Err(error.to_status()),
+        });
+        Ok(Response::new(Box::pin(pages)))
     }
 
     async fn get_timeline(

@@ -3,6 +3,7 @@
 use common::ids::WorkerName;
 use common::job::{FieldProblem, InvalidJob, Job};
 use common::steering::{Asker, CancelMode};
+use proto::convert::logs::level_from_wire;
 use proto::convert::summary::{op_names, run_to_wire};
 use proto::convert::time::time_to_wire;
 use proto::convert::timeline::entry_to_wire;
@@ -14,6 +15,7 @@ use tonic::Status;
 use super::status;
 use crate::service::{ActivityEntry, CommittedParts, RunView, TimelinePage, Update};
 use crate::submit::{Accepted, Intent, JobRequest};
+use crate::timeline::{LogFilter, LogPage};
 use crate::vitals::{RunMemory, Vitals, WorkerPeaks};
 
 /// Reads a submission.
@@ -123,6 +125,50 @@ pub(super) fn timeline(view: &RunView, page: &TimelinePage) -> v1::GetTimelineRe
             .iter()
             .map(|attempt| entry_to_wire(&attempt.entry, attempt.failure.as_ref(), &ops, accepted))
             .collect(),
+    }
+}
+
+/// Reads which lines of a log are wanted.
+pub(super) fn log_filter(request: &v1::TailLogsRequest, job: &Job) -> Result<LogFilter, Status> {
+    let op = Some(&request.op).filter(|name| !name.is_empty()).map(|name| {
+        let known = job.op_ids().find(|op| job.op(*op).name == *name);
+        known.ok_or_else(|| status::invalid_field("op", "is no op of the run"))
+    });
+    let batch = Some(&request.batch_id).filter(|batch| !batch.is_empty()).map(|batch| {
+        let parsed: Result<common::ids::BatchId, _> = batch.parse();
+        parsed.map_err(|error| status::invalid_field("batch_id", error))
+    });
+    Ok(LogFilter {
+        op: op.transpose()?,
+        batch: batch.transpose()?,
+        attempt: Some(request.attempt).filter(|attempt| *attempt > 0),
+        level: level_from_wire(request.level()),
+        text: Some(request.text.clone()).filter(|text| !text.is_empty()),
+    })
+}
+
+/// Shows a page of a log.
+pub(super) fn log_page(view: &RunView, page: &LogPage) -> v1::TailLogsResponse {
+    let ops = op_names(&view.job);
+    let accepted = view.summary.accepted;
+    let lines = page.lines.iter().map(|(number, kept)| v1::LogLine {
+        number: *number,
+        at_seconds: kept.line.at.seconds_since(accepted),
+        level: v1::LogLevel::from(kept.line.level).into(),
+        op: ops.get(kept.line.op.index()).cloned().unwrap_or_default(),
+        batch_id: kept.line.batch.map(|batch| batch.to_string()).unwrap_or_default(),
+        attempt: kept.line.attempt.0,
+        worker: kept
+            .worker
+            .as_ref()
+            .map(|worker| worker.as_str().to_owned())
+            .unwrap_or_default(),
+        text: kept.line.text.clone(),
+    });
+    v1::TailLogsResponse {
+        lines: lines.collect(),
+        next: page.next,
+        dropped: page.dropped,
     }
 }
 

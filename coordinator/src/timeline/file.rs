@@ -4,7 +4,7 @@
 //! `rN.rows` begins with a [`Note::Head`]. A chunk is a note of its [`Summary`] and a frame of its columns; lanes,
 //! failures and closed buckets of the series stand between, before any row that needs them. `rN.tail` holds the rows
 //! behind the last chunk, a few at a time; it is emptied when they are in one. Every frame has its length in front and a
-//! CRC-32 behind, so a torn end is seen and cut off. Nothing is synced while a run goes on: a kill of the process loses
+//! CRC-32 behind, so a torn end is seen and cut off; `rN.logs` holds what tasks logged in the same way. Nothing is synced while a run goes on: a kill of the process loses
 //! what was not written yet, a machine that loses its power may lose what it had not put on the disk.
 
 use std::fs::{self, File, OpenOptions};
@@ -43,6 +43,8 @@ pub(crate) enum Note {
     Buckets(Vec<Bucket>),
     /// The columns in the next frame are those of this chunk.
     Chunk(Summary),
+    /// The next frame has so many lines of the log, from this number on; so many were not kept before.
+    Lines { first: u64, lines: u32, dropped: u64 },
     /// What was sealed has changed so often.
     Epoch(u32),
     /// The coordinator was started again, so that some moments may be missing: what was said of rows from this one on
@@ -94,6 +96,15 @@ impl Frames {
         let offset = self.bytes.len() as u64 + 5;
         self.frame(COLUMNS, columns);
         let length = u32::try_from(columns.len()).expect("a chunk is small");
+        Place { offset, length }
+    }
+
+    /// Adds lines of the log, and returns where they are behind the first of these frames.
+    pub(crate) fn lines(&mut self, note: &Note, packed: &[u8]) -> Place {
+        self.note(note);
+        let offset = self.bytes.len() as u64 + 5;
+        self.frame(COLUMNS, packed);
+        let length = u32::try_from(packed.len()).expect("a block is small");
         Place { offset, length }
     }
 
@@ -227,6 +238,11 @@ pub(crate) fn columns(file: &File, place: Place) -> io::Result<Vec<u8>> {
 }
 
 impl Place {
+    /// Returns how many bytes there are.
+    pub(crate) fn length(self) -> u32 {
+        self.length
+    }
+
     /// Returns the place as seen from the file's begin, when the frames begin there.
     pub(crate) fn behind(self, begin: u64) -> Place {
         Place {
@@ -261,6 +277,16 @@ pub(crate) fn can_read(format: u32) -> bool {
 /// Where a run's chunks are in a folder.
 pub(crate) fn rows_path(folder: &Path, run: RunId) -> PathBuf {
     folder.join(format!("{run}.rows"))
+}
+
+/// Returns all files of a run.
+pub(crate) fn paths(folder: &Path, run: RunId) -> [PathBuf; 3] {
+    [rows_path(folder, run), tail_path(folder, run), logs_path(folder, run)]
+}
+
+/// Where a run's log is in a folder.
+pub(crate) fn logs_path(folder: &Path, run: RunId) -> PathBuf {
+    folder.join(format!("{run}.logs"))
 }
 
 /// Where a run's last rows are in a folder.

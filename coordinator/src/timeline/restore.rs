@@ -48,6 +48,8 @@ impl Reading {
                 self.failures.split_off(&rows);
             }
             Found::Note(Note::Dropped(rows)) => timeline.dropped = rows,
+            // They have a file of their own.
+            Found::Note(Note::Lines { .. }) => {}
             Found::Note(Note::Ended(at)) => timeline.ended = Some(at),
             Found::Columns(place) => {
                 if let Some(summary) = self.summary.take().filter(|summary| summary.first == timeline.rows()) {
@@ -118,8 +120,9 @@ impl RunTimeline {
             }
             let Ok(rows) = chunk.rows(&mut scratch) else { continue };
             while let Some((id, failure)) = next.next_if(|(id, _)| **id < end) {
-                let place = usize::try_from(id - chunk.summary.first).unwrap_or(usize::MAX);
-                if let Some(row) = rows.get(place) {
+                let place = id.checked_sub(chunk.summary.first);
+                let place = place.and_then(|place| usize::try_from(place).ok());
+                if let Some(row) = place.and_then(|place| rows.get(place)) {
                     add(*id, &row.task, failure);
                 }
             }
@@ -146,7 +149,7 @@ impl Shared {
             Ok(timeline) => timeline,
             Err(error) => {
                 tracing::warn!(%run, %error, "what was kept of a run's timeline cannot be read; it begins anew");
-                for path in [file::rows_path(folder, run), file::tail_path(folder, run)] {
+                for path in file::paths(folder, run) {
                     // That it cannot be deleted is told when it cannot be written.
                     let _ = fs::remove_file(path);
                 }
@@ -222,12 +225,34 @@ fn read(folder: &Path, run: RunId, timeline: RunTimeline) -> io::Result<RunTimel
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
-    Ok(reading.finish())
+    let mut timeline = reading.finish();
+    match File::open(file::logs_path(folder, run)) {
+        Ok(logs) => read_logs(&Arc::new(logs), &mut timeline)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    Ok(timeline)
+}
+
+fn read_logs(logs: &Arc<File>, timeline: &mut RunTimeline) -> io::Result<()> {
+    let mut next = None;
+    file::scan(logs, logs.metadata()?.len(), &mut |found| match found {
+        Found::Note(Note::Lines { first, lines, dropped }) => next = Some((first, lines, dropped)),
+        Found::Columns(place) => {
+            if let Some((first, lines, dropped)) = next.take() {
+                timeline.log.dropped = dropped;
+                timeline.log.found(first, lines, Arc::clone(logs), place);
+            }
+        }
+        Found::Note(_) => {}
+    })?;
+    Ok(())
 }
 
 /// Opens a run's files to append to them, torn ends cut off.
-pub(super) fn open(folder: &Path, run: RunId) -> io::Result<(FrameFile, FrameFile)> {
+pub(super) fn open(folder: &Path, run: RunId) -> io::Result<[FrameFile; 3]> {
     let rows = FrameFile::open(&file::rows_path(folder, run), |_| ())?;
     let tail = FrameFile::open(&file::tail_path(folder, run), |_| ())?;
-    Ok((rows, tail))
+    let logs = FrameFile::open(&file::logs_path(folder, run), |_| ())?;
+    Ok([rows, tail, logs])
 }

@@ -24,6 +24,7 @@ use scheduler::Outlook;
 use super::chunk::{CHUNK_ROWS, Summary};
 use super::failures::{Failed, Failures};
 use super::lanes::Lanes;
+use super::logs::RunLog;
 use super::row::{Outcome, Row, WHOLE_RUN, micros_since};
 use super::series::{Sample, Series};
 use super::stored::Chunk;
@@ -51,6 +52,8 @@ pub(crate) struct RunTimeline {
     /// The rows that wait for their batch's commit.
     awaiting: BTreeMap<BatchId, u64>,
     pub(super) series: Series,
+    /// What its tasks logged.
+    pub(super) log: RunLog,
     batch_rows: u64,
     whole_run_row: Option<u64>,
     end_us: u64,
@@ -83,6 +86,7 @@ impl RunTimeline {
             tail_first: 0,
             awaiting: BTreeMap::new(),
             series: Series::default(),
+            log: RunLog::default(),
             batch_rows: 0,
             whole_run_row: None,
             end_us: 0,
@@ -108,6 +112,9 @@ impl RunTimeline {
             self.awaiting.insert(batch, place);
         }
         if matches!(row.task.outcome, Outcome::Failed | Outcome::Lost) {
+            if let Some(failure) = failure {
+                self.log.add_failure(entry, failure);
+            }
             let unknown = Failures::unknown();
             Arc::make_mut(&mut self.failures).add(&Failed {
                 id: place,
@@ -165,6 +172,16 @@ impl RunTimeline {
         self.ended = Some(ended);
         self.version += 1;
         self.awaiting.clear();
+    }
+
+    /// Takes over that the run goes on although it had ended.
+    pub(super) fn reopen(&mut self, last_op: OpId) {
+        self.last_op = last_op;
+        self.ended = None;
+        self.is_complete = false;
+        self.sealed_us = 0;
+        self.epoch += 1;
+        self.version += 1;
     }
 
     /// Notes that the run goes on under another coordinator, which may not know the last moments under the former one.

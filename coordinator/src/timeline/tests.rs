@@ -314,3 +314,112 @@ fn running_attempts_have_numbers_of_their_own() {
     assert_eq!(view.tasks(), 11);
     assert_eq!(entries(&view).last(), Some(&running));
 }
+
+fn line(number: u64, level: common::logs::LogLevel) -> KeptLine {
+    KeptLine {
+        worker: WorkerName::new("w1").ok(),
+        line: common::logs::LogLine {
+            at: Time(2_000_000 + number),
+            level,
+            op: OpId((number % 4) as u16),
+            batch: Some(BatchId::whole(number / 4)),
+            attempt: Attempt::FIRST,
+            text: format!("line {number}"),
+        },
+    }
+}
+
+#[test]
+fn what_tasks_logged_is_there_again_after_a_restart_and_can_be_searched_page_by_page() {
+    use common::logs::LogLevel;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let timelines = Timelines::in_folder(folder.path()).expect("is made");
+    timelines.begin(RUN, Time(1_000_000), &job());
+    let level = |number: u64| {
+        if number % 100 == 3 {
+            LogLevel::Warn
+        } else {
+            LogLevel::Info
+        }
+    };
+    timelines.log(RUN, (0..1_500).map(|number| line(number, level(number))).collect(), 0);
+    let failure = Failure::new(FailureKind::Permanent, "status 503 from host");
+    timelines.append(RUN, failed(77), Some(failure));
+    timelines.log(RUN, vec![line(1_500, LogLevel::Info)], 9);
+    drop(timelines);
+    let again = Timelines::in_folder(folder.path()).expect("is made");
+    again.resume([(RUN, Time(1_000_000), &job())].into_iter(), std::iter::empty());
+    again.log(RUN, vec![line(1_501, LogLevel::Info)], 0);
+    let log = again.logs(&known(None)).expect("can be read");
+    let mut from = 0;
+    let mut numbers = Vec::new();
+    let dropped = loop {
+        let page = log.read(&LogFilter::default(), from, 400).expect("can be read");
+        numbers.extend(page.lines.iter().map(|(number, _)| *number));
+        from = page.next;
+        if page.end == LogEnd::Reached {
+            break page.dropped;
+        }
+    };
+    assert_eq!(numbers, (0..1_503).collect::<Vec<_>>());
+    assert_eq!(dropped, 9);
+    let texts = |filter: LogFilter| {
+        let page = log.read(&filter, 0, 1_000).expect("can be read");
+        page.lines
+            .into_iter()
+            .map(|(_, kept)| kept.line.text)
+            .collect::<Vec<_>>()
+    };
+    let errors = LogFilter {
+        level: Some(LogLevel::Error),
+        ..LogFilter::default()
+    };
+    assert_eq!(texts(errors), ["status 503 from host"]);
+    let warnings = LogFilter {
+        level: Some(LogLevel::Warn),
+        op: Some(OpId(3)),
+        text: Some("03".to_owned()),
+        ..LogFilter::default()
+    };
+    assert_eq!(texts(warnings).len(), 14);
+    let of_batch = LogFilter {
+        batch: Some(BatchId::whole(12)),
+        ..LogFilter::default()
+    };
+    assert_eq!(texts(of_batch), ["line 48", "line 49", "line 50", "line 51"]);
+}
+
+#[test]
+fn lines_beyond_what_a_run_may_keep_are_counted() {
+    let timelines = Timelines::in_memory();
+    timelines.begin(RUN, Time(1_000_000), &job());
+    let mut long = line(0, common::logs::LogLevel::Info);
+    long.line.text = "x".repeat(4_000);
+    // More than may wait to be written, before anybody can write it.
+    timelines.log(RUN, vec![long; 2_000], 0);
+    let log = timelines.logs(&known(None)).expect("is there");
+    assert!(
+        log.dropped > 900 && log.next() + log.dropped == 2_000,
+        "{} dropped",
+        log.dropped
+    );
+}
+
+#[test]
+fn a_run_that_is_reopened_goes_on_behind_its_rows() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let timelines = Timelines::in_folder(folder.path()).expect("is made");
+    timelines.begin(RUN, Time(1_000_000), &job());
+    fill(&timelines, 0..50);
+    timelines.finish(RUN, Time(700_000_000));
+    drop(timelines);
+    let again = Timelines::in_folder(folder.path()).expect("is made");
+    again.reopen(&known(None), &job());
+    fill(&again, 50..80);
+    again.finish(RUN, Time(800_000_000));
+    drop(again);
+    let last = Timelines::in_folder(folder.path()).expect("is made");
+    let view = look(&last, Some(Time(800_000_000)));
+    assert_eq!(entries(&view), expected(0..80));
+    assert_eq!(view.restarts, 0);
+}

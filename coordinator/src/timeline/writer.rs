@@ -16,6 +16,7 @@ use common::ids::RunId;
 
 use super::chunk::{self, Summary};
 use super::file::{self, FrameFile, Frames, Note};
+use super::logs;
 use super::restore;
 use super::run::RunTimeline;
 use super::stored::Chunk;
@@ -52,6 +53,7 @@ pub(super) struct Files {
 struct Open {
     rows: FrameFile,
     tail: FrameFile,
+    logs: FrameFile,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -102,6 +104,9 @@ impl Files {
             }
             for run in runs {
                 self.write_or_tell(run, if is_due { Tails::Now } else { Tails::Later });
+                if is_due {
+                    self.write_logs_or_tell(run);
+                }
             }
             self.finish_ended();
             self.delete_forgotten();
@@ -133,10 +138,8 @@ impl Files {
     fn has_unwritten(&self) -> bool {
         let Some(_) = self.shared.folder else { return false };
         let state = self.shared.state();
-        state
-            .runs
-            .values()
-            .any(|run| run.ended.is_none() && run.written.tail < run.rows())
+        let is_unwritten = |run: &RunTimeline| run.written.tail < run.rows() || !run.log.waiting().1.is_empty();
+        state.runs.values().any(|run| !run.is_complete && is_unwritten(run))
     }
 
     /// Packs the rows of a run that make whole chunks.
@@ -187,12 +190,61 @@ impl Files {
         Ok(())
     }
 
+    fn write_logs_or_tell(&mut self, run: RunId) {
+        if let Err(error) = self.write_logs(run) {
+            if self.health == Health::Well {
+                tracing::error!(%run, %error, "what tasks log cannot be written");
+            }
+            self.health = Health::Failing;
+        }
+    }
+
+    /// Writes the lines that wait; without a state folder into a file without a name.
+    fn write_logs(&mut self, run: RunId) -> io::Result<()> {
+        loop {
+            let state = self.shared.state();
+            let Some(timeline) = state.runs.get(&run) else {
+                return Ok(());
+            };
+            let (first, waiting) = timeline.log.waiting();
+            let dropped = timeline.log.dropped;
+            drop(state);
+            if waiting.is_empty() {
+                return Ok(());
+            }
+            let block = &waiting[..waiting.len().min(logs::BLOCK_LINES)];
+            let lines = u32::try_from(block.len()).expect("is at most BLOCK_LINES");
+            let mut frames = Frames::default();
+            let place = frames.lines(&Note::Lines { first, lines, dropped }, &logs::pack(block));
+            let open = match self.shared.folder.clone() {
+                Some(folder) => self.files_of(run, &folder)?,
+                None => self.nameless_of(run)?,
+            };
+            let begin = open.logs.append(&frames)?;
+            let file = Arc::clone(&open.logs.file);
+            if let Some(timeline) = self.shared.state().runs.get_mut(&run) {
+                timeline.log.written(lines, file, place.behind(begin));
+            }
+        }
+    }
+
+    fn nameless_of(&mut self, run: RunId) -> io::Result<&mut Open> {
+        match self.open.entry(run) {
+            Entry::Occupied(open) => Ok(open.into_mut()),
+            Entry::Vacant(place) => Ok(place.insert(Open {
+                rows: FrameFile::nameless()?,
+                tail: FrameFile::nameless()?,
+                logs: FrameFile::nameless()?,
+            })),
+        }
+    }
+
     fn files_of(&mut self, run: RunId, folder: &Path) -> io::Result<&mut Open> {
         match self.open.entry(run) {
             Entry::Occupied(open) => Ok(open.into_mut()),
             Entry::Vacant(place) => {
-                let (rows, tail) = restore::open(folder, run)?;
-                Ok(place.insert(Open { rows, tail }))
+                let [rows, tail, logs] = restore::open(folder, run)?;
+                Ok(place.insert(Open { rows, tail, logs }))
             }
         }
     }
@@ -214,6 +266,7 @@ impl Files {
     fn finish(&mut self, run: RunId) -> io::Result<()> {
         self.seal(run);
         self.write(run, Tails::Now)?;
+        self.write_logs(run)?;
         let state = self.shared.state();
         let timeline = state.runs.get(&run).filter(|timeline| !timeline.is_complete);
         let ended = timeline.and_then(|timeline| Some((timeline.ended?, file::head(timeline.accepted, timeline.ops))));
@@ -229,7 +282,11 @@ impl Files {
         frames.note(&Note::Ended(ended));
         open.rows.append(&frames)?;
         open.rows.file.sync_data()?;
+        let has_logged = !open.logs.is_empty();
         self.open.remove(&run);
+        if !has_logged {
+            remove_if_there(fs::remove_file(file::logs_path(&folder, run)))?;
+        }
         remove_if_there(fs::remove_file(file::tail_path(&folder, run)))?;
         let mut state = self.shared.state();
         if let Some(timeline) = state.runs.get_mut(&run) {
@@ -244,7 +301,7 @@ impl Files {
         for run in forgotten {
             self.open.remove(&run);
             let Some(folder) = &self.shared.folder else { continue };
-            for path in [file::rows_path(folder, run), file::tail_path(folder, run)] {
+            for path in file::paths(folder, run) {
                 if let Err(error) = remove_if_there(fs::remove_file(&path)) {
                     tracing::warn!(%run, %error, "a forgotten run's timeline cannot be deleted; the next start tries again");
                 }
@@ -281,13 +338,7 @@ impl Files {
         if self.shared.folder.is_some() {
             return Err(io::Error::other("the state folder takes no more"));
         }
-        let open = match self.open.entry(run) {
-            Entry::Occupied(open) => open.into_mut(),
-            Entry::Vacant(place) => place.insert(Open {
-                rows: FrameFile::nameless()?,
-                tail: FrameFile::nameless()?,
-            }),
-        };
+        let open = self.nameless_of(run)?;
         let mut frames = Frames::default();
         let place = frames.chunk(&chunk.summary, &bytes);
         let begin = open.rows.append(&frames)?;

@@ -7,6 +7,7 @@ mod chart;
 mod commands;
 mod events;
 mod export;
+mod logs;
 mod problem;
 mod runs;
 mod shapes;
@@ -45,6 +46,8 @@ pub(super) fn router() -> Router<Service> {
         .route("/runs/{run}/series", get(chart::series))
         .route("/runs/{run}/tasks", get(chart::tasks))
         .route("/runs/{run}/failures", get(chart::failures))
+        .route("/runs/{run}/logs", get(logs::list))
+        .route("/runs/{run}/logs/events", get(logs::events))
         .route("/runs/{run}/trace.json", get(export::trace))
         .route("/runs/{run}/tasks.csv", get(export::csv))
         .route("/runs/{run}/events", get(events::of_run))

@@ -70,7 +70,7 @@ impl ChainRunner {
                 Next::Truncated => break,
                 Next::Stopped => return ChainEnd::Stopped,
             }
-            let context = op_context(job, plan, batch, *step);
+            let context = self.op_context(job, plan, batch, *step);
             let result = self.run_op(job, plan, held.input(), &context);
             let result = match job.control.leave_step() {
                 StepEnd::InTime => result,
@@ -100,6 +100,23 @@ impl ChainRunner {
         drop(memory);
         let kept = self.keep(job, held);
         ChainEnd::Finished { kept }
+    }
+
+    fn op_context(&self, job: &ChainJob, plan: &Plan, batch: BatchId, step: Step) -> OpContext {
+        let run = plan.run();
+        let name = run.job.op(step.op).name.as_str();
+        let task_logs = &self.surroundings.task_logs;
+        OpContext {
+            run: run.run,
+            batch,
+            op: step.op,
+            attempt: step.attempt,
+            lease: job.chain.lease,
+            seed: run.seed,
+            cancel: job.control.cancel_token().clone(),
+            log: tracing::info_span!("op", run = %run.run, op = name, batch = %batch, attempt = step.attempt.0),
+            task_log: Arc::new(task_logs.of_task(run.run, step.op, Some(batch), step.attempt)),
+        }
     }
 
     /// Gets what the first op works on.
@@ -258,20 +275,5 @@ fn output_id(batch: BatchId, step: Step) -> OutputId {
         batch,
         op: step.op,
         attempt: step.attempt,
-    }
-}
-
-fn op_context(job: &ChainJob, plan: &Plan, batch: BatchId, step: Step) -> OpContext {
-    let run = plan.run();
-    let name = run.job.op(step.op).name.as_str();
-    OpContext {
-        run: run.run,
-        batch,
-        op: step.op,
-        attempt: step.attempt,
-        lease: job.chain.lease,
-        seed: run.seed,
-        cancel: job.control.cancel_token().clone(),
-        log: tracing::info_span!("op", run = %run.run, op = name, batch = %batch, attempt = step.attempt.0),
     }
 }

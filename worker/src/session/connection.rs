@@ -15,6 +15,8 @@ pub(super) struct Connection {
     incoming: Streaming<v1::CoordinatorFrame>,
     /// The heartbeat to send next.
     pub(super) heartbeat: Option<v1::Heartbeat>,
+    /// What goes along with the next frame that has no other behind it.
+    pub(super) logs: Option<v1::TaskLogs>,
     goodbye: Goodbye,
     unacknowledged: u32,
 }
@@ -52,6 +54,7 @@ impl Connection {
             outgoing: Some(outgoing),
             incoming,
             heartbeat: None,
+            logs: None,
             goodbye: Goodbye::No,
             unacknowledged: 0,
         }
@@ -94,6 +97,7 @@ impl Connection {
                     number,
                     acknowledged: received,
                     heartbeat: self.heartbeat.take(),
+                    logs: if backlog.is_empty() { self.logs.take() } else { None },
                     goodbye: says_goodbye.then(|| v1::Goodbye { reason: "the worker was asked to leave".to_owned() }),
                     reports,
                     ..v1::WorkerFrame::default()

@@ -1,12 +1,13 @@
 //! The sink that logs: one line per row in the worker's log, at least once.
 //!
 //! Lines have the target `plumbline::log_sink` and the level INFO, so that they can be shown, hidden or sent elsewhere
-//! apart from the worker's own log.
+//! apart from the worker's own log; the first ones of each attempt go into the run's log too.
 
 use arrow_schema::SchemaRef;
 use common::failure::Failure;
 use common::ids::{BatchId, LeaseId};
 use common::job::{LogSink as LogSpec, MessagePiece};
+use common::logs::LogLevel;
 use common::part::Part;
 
 use super::{Finish, Sink};
@@ -71,6 +72,7 @@ impl Sink for LogSink {
         self.each_line(batch, |line| {
             context.cancel.check()?;
             tracing::info!(target: "plumbline::log_sink", parent: &context.log, "{line}");
+            context.task_log.say(LogLevel::Info, line);
             Ok(())
         })?;
         Ok(Vec::new())

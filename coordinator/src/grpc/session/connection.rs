@@ -7,11 +7,13 @@
 //! coordinator from reading what it says; meanwhile the session's queue fills, and the driver ends the session when it
 //! is full. Acknowledgements ride on other frames, and go alone every [`ACKNOWLEDGE_EVERY`] frames.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
+use common::ids::RunId;
 use common::link::Arrival;
 use common::message::{Report, ToWorker};
 use prost::Message as _;
+use proto::convert::logs::line_from_wire;
 use proto::convert::packed::{messages_to_wire, reports_from_wire};
 use proto::v1;
 use proto::v1::session_ended::Reason;
@@ -24,6 +26,7 @@ use super::table::{Backlog, Handover, Link};
 use crate::driver::{FromSession, Stopped};
 use crate::grpc::status;
 use crate::grpc::status::ToStatus;
+use crate::timeline::KeptLine;
 use crate::vitals::Memory;
 
 /// How many frames of a worker are taken before they are acknowledged at the latest.
@@ -177,6 +180,9 @@ impl Connection {
             }
             self.unacknowledged += 1;
         }
+        if let Some(logs) = frame.logs {
+            self.keep_logs(sessions, logs)?;
+        }
         if let Some(heartbeat) = frame.heartbeat {
             let reply = v1::HeartbeatReply {
                 sent_at_nanos: heartbeat.sent_at_nanos,
@@ -203,6 +209,24 @@ impl Connection {
             Some(_) => Err(End::Goodbye),
             None => Ok(()),
         }
+    }
+
+    /// Hands on what tasks logged; it changes nothing, so the driver is not troubled with it.
+    fn keep_logs(&self, sessions: &Sessions, logs: v1::TaskLogs) -> Result<(), End> {
+        let mut of_runs: BTreeMap<RunId, (Vec<KeptLine>, u64)> = BTreeMap::new();
+        for line in logs.lines {
+            let (run, line) =
+                line_from_wire(line).map_err(|invalid| End::Violation(status::invalid_message(&invalid)))?;
+            let worker = Some(self.link.worker.clone());
+            of_runs.entry(run).or_default().0.push(KeptLine { worker, line });
+        }
+        for dropped in logs.dropped {
+            of_runs.entry(RunId(dropped.run)).or_default().1 += dropped.lines;
+        }
+        for (run, (lines, dropped)) in of_runs {
+            sessions.driver.timelines().log(run, lines, dropped);
+        }
+        Ok(())
     }
 
     async fn report(&mut self, sessions: &Sessions, reports: Vec<v1::Report>) -> Result<(), End> {

@@ -23,7 +23,7 @@ use super::{Problem, run_id, runs, shapes};
 use crate::service::{LookupError, PageRequest, RunView, Service, TICK, Told};
 
 /// How often a quiet stream says that it is there.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// After how long a browser connects again.
 const RETRY: Duration = Duration::from_secs(1);
 /// How many runs a tick of all has at most.

@@ -172,6 +172,7 @@ fn context(batch: u64, sequence: u64) -> OpContext {
         seed: 0,
         cancel: CancelToken::default(),
         log: tracing::Span::none(),
+        task_log: Arc::default(),
     }
 }
 
