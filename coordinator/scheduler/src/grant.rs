@@ -24,6 +24,9 @@ use crate::run::{FinishPhase, Run, RunPhase, Sharding};
 use crate::scheduler::Scheduler;
 use crate::worker::Session;
 
+/// How many slices of a run are found ahead of admission at the most.
+const MAX_SLICES_AHEAD: u32 = 4_096;
+
 /// A task that can be granted now, and where.
 #[derive(Clone, Copy, Debug)]
 struct Choice {
@@ -355,11 +358,14 @@ impl Scheduler {
 
     /// Asks for more slices when few are left, one request at a time.
     pub(crate) fn ask_for_slices(&mut self, run: RunId) {
-        let ahead = self
-            .config
-            .slices_ahead
-            .max(u32::try_from(self.live_slots * 8).unwrap_or(u32::MAX).min(4_096));
+        let for_slots = u32::try_from(self.live_slots * 8).unwrap_or(u32::MAX);
         let Some(run) = self.runs.get_mut(&run) else { return };
+        let mut ahead = self.config.slices_ahead.max(for_slots.min(MAX_SLICES_AHEAD));
+        ahead = ahead.max(run.slices_ahead);
+        if run.slices.is_empty() && run.begun > 0 && run.sharding == Sharding::Asked {
+            // They are used up before the next ones came.
+            run.slices_ahead = (ahead * 2).min(MAX_SLICES_AHEAD);
+        }
         let few = run.slices.len() < ahead.div_ceil(2) as usize;
         if run.phase == RunPhase::Active && run.sharding == Sharding::Idle && few {
             run.sharding = Sharding::Asked;

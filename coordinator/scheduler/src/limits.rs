@@ -130,7 +130,7 @@ impl Scheduler {
             }
         }
         let queued = session.queued();
-        let is_hungry = session.live_slots() > 0 && free == 0 && queued * 2 < session.queue_bound();
+        let is_hungry = session.live_slots() > 0 && session.busy > 0 && queued * 2 < session.queue_bound();
         let is_startable = free > 0 && queued > 0;
         let live = session.live_slots();
         let was_live = std::mem::replace(&mut session.indexed_live, live);

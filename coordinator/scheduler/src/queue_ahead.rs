@@ -22,7 +22,7 @@ use crate::run::{Flow, Run, RunPhase};
 use crate::scheduler::Scheduler;
 
 impl Scheduler {
-    /// Fills the queues of workers whose slots are all in use, or takes back what is queued.
+    /// Fills the queues of workers that work, or takes back what is queued.
     pub(crate) fn look_ahead(&mut self, now: Time) {
         match self.run_that_may_queue() {
             Some(run) => self.fill_queues(run, now),
@@ -58,6 +58,7 @@ impl Scheduler {
     /// Queues batches at workers in turn, so that earlier batches are begun first wherever a permit is freed first.
     fn fill_queues(&mut self, run: RunId, now: Time) {
         let mut hungry: Vec<SessionId> = self.hungry.iter().copied().collect();
+        hungry.retain(|session| self.reaches_the_end(run, *session));
         while !hungry.is_empty() {
             hungry.retain(|session| {
                 let may = self.may_queue_at(run, *session);
@@ -97,8 +98,15 @@ impl Scheduler {
         let (Some(run), Some(session)) = (self.runs.get(&run), self.sessions.get(&session)) else {
             return false;
         };
-        let reaches_the_end = || chain(&run.job, OpId::EXTRACT, session).count() == run.job.ops.len();
-        session.queued() < session.queue_bound() && may_queue(run) && reaches_the_end()
+        session.queued() < session.queue_bound() && may_queue(run)
+    }
+
+    /// Tells whether a worker can do every op of a run's chain.
+    fn reaches_the_end(&self, run: RunId, session: SessionId) -> bool {
+        let (Some(run), Some(session)) = (self.runs.get(&run), self.sessions.get(&session)) else {
+            return false;
+        };
+        chain(&run.job, OpId::EXTRACT, session).count() == run.job.ops.len()
     }
 
     /// Queues a lease of the next batch at a worker.

@@ -43,6 +43,8 @@ pub(crate) struct Run {
     /// Slices that were found and are not begun.
     pub(crate) slices: VecDeque<(BatchId, Slice)>,
     pub(crate) sharding: Sharding,
+    /// How many slices are kept at hand at least; raised when they are used up before more are found.
+    pub(crate) slices_ahead: u32,
     pub(crate) bytes_sharded: u64,
     /// How many slices were found: the index of the next one.
     pub(crate) found: u64,
@@ -251,6 +253,7 @@ impl Run {
             told: Told::default(),
             slices: VecDeque::new(),
             sharding: Sharding::Idle,
+            slices_ahead: 0,
             bytes_sharded: 0,
             found: 0,
             begun: 0,

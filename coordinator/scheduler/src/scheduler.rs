@@ -36,7 +36,7 @@ pub struct Scheduler {
     pub(crate) turns: BTreeSet<(Reverse<i32>, u32, RunId)>,
     /// Sessions with free slots, by how many; the earliest session last among equals.
     pub(crate) idle: BTreeSet<(u32, Reverse<SessionId>)>,
-    /// Sessions whose slots are all in use and that have few leases queued behind them.
+    /// Sessions with slots in use and few leases queued behind them.
     pub(crate) hungry: BTreeSet<SessionId>,
     /// Sessions with free slots and leases queued behind none.
     pub(crate) startable: BTreeSet<SessionId>,

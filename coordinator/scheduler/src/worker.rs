@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use common::ids::{BatchId, LeaseId, OpId, RunId, SessionId, WorkerName};
 use common::job::Job;
@@ -11,10 +12,13 @@ use crate::config::Config;
 use crate::event::NewSession;
 use crate::view::{WorkerState, WorkerView};
 
-/// How many leases wait for a permit behind each slot, to hide the way to the coordinator and back.
-const QUEUED_PER_SLOT: usize = 4;
+/// How many leases wait for a permit behind each slot at least, to hide the way to the coordinator and back.
+const QUEUED_PER_SLOT: u64 = 4;
+/// For how long the leases that wait at a worker are to last: reports of brief chains are collected, and on a busy machine
+/// the coordinator may be given a processor only some milliseconds later.
+const AHEAD_NANOS: u64 = 20_000_000;
 /// How many leases wait for a permit at a worker at the most.
-const MAX_QUEUED: usize = 256;
+const MAX_QUEUED: u64 = 1_024;
 
 /// One connected incarnation of a worker.
 #[derive(Debug)]
@@ -35,6 +39,8 @@ pub(crate) struct Session {
     pub(crate) leases: BTreeSet<LeaseId>,
     /// How many of them hold a permit: the slots in use.
     pub(crate) busy: u32,
+    /// How long its chains take, the last ones counting most; `None` before the first brief one.
+    chain_nanos: Option<u64>,
     /// The runs it was told of.
     pub(crate) open_runs: BTreeSet<RunId>,
     /// The batches whose data is parked on it.
@@ -88,6 +94,7 @@ impl Session {
             last_heard: now,
             leases: BTreeSet::new(),
             busy: 0,
+            chain_nanos: None,
             open_runs: BTreeSet::new(),
             parked: BTreeSet::new(),
             publishing: BTreeSet::new(),
@@ -116,7 +123,18 @@ impl Session {
 
     /// Returns how many leases may wait for a permit at it.
     pub(crate) fn queue_bound(&self) -> usize {
-        (self.slots.get() as usize * QUEUED_PER_SLOT).min(MAX_QUEUED)
+        let lasting = self.chain_nanos.map_or(0, |nanos| AHEAD_NANOS / nanos.max(1));
+        let per_slot = lasting.clamp(QUEUED_PER_SLOT, MAX_QUEUED);
+        (u64::from(self.slots.get()) * per_slot).min(MAX_QUEUED) as usize
+    }
+
+    /// Notes how long a chain took.
+    pub(crate) fn note_chain(&mut self, took: Duration) {
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX).min(AHEAD_NANOS);
+        self.chain_nanos = Some(match self.chain_nanos {
+            Some(before) => (before * 7 + nanos) / 8,
+            None => nanos,
+        });
     }
 
     /// Tells whether it can be given an op of a job. What a worker without an exchange makes cannot go on elsewhere, so

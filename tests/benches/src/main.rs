@@ -18,6 +18,7 @@ mod overhead;
 mod peers;
 mod runs;
 mod sample;
+mod scale;
 mod usage;
 mod yardstick;
 
@@ -59,6 +60,8 @@ enum Workload {
     W2,
     /// Data: a CSV of the sample's rows to CSV part files with four columns and a uuid.
     W3,
+    /// Scale: the cost of a task and the coordinator's memory as a run grows.
+    W4,
     /// The sample's job with priority, a second a batch and transform.
     W5,
 }
@@ -114,6 +117,7 @@ fn main() {
             Workload::W1 => overhead::measure(&settings),
             Workload::W2 => depth_first::measure(&settings),
             Workload::W3 => data::measure(&settings),
+            Workload::W4 => scale::measure(&settings),
             Workload::W5 => sample::measure(&settings),
         };
         figure::print(&figures);

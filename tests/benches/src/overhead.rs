@@ -15,8 +15,10 @@ const WORKERS: u32 = 2;
 
 /// How far a run may get ahead of the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Schedule {
+pub(crate) enum Schedule {
+    /// As far as the defaults let it.
     Defaults,
+    /// As far as it can.
     Tuned,
 }
 
@@ -26,7 +28,7 @@ pub(crate) fn measure(settings: &Settings) -> Vec<Figure> {
         for (slots, schedule) in [(2, Schedule::Defaults), (2, Schedule::Tuned), (32, Schedule::Tuned)] {
             let mut taken = Vec::new();
             for _ in 0..settings.repeat {
-                taken.push(throughput(batches, slots, schedule));
+                taken.push(throughput("W1", batches, slots, schedule));
                 settings.peers.run("W1", &["1000"], &mut figures);
             }
             figures.push(median(taken, "tasks_per_s"));
@@ -37,7 +39,8 @@ pub(crate) fn measure(settings: &Settings) -> Vec<Figure> {
     figures
 }
 
-fn throughput(batches: u64, slots: u32, schedule: Schedule) -> Figure {
+/// Runs so many batches through the chain.
+pub(crate) fn throughput(workload: &'static str, batches: u64, slots: u32, schedule: Schedule) -> Figure {
     let mut bench = Bench::start(WORKERS, slots);
     let file = numbers(bench.cluster.scratch(), batches);
     let cap = WORKERS * slots;
@@ -56,7 +59,7 @@ fn throughput(batches: u64, slots: u32, schedule: Schedule) -> Figure {
         Schedule::Defaults => "defaults",
         Schedule::Tuned => "max_committing, max_in_flight set",
     };
-    measured.costs(Figure::new("W1", format!("{WORKERS} x {slots} slots, {variant}")))
+    measured.costs(Figure::new(workload, format!("{WORKERS} x {slots} slots, {variant}")))
 }
 
 /// Takes the wait of freed slots at half load: ops that sleep, so that the processors idle in between.

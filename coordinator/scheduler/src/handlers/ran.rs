@@ -40,9 +40,13 @@ impl Scheduler {
         let Some(lease) = self.leases.get_mut(&ran.lease) else {
             return;
         };
-        let Some(worker) = self.sessions.get(&lease.session).map(|session| &session.worker) else {
+        let Some(session) = self.sessions.get_mut(&lease.session) else {
             return;
         };
+        if let (Some(first), Some(last)) = (ran.ops.first(), ran.ops.last()) {
+            session.note_chain(last.ended.since(first.started));
+        }
+        let worker = &session.worker;
         let Some(run) = self.runs.get_mut(&lease.run) else {
             return;
         };

@@ -75,10 +75,13 @@ impl Group {
     }
 
     fn write_records(&self, write: &WriteTransaction) -> Result<(), StoreError> {
-        let mut records = write.open_table(RECORDS)?;
-        for Entry { sequence, record } in &self.entries {
-            records.insert(sequence.0, encode(&without_parts(record)).as_slice())?;
-        }
+        let Some(first) = self.entries.first() else {
+            return Ok(());
+        };
+        let records: Vec<Record> = self.entries.iter().map(|entry| without_parts(&entry.record)).collect();
+        write
+            .open_table(RECORDS)?
+            .insert(first.sequence.0, encode(&records).as_slice())?;
         Ok(())
     }
 

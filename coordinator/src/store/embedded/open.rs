@@ -153,13 +153,15 @@ fn read(database: &Database) -> Result<(Ledger, u64), StoreError> {
     };
     let mut records = 0;
     for row in read.open_table(RECORDS)?.iter()? {
-        let (sequence, bytes) = row?;
-        let got = RecordSequence(sequence.value());
+        let (first, bytes) = row?;
+        let got = RecordSequence(first.value());
         if got.0 != ledger.last.0 + 1 {
             return Err(StoreError::Gap { last: ledger.last, got });
         }
-        ledger.apply(got, &decode::<Record>(bytes.value())?);
-        records += 1;
+        for (sequence, record) in (got.0..).zip(decode::<Vec<Record>>(bytes.value())?) {
+            ledger.apply(RecordSequence(sequence), &record);
+            records += 1;
+        }
     }
     for row in read.open_table(ENDED)?.iter()? {
         let (run, bytes) = row?;

@@ -3,7 +3,7 @@
 //! | table | key | value | life |
 //! |---|---|---|---|
 //! | `meta` | name | number | the file's |
-//! | `records` | sequence | [`scheduler::Record`] without parts | until the next snapshot |
+//! | `records` | the first one's sequence | a group of [`scheduler::Record`]s without parts | until the next snapshot |
 //! | `ledger` | one row | [`scheduler::Ledger`] without ended runs: the snapshot | replaced by the next |
 //! | `ended` | run | [`scheduler::EndedRun`] | until the run is forgotten |
 //! | `parts of rN` | batch | its [`common::part::Part`]s | until the run ends; of one that may be reopened, until it is forgotten |
