@@ -1,7 +1,7 @@
 //! Failures as a feature, on real processes: time-outs, batches halved down to their bad rows, tolerated failures, failed
 //! batches tried again, poison batches, targets of two runs.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use serde_json::{Value, json};
 use tests::{Cluster, Job, tables, until};
@@ -22,7 +22,7 @@ fn failed(cluster: &Cluster, run: &str) -> Vec<Value> {
 }
 
 /// One file with every row's id, name and a generated id.
-fn identified(job: Job, target: &PathBuf) -> Job {
+fn identified(job: Job, target: &Path) -> Job {
     job.with("seed", 7)
         .op(
             "identify",
@@ -203,7 +203,7 @@ fn a_run_that_could_not_write_is_retried_and_its_output_is_that_of_one_that_neve
         cluster.scratch().path("undisturbed.csv"),
         cluster.scratch().path("out.csv"),
     );
-    let job = |target: &PathBuf| {
+    let job = |target: &Path| {
         let retry = json!({ "max_attempts": 1 });
         identified(Job::over(&table).rows(5).with("retry", retry), target)
             .with("failure", json!({ "on_failure": "continue" }))
@@ -242,7 +242,7 @@ fn a_run_that_could_not_write_is_retried_and_its_output_is_that_of_one_that_neve
     cluster.plumb(["retry", &run, "--op", "load"]).call().expect_code(0);
     let report = cluster.wait_until(&run, "the run succeeds", |report| report.state == "succeeded");
     assert_eq!((report.rows.loaded, report.batches.failed), (60, 0));
-    let read = |path: &PathBuf| std::fs::read_to_string(path).expect("is text");
+    let read = |path: &Path| std::fs::read_to_string(path).expect("is text");
     assert!(
         read(&target) == read(&undisturbed),
         "the output is that of a run that never failed"

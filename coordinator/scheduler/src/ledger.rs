@@ -225,7 +225,7 @@ impl Ledger {
             Record::RunEnded { summary } => {
                 if let Some(run) = self.runs.remove(&summary.run) {
                     let ended = EndedRun {
-                        run: run.as_kept_after(summary.state),
+                        run: run.kept_after(summary.state),
                         summary: Arc::clone(summary),
                     };
                     self.ended.insert(summary.run, ended);
@@ -297,7 +297,7 @@ impl RunLedger {
     }
 
     /// Returns what is kept of a run that has ended.
-    fn as_kept_after(self, state: RunState) -> RunLedger {
+    fn kept_after(self, state: RunState) -> RunLedger {
         if state.may_be_reopened() {
             let run_ops = BTreeMap::new();
             return RunLedger { run_ops, ..self };
