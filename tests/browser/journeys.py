@@ -25,7 +25,7 @@ def the_first_page_starts_the_sample_jobs_and_compares_them(browser: Browser, cl
         until(lambda: is_drawn(page, ".compared section:last-child canvas"), "the third chart")
 
 
-def the_keyboard_alone_goes_from_a_job_to_its_failure(browser: Browser, cluster: Cluster):
+def the_keyboard_alone_goes_from_a_job_to_its_failure_and_tries_it_again(browser: Browser, cluster: Cluster):
     path = ragged(cluster, "keys.csv")
     with browser.page(forgive=("422",)) as page:
         page.goto(cluster.url)
@@ -68,6 +68,17 @@ def the_keyboard_alone_goes_from_a_job_to_its_failure(browser: Browser, cluster:
         becomes(page, "document.activeElement.id === 'filter'")
         page.keyboard.insert_text("worker:nobody")
         page.get_by_text("No task is like that").wait_for()
+        page.keyboard.press("Escape")
+        focus(page, "[data-act=retry]")
+        page.keyboard.press("Enter")
+        page.get_by_role("heading", name="Retry what failed?").wait_for()
+        assert not axe_violations(page), axe_violations(page)
+        focus(page, "dialog button.primary", "Retry")
+        page.keyboard.press("Enter")
+        run = page.url.split("/runs/")[1].split("#")[0]
+        until(lambda: any(entry["kind"] == "retry" for entry in cluster.get(f"/api/runs/{run}/activity")["entries"]), "the retry")
+        assert cluster.wait_for(run)["state"] == "completed_with_failures", "the bad row is still there"
+        page.locator("#head[data-state=completed_with_failures]").wait_for()
 
 
 def a_spec_is_checked_while_it_is_typed(browser: Browser, cluster: Cluster):

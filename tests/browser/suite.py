@@ -18,7 +18,7 @@ TESTS = [
     journeys.the_first_page_starts_the_sample_jobs_and_compares_them,
     shapes.the_charts_of_the_sample_jobs_have_their_three_shapes,
     look.every_page_fits_three_widths_in_both_themes_without_an_axe_violation,
-    journeys.the_keyboard_alone_goes_from_a_job_to_its_failure,
+    journeys.the_keyboard_alone_goes_from_a_job_to_its_failure_and_tries_it_again,
     journeys.a_link_shows_what_the_one_who_copied_it_saw,
     journeys.a_spec_is_checked_while_it_is_typed,
     journeys.a_cut_stream_says_so_and_comes_back_by_itself,

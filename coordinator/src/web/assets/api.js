@@ -45,6 +45,15 @@ export function post(path, body) {
 }
 
 /**
+ * Has failed batches of a run tried again. A run that had ended goes on with that, so the page begins anew.
+ * @param {string} run @param {{op?: string, batches?: string[]}} what
+ */
+export async function retry(run, what) {
+  await post(`/api/runs/${run}/retry`, what);
+  location.reload();
+}
+
+/**
  * Follows events until they end. The browser reconnects after a cut by itself and says what it saw last; when it gives
  * up (the answer was an error), this asks again.
  * @param {string} url @param {(event: string, data: any) => void} heard

@@ -1,6 +1,6 @@
 // The drawer: everything that is known of one attempt, its neighbours in the chain, and ways to take it elsewhere.
 
-import { get, post } from "./api.js";
+import { get, retry } from "./api.js";
 import { bytes, count, duration } from "./format.js";
 import { byId, make, offers } from "./shell.js";
 import { nameOf, stateMark } from "./table.js";
@@ -89,11 +89,11 @@ function elsewhere(page, task) {
   const buttons = make("p", { class: "row apart" }, copier("Copy link", () => location.href),
     copier("Copy grpcurl", () => `grpcurl -plaintext -d '${named}' ${drawer.dataset.grpc} plumbline.v1.JobService/${task.batch === null ? "GetRun" : "GetBatch"}`));
   if (task.batch !== null && task.state === "failed" && offers("retry")) {
-    const retry = make("button", { type: "button", onclick: async () => {
-      retry.disabled = true;
-      retry.textContent = await post(`/api/runs/${page.run}/retry`, { batches: [task.batch] }).then(() => "Tried again", (problem) => problem.message);
+    const again = make("button", { type: "button", onclick: async () => {
+      again.disabled = true;
+      await retry(page.run, { batches: [task.batch] }).catch((problem) => (again.textContent = problem.message));
     } }, "Retry the batch");
-    buttons.append(retry);
+    buttons.append(again);
   }
   return make("div", {}, buttons);
 }

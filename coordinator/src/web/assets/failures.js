@@ -1,6 +1,6 @@
 // Failures, grouped by op and error: the tab, and the line above the chart that says what failed first and why.
 
-import { get, post } from "./api.js";
+import { get, retry } from "./api.js";
 import { count, duration } from "./format.js";
 import { byId, make, offers } from "./shell.js";
 import { cell, name, number, quiet, row, table, wrapped } from "./table.js";
@@ -18,7 +18,7 @@ export async function failures(page) {
       wrapped(make("code", {}, group.error ?? group.example), make("br", {}), make("small", { class: "quiet" }, `first: ${group.example}`)),
       cell(page.ops[group.op]?.name ?? "–"), cell(words(group.kind)), number(count(group.attempts)),
       cell(first(page, group, `Batch ${group.first_batch ?? "–"}`), more), name(group.workers.join(", ")),
-      number(duration(group.first_us)), ...(offers("retry") ? [cell(retry(page, group))] : []));
+      number(duration(group.first_us)), ...(offers("retry") ? [cell(again(page, group))] : []));
   });
   const parts = [table("Failures, by op and error", ["Error", "Op", "Kind", "#Attempts", "First at", "Workers", "#First",
     ...(offers("retry") ? ["Again"] : [])], rows)];
@@ -69,7 +69,7 @@ function first(page, group, label) {
 }
 
 /** Makes a button that has the batches of a group tried again, where they failed for good. */
-function retry(page, group) {
+function again(page, group) {
   const some = group.batches.length > 0 && group.batches.length < NAMED;
   const op = page.ops[group.op]?.name;
   const label = some ? `Retry all ${count(group.batches.length)}` : `Retry all of ${op}`;
@@ -77,8 +77,7 @@ function retry(page, group) {
   const button = make("button", { type: "button", "data-focus": `retry ${group.first_task}`, onclick: async () => {
     button.disabled = true;
     try {
-      await post(`/api/runs/${page.run}/retry`, some ? { batches: group.batches } : { op });
-      said.textContent = "Tried again.";
+      await retry(page.run, some ? { batches: group.batches } : { op });
     } catch (error) {
       said.textContent = error.message;
       button.disabled = false;

@@ -1,6 +1,6 @@
 // Steering a run: pause, resume, cancel, limits, retry; every command says what it does before it does it.
 
-import { get, post } from "./api.js";
+import { get, post, retry } from "./api.js";
 import { bytes, count } from "./format.js";
 import { byId, make, offers } from "./shell.js";
 
@@ -144,7 +144,7 @@ export class Steering {
           "what is loaded already stays as it is."),
         make("label", {}, "Which", one),
       ],
-      send: (data) => this.#send("retry", data.get("op") ? { op: data.get("op") } : {}),
+      send: (data) => retry(this.run, data.get("op") ? { op: String(data.get("op")) } : {}),
     });
   }
 

@@ -26,7 +26,7 @@ const TABS: [(&str, &str); 6] = [
 
 /// What of steering and looking the coordinator can do: buttons and tabs of other words are left out, by the templates and
 /// by the scripts. There are `cancel-modes`, `limits`, `explain`, `retry` and `logs`.
-const OFFERS: &str = "cancel-modes logs";
+const OFFERS: &str = "cancel-modes retry logs";
 
 fn offers(what: &str) -> bool {
     OFFERS.split(' ').any(|offered| offered == what)
