@@ -120,6 +120,12 @@ bench-short: ## Runs every benchmark at a small size: whether it works, not how 
 	@$(CARGO) build --quiet --locked --workspace --bins
 	@"$${CARGO_TARGET_DIR:-target}/debug/benches" --short
 
+.PHONY: bench-web
+bench-web: ## Measures the timeline and what pages ask for, over HTTP (ARGS="1000000 20": tasks, seconds)
+	$(call section,timeline and pages)
+	@$(CARGO) run --quiet --release --locked -p coordinator --example timeline_speed
+	@$(CARGO) run --quiet --release --locked -p coordinator --example web_speed -- $(ARGS)
+
 ##@ Keeping it tidy
 .PHONY: fix
 fix: ## Formats the code and applies what clippy can repair

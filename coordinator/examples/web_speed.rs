@@ -255,7 +255,7 @@ fn live(address: SocketAddr, handle: &DriverHandle, seconds: u64) -> anyhow::Res
         );
         thread::sleep(Duration::from_secs(seconds));
         let passed = begun.elapsed().as_secs_f64();
-        let share = |ticks: u64| ticks as f64 / 100.0 / passed * 100.0;
+        let share = |nanos: u64| nanos as f64 / 1e9 / passed * 100.0;
         let told = (ticks.load(Ordering::Relaxed) - seen) as f64 / passed / viewers.max(1) as f64;
         println!(
             "| live, {RATE} tasks/s, {what} | web {:.1} % of a core, timeline {:.1} % | {told:.2} ticks/s a viewer |",
@@ -361,23 +361,17 @@ impl Client {
     }
 }
 
-/// Returns the hundredths of a second that the threads of a name have used.
+/// Returns the nanoseconds that the threads of a name have used.
 fn cpu_of(name: &str) -> anyhow::Result<u64> {
-    let mut ticks = 0;
+    let mut used = 0;
     for entry in fs::read_dir("/proc/self/task")? {
-        let stat = fs::read_to_string(entry?.path().join("stat")).unwrap_or_default();
-        let Some((head, tail)) = stat.rsplit_once(')') else {
-            continue;
-        };
-        if head.ends_with(&format!("({name}")) {
-            let fields: Vec<u64> = tail
-                .split_whitespace()
-                .map(|field| field.parse().unwrap_or(0))
-                .collect();
-            ticks += fields[11] + fields[12];
+        let path = entry?.path();
+        if fs::read_to_string(path.join("comm")).is_ok_and(|comm| comm.trim() == name) {
+            let text = fs::read_to_string(path.join("schedstat")).unwrap_or_default();
+            used += text.split(' ').next().unwrap_or_default().parse().unwrap_or(0);
         }
     }
-    Ok(ticks)
+    Ok(used)
 }
 
 fn resident_bytes() -> anyhow::Result<u64> {

@@ -148,7 +148,8 @@ impl Fixture {
         world.registry.apply(&Record::RunEnded { summary });
     }
 
-    fn job(&self) -> Job {
+    /// Returns the job that the run is of.
+    pub fn job(&self) -> Job {
         let names = (1..self.ops).map(|op| Op::new(format!("transform_{op}"), OpKind::Noop));
         Job {
             name: match self.shape {
