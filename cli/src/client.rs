@@ -4,6 +4,7 @@
 //! into errors that say what to do. Generated types end here (and in the spec loader): commands see `view`.
 
 mod error;
+mod limits;
 mod steering;
 mod view;
 mod watch;
@@ -20,6 +21,7 @@ use crate::spec::Spec;
 use crate::timeline::TimelineRow;
 
 pub(crate) use self::error::ClientError;
+pub(crate) use self::limits::LimitsChange;
 pub(crate) use self::steering::CancelMode;
 pub(crate) use self::view::{BatchView, LogRow, RunView, WorkerView};
 pub(crate) use self::watch::Watch;

@@ -3,14 +3,18 @@
 mod activity;
 mod batches;
 mod cancel;
+mod cap;
 mod coordinator;
 mod demo;
 mod drain;
+mod explain;
 mod follow;
 mod gantt;
 mod health;
+mod limits;
 pub(crate) mod logs;
 mod pause;
+mod pool;
 mod resume;
 mod retry;
 mod run;
@@ -53,6 +57,14 @@ pub(crate) enum Command {
     Pause(pause::Args),
     /// Lets a paused run go on.
     Resume(resume::Args),
+    /// Changes limits of a run while it goes on.
+    Limits(limits::Args),
+    /// Explains why nothing more of a run begins now.
+    Explain(explain::Args),
+    /// Lists or sets limits that runs share.
+    Pool(pool::Args),
+    /// Sets the coordinator's own cap.
+    Cap(cap::Args),
     /// Lists what happened to a run as a whole: commands and milestones.
     Activity(activity::Args),
     /// Tries the failed batches of a run again.
@@ -143,6 +155,10 @@ impl Command {
             | Command::Cancel(_)
             | Command::Pause(_)
             | Command::Resume(_)
+            | Command::Limits(_)
+            | Command::Explain(_)
+            | Command::Pool(_)
+            | Command::Cap(_)
             | Command::Activity(_)
             | Command::Retry(_)
             | Command::Timeline(_)
@@ -168,6 +184,10 @@ impl Command {
             Command::Cancel(args) => cancel::execute(args).await,
             Command::Pause(args) => pause::execute(args).await,
             Command::Resume(args) => resume::execute(args).await,
+            Command::Limits(args) => limits::execute(args).await,
+            Command::Explain(args) => explain::execute(args).await,
+            Command::Pool(args) => pool::execute(args).await,
+            Command::Cap(args) => cap::execute(args).await,
             Command::Activity(args) => activity::execute(args).await,
             Command::Retry(args) => retry::execute(args).await,
             Command::Timeline(args) => timeline::execute(args).await,

@@ -5,10 +5,18 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use common::job::PoolName;
 use common::units::parse_duration;
 
 /// The shortest lease: below it a hiccup of the network would lose every lease.
 const SHORTEST_LEASE: Duration = Duration::from_millis(200);
+
+fn parse_pool(text: &str) -> Result<(PoolName, NonZeroU32), String> {
+    let want = || format!("{text:?} is no pool: write its name and its limit, as in geocoder=16");
+    let (name, limit) = text.split_once('=').ok_or_else(want)?;
+    let name = PoolName::new(name).map_err(|error| error.to_string())?;
+    Ok((name, limit.parse().map_err(|_| want())?))
+}
 
 /// The flags of a coordinator.
 #[derive(Clone, Debug, clap::Args)]
@@ -49,6 +57,10 @@ pub struct CoordinatorConfig {
     /// How many tasks may run at once over all runs and workers [default: as many as there are slots].
     #[arg(long, env = "PLUMB_MAX_CONCURRENT", value_name = "N")]
     pub max_concurrent: Option<NonZeroU32>,
+
+    /// A limit that runs share, by name; may be given several times. An op takes a unit of each pool that it names.
+    #[arg(long = "pool", env = "PLUMB_POOLS", value_name = "NAME=N", value_delimiter = ',', value_parser = parse_pool)]
+    pub pools: Vec<(PoolName, NonZeroU32)>,
 
     /// A folder below which jobs may read and write; may be given several times [default: wherever this user may].
     #[arg(
@@ -178,6 +190,7 @@ impl Default for CoordinatorConfig {
             keep_runs: 1_000,
             keep_runs_for: Duration::from_secs(30 * 24 * 3_600),
             max_concurrent: None,
+            pools: Vec::new(),
             allow_root: Vec::new(),
             data_root: PathBuf::from("."),
             output_root: PathBuf::from("."),

@@ -176,6 +176,7 @@ impl Coordinator {
         let scheduler_config = scheduler::Config {
             generation,
             global_cap: self.config.max_concurrent,
+            pools: self.config.pools.iter().cloned().collect(),
             lease_time: self.config.lease_time,
             lease_margin: self.config.lease_margin(),
             ..scheduler::Config::default()

@@ -365,8 +365,9 @@ impl Driver {
     }
 
     fn on_ask(&mut self, by: Asker, ask: Ask, reply: oneshot::Sender<Result<(), NotDone>>) {
-        let Ask::Run { run, .. } = &ask;
-        if self.world.registry.run(*run).is_none() {
+        if let Ask::Run { run, .. } = &ask
+            && self.world.registry.run(*run).is_none()
+        {
             // An error says that whoever asked has gone.
             let _ = reply.send(Err(NoSuchRun { run: *run }.into()));
             return;

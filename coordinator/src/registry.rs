@@ -177,7 +177,9 @@ impl Registry {
             | Record::BatchHalved { .. }
             | Record::RunOpCommitted { .. }
             | Record::AttemptFailed { .. }
-            | Record::WorkerCrashed { .. } => {}
+            | Record::WorkerCrashed { .. }
+            | Record::PoolSet { .. }
+            | Record::CapSet { .. } => {}
         }
     }
 

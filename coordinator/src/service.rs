@@ -7,6 +7,7 @@
 
 mod activity;
 mod charts;
+mod limits;
 mod logs;
 mod pages;
 mod steering;
@@ -15,7 +16,7 @@ mod watch;
 use std::sync::Arc;
 
 use common::ids::{self, BatchId, OpId, RunId, WorkerName};
-use common::job::{FieldProblem, Job};
+use common::job::{FieldProblem, InvalidJob, Job};
 use common::part::Part;
 use common::state::{BatchState, RunState};
 use common::steering::{AskRefused, Asker};
@@ -118,6 +119,15 @@ pub enum LookupError {
     /// A field of the question is wrong.
     #[error("{}: {}", .0.path, .0.problem)]
     InvalidField(FieldProblem),
+    /// The run has ended.
+    #[error("{run} has ended; nothing of it will begin any more")]
+    RunEnded {
+        /// The run.
+        run: RunId,
+    },
+    /// Several fields of the question are wrong.
+    #[error(transparent)]
+    Invalid(#[from] InvalidJob),
     /// The state of things does not allow it.
     #[error(transparent)]
     Refused(#[from] AskRefused),
@@ -306,7 +316,7 @@ impl World {
         let live = || self.scheduler.summary(run).map(Arc::new);
         Ok(RunView {
             summary: entry.ended.clone().or_else(live).ok_or(NoSuchRun { run })?,
-            job: entry.job.clone(),
+            job: self.scheduler.job(run).unwrap_or_else(|| entry.job.clone()),
             memory: entry.memory.clone().or_else(|| self.vitals.of_run(run)),
             now: self.now,
         })

@@ -11,12 +11,13 @@
 mod preview;
 mod targets;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use common::failure::Failure;
 use common::ids::RunId;
-use common::job::{FieldProblem, InvalidJob, Job, output_columns};
+use common::job::{FieldProblem, InvalidJob, Job, PoolName, output_columns};
 use common::slice::FrozenSource;
 use uuid::Uuid;
 
@@ -141,7 +142,7 @@ impl Folders {
 /// [`SubmitError`] names every field that is wrong.
 pub async fn submit(driver: &DriverHandle, folders: &Folders, request: JobRequest) -> Result<Accepted, SubmitError> {
     check_request_id(request.request_id.as_deref())?;
-    let (job, problems) = with_absolute_paths(request.job, folders);
+    let (job, mut problems) = with_absolute_paths(request.job, folders);
     let job = Arc::new(job);
     if let Some(name) = request.request_id.clone() {
         let wanted = job.clone();
@@ -165,6 +166,10 @@ pub async fn submit(driver: &DriverHandle, folders: &Folders, request: JobReques
             });
         }
     }
+    let pools = driver
+        .read(|world| world.scheduler.pools().map(|pool| pool.name).collect())
+        .await?;
+    problems.extend(undeclared_pools(&job, &pools));
     let plan = check_outside(job, folders.clone(), problems, request.intent).await?;
     let run = match request.intent {
         Intent::Validate => None,
@@ -190,6 +195,31 @@ fn check_request_id(request_id: Option<&str>) -> Result<(), InvalidJob> {
         return Err(FieldProblem::new("request_id", problem).into());
     }
     Ok(())
+}
+
+/// Names pools that the job's ops want and nobody has declared.
+fn undeclared_pools(job: &Job, declared: &BTreeSet<PoolName>) -> Vec<FieldProblem> {
+    let mut problems = Vec::new();
+    for (op, path) in job.ops.iter().skip(1).zip(0..) {
+        for (place, pool) in op
+            .pools
+            .iter()
+            .enumerate()
+            .filter(|(_, pool)| !declared.contains(*pool))
+        {
+            let names: Vec<&str> = declared.iter().map(PoolName::as_str).collect();
+            let there_are = if names.is_empty() {
+                "there are none".to_owned()
+            } else {
+                format!("there are {}", names.join(", "))
+            };
+            problems.push(FieldProblem::new(
+                format!("ops[{path}].pools[{place}]"),
+                format!("no pool {pool} is declared, {there_are}; declare it with plumb pool set {pool} N"),
+            ));
+        }
+    }
+    problems
 }
 
 /// Makes every path of a job absolute; a sink's that cannot be is a problem.

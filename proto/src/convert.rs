@@ -9,6 +9,7 @@ pub mod failure;
 pub mod holdings;
 pub mod ids;
 pub mod job;
+pub mod limits;
 pub mod logs;
 pub mod message;
 mod needs;

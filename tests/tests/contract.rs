@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tests::wait::PATIENCE;
 use tests::{Cluster, Job, Plumb, Scratch, tables, until};
 
-const CONTRACT: [(&str, &[&str]); 20] = [
+const CONTRACT: [(&str, &[&str]); 24] = [
     ("demo", &["--grpc", "--worker-grpc", "--web", "--workers", "--slots"]),
     (
         "run",
@@ -20,6 +20,10 @@ const CONTRACT: [(&str, &[&str]); 20] = [
     ("cancel", &["--coordinator", "--after-running"]),
     ("pause", &["--coordinator"]),
     ("resume", &["--coordinator"]),
+    ("limits", &["--coordinator", "--cap", "--op", "--rate", "--weight"]),
+    ("explain", &["--coordinator", "--json"]),
+    ("pool", &["set", "list"]),
+    ("cap", &["--coordinator"]),
     ("activity", &["--coordinator", "--json"]),
     ("timeline", &["--coordinator", "--json"]),
     (
@@ -46,6 +50,7 @@ const CONTRACT: [(&str, &[&str]); 20] = [
             "--web",
             "--state",
             "--max-concurrent",
+            "--pool",
             "--allow-root",
         ],
     ),

@@ -109,6 +109,26 @@ impl Parking {
         }
     }
 
+    /// Moves a kept output out of memory, because nobody will want it for a while, and returns its size in bytes. A spill
+    /// that fails leaves it in memory.
+    pub fn set_aside(&self, run: RunId, output: OutputId) -> Option<u64> {
+        let kept = self.find(run, output)?;
+        let Output::Memory { batch, .. } = &kept else {
+            return Some(kept.bytes());
+        };
+        match self.spill(batch) {
+            Ok(spilled) => {
+                let size = spilled.bytes();
+                self.lock().replace((run, output), spilled);
+                Some(size)
+            }
+            Err(error) => {
+                tracing::warn!(%run, %error, "an output could not be spilled and stays in memory");
+                Some(kept.bytes())
+            }
+        }
+    }
+
     /// Returns a kept output; `None` if there is none of that name.
     pub fn get(&self, run: RunId, output: OutputId) -> Result<Option<Batch>, ParkingError> {
         match self.find(run, output) {
@@ -277,6 +297,29 @@ mod tests {
         let left = std::fs::read_dir(dir.path()).expect("is a folder").count();
         assert_eq!(left, 0, "a spill file has no name that could be left over");
         parking.drop_run(RUN);
+        assert_eq!(parking.bytes(), ParkedBytes::default());
+    }
+
+    #[test]
+    fn what_is_set_aside_leaves_the_memory_and_comes_back() {
+        let dir = tempfile::tempdir().expect("makes a folder");
+        let batch = batch_of(1_000);
+        let parking = Parking::new(Memory::new(ByteSize(1 << 30)), dir.path().to_owned());
+        let output = output(0, 1);
+        parking.park(RUN, output, batch.clone());
+        let size = parking.set_aside(RUN, output).expect("is kept");
+        assert_eq!(
+            parking.bytes(),
+            ParkedBytes {
+                memory: 0,
+                spilled: size
+            }
+        );
+        assert_eq!(parking.set_aside(RUN, output), Some(size));
+        let back = parking.get(RUN, output).expect("is read").expect("is kept");
+        assert_eq!(back.records(), batch.records());
+        parking.drop_output(RUN, output);
+        assert_eq!(parking.set_aside(RUN, output), None);
         assert_eq!(parking.bytes(), ParkedBytes::default());
     }
 

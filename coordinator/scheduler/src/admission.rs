@@ -39,6 +39,17 @@ pub(crate) fn may_queue(run: &Run) -> bool {
         && commits < u64::from(schedule.max_committing.get())
 }
 
+/// Decides whether a batch that was set aside may come back into flight.
+pub(crate) fn may_return(run: &Run, cap: u64, slice_bytes: u64) -> bool {
+    let bytes = run.gauges.bytes.now + slice_bytes;
+    let is_within = run
+        .job
+        .schedule
+        .in_flight_bytes_bound()
+        .is_none_or(|bound| bytes <= bound);
+    has_room(run, cap) && (is_within || run.gauges.in_flight.now == 0)
+}
+
 /// Decides whether a run may begin its next batch, given the cap in force.
 pub(crate) fn may_begin(run: &Run, cap: u64) -> Result<(), Refusal> {
     let (_, slice) = run.slices.front().ok_or(Refusal::NoSlice)?;

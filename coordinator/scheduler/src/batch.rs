@@ -67,27 +67,65 @@ pub(crate) enum BatchPhase {
     /// The worker that holds its lease.
     Leased(LeaseId),
     /// The end of a wait after a failure.
-    Backoff { until: Time },
     /// Its slice to be cut, because it failed in that op.
-    Halving { op: OpId },
+    Halving {
+        op: OpId,
+    },
     /// Its cut to become durable.
     Halved,
+    Backoff {
+        until: Time,
+        aside: Aside,
+    },
+    /// Room among the batches in flight: it was set aside after a failure, and its wait is over.
+    Returning,
     /// Its commit to become durable.
-    Committing { lease: LeaseId, session: SessionId },
+    Committing {
+        lease: LeaseId,
+        session: SessionId,
+    },
     /// A worker to put its parts in place.
     Publishing,
 }
 
+/// Whether a batch that waits after a failure counts as in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Aside {
+    /// It does not: its data is out of memory.
+    Yes,
+    /// It does: as many are set aside as may be.
+    No,
+}
+
 impl BatchPhase {
+    /// Tells whether the batch is set aside after a failure.
+    pub(crate) fn is_set_aside(self) -> bool {
+        match self {
+            BatchPhase::Backoff { aside, .. } => aside == Aside::Yes,
+            BatchPhase::Returning => true,
+            BatchPhase::Ready
+            | BatchPhase::Leased(_)
+            | BatchPhase::Halving { .. }
+            | BatchPhase::Halved
+            | BatchPhase::Queued(_)
+            | BatchPhase::Committing { .. }
+            | BatchPhase::Publishing => false,
+        }
+    }
+
     /// Tells whether the batch's data is in the cluster's memory.
     pub(crate) fn is_in_flight(self) -> bool {
         match self {
             BatchPhase::Ready
             | BatchPhase::Leased(_)
-            | BatchPhase::Backoff { .. }
+            | BatchPhase::Backoff { aside: Aside::No, .. }
             | BatchPhase::Halving { .. }
             | BatchPhase::Halved => true,
-            BatchPhase::Queued(_) | BatchPhase::Committing { .. } | BatchPhase::Publishing => false,
+            BatchPhase::Backoff { aside: Aside::Yes, .. }
+            | BatchPhase::Returning
+            | BatchPhase::Queued(_)
+            | BatchPhase::Committing { .. }
+            | BatchPhase::Publishing => false,
         }
     }
 }
@@ -140,6 +178,12 @@ impl Batch {
             Place::Source => OpId::EXTRACT,
             Place::Parked { output, .. } => OpId(output.op.0 + 1),
         }
+    }
+
+    /// Returns the last op that failed, or the one that the batch goes on with.
+    pub(crate) fn failed_op(&self) -> OpId {
+        let failed = self.ops.iter().rposition(|progress| progress.failures > 0);
+        failed.map_or_else(|| self.next_op(), |place| OpId(place as u16))
     }
 
     /// Returns the number that the next attempt at an op will have.

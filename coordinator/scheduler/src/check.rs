@@ -7,6 +7,8 @@ use std::fmt;
 
 use crate::batch::{BatchPhase, Place};
 use crate::lease::{Permit, Standing};
+use crate::ledger::Hold;
+use crate::limits::{Cap, turn_of};
 use crate::run::{Run, RunPhase};
 use crate::scheduler::Scheduler;
 
@@ -39,6 +41,7 @@ impl Scheduler {
         };
         self.check_permits(&mut require);
         self.check_leases(&mut require);
+        self.check_pools(&mut require);
         for run in self.runs.values() {
             self.check_run(run, &mut require);
         }
@@ -72,9 +75,13 @@ impl Scheduler {
             require(held == run.units, "CAP", &|| {
                 format!("{id} holds {held} permits, {} are counted", run.units)
             });
-            let within = run.job.schedule.max_concurrent.is_none_or(|cap| held <= cap.get());
+            let within = self.allowed(&Cap::Run(*id)).is_none_or(|allowed| held <= allowed);
             require(within, "CAP", &|| format!("{id} holds {held} permits, above its cap"));
         }
+        let within = self.allowed(&Cap::Coordinator).is_none_or(|allowed| all <= allowed);
+        require(within, "CAP", &|| {
+            format!("{all} permits are held, above the coordinator's cap")
+        });
         let live: u64 = self
             .sessions
             .values()
@@ -83,6 +90,44 @@ impl Scheduler {
         require(live == self.live_slots, "CAP", &|| {
             format!("{live} slots are live, {} are counted", self.live_slots)
         });
+    }
+
+    /// CAP: units of pools are counted once, over all runs, and promised tokens are those of leases.
+    fn check_pools(&self, require: &mut impl FnMut(bool, &'static str, &dyn Fn() -> String)) {
+        for (name, pool) in &self.pools {
+            let held = self.leases.values().filter(|lease| lease.pools.contains(name)).count() as u32;
+            require(held == pool.used, "CAP", &|| {
+                format!("{held} units of pool {name} are held, {} are counted", pool.used)
+            });
+            let within = self
+                .allowed(&Cap::Pool(name.clone()))
+                .is_none_or(|allowed| held <= allowed);
+            require(within, "CAP", &|| {
+                format!("{held} units of pool {name} are held, above its limit")
+            });
+        }
+        for (id, run) in &self.runs {
+            for (op, bucket) in &run.buckets {
+                let of_op = self
+                    .leases
+                    .values()
+                    .filter(|lease| lease.run == *id && lease.limited_op == Some(*op));
+                let promised: u64 = of_op.filter_map(|lease| lease.tokens).sum();
+                require(promised == bucket.promised, "RATE", &|| {
+                    format!(
+                        "{promised} tokens of {id} op {} are promised, {} are counted",
+                        op.0, bucket.promised
+                    )
+                });
+                require(run.job.op(*op).rate == Some(bucket.rate), "RATE", &|| {
+                    format!("{id} op {} has the bucket of another rate", op.0)
+                });
+            }
+            let takes_turns = self.turns.contains(&turn_of(run));
+            require(!(takes_turns && run.hold == Hold::Paused), "PAUSE", &|| {
+                format!("{id} is paused and takes turns")
+            });
+        }
     }
 
     /// FENCE: a lease that counts is the one that its batch names; SINGLE WRITER: no two that count share a batch.
@@ -151,6 +196,25 @@ impl Scheduler {
         require(bytes == gauges.bytes.now, "WINDOW", &|| {
             format!("{id} has {bytes} bytes in flight, {} are counted", gauges.bytes.now)
         });
+        let aside = run.batches.values().filter(|batch| batch.phase.is_set_aside()).count() as u64;
+        let bound = u64::from(run.job.schedule.max_in_backoff.get());
+        require(aside == gauges.backoff.now && aside <= bound, "WINDOW", &|| {
+            format!(
+                "{id} has {aside} batches set aside, {} are counted, {bound} may be",
+                gauges.backoff.now
+            )
+        });
+        let returning = run
+            .batches
+            .values()
+            .filter(|batch| batch.phase == BatchPhase::Returning)
+            .count();
+        require(returning == run.returning.len(), "LIVENESS", &|| {
+            format!(
+                "{id} has {returning} batches that come back, {} are known",
+                run.returning.len()
+            )
+        });
         let running = self
             .leases
             .values()
@@ -172,7 +236,7 @@ impl Scheduler {
             require(held == counted, "CAP", &|| {
                 format!("{id} op {} holds {held} units, {counted} are counted", op.0)
             });
-            let within = run.job.op(op).max_concurrent.is_none_or(|limit| held <= limit.get());
+            let within = self.allowed(&Cap::Op(id, op)).is_none_or(|allowed| held <= allowed);
             require(within, "CAP", &|| {
                 format!("{id} op {} holds {held} units, above its limit", op.0)
             });

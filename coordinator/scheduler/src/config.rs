@@ -1,9 +1,11 @@
 //! What the scheduler is told once, when it is made.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use common::ids::Generation;
+use common::job::PoolName;
 
 /// The numbers that the whole coordinator shares.
 #[derive(Clone, Debug)]
@@ -12,6 +14,8 @@ pub struct Config {
     pub generation: Generation,
     /// How many tasks may run at once over all runs and workers; `None` leaves it to the slots.
     pub global_cap: Option<NonZeroU32>,
+    /// The limits that runs share, as they are declared at the start.
+    pub pools: BTreeMap<PoolName, NonZeroU32>,
     /// How long a lease lives after its worker was last heard.
     pub lease_time: Duration,
     /// What is added before a lease that ended is counted as free: clocks may run at different rates.
@@ -29,6 +33,7 @@ impl Default for Config {
         Config {
             generation: Generation(1),
             global_cap: None,
+            pools: BTreeMap::new(),
             lease_time: Duration::from_secs(5),
             lease_margin: Duration::from_millis(500),
             reconnect_patience: Duration::from_secs(1),

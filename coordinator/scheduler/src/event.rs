@@ -7,7 +7,7 @@ use std::sync::Arc;
 use common::failure::Failure;
 use common::holdings::Holdings;
 use common::ids::{BatchId, RunId, SessionId, WorkerName};
-use common::job::Job;
+use common::job::{Job, PoolName};
 use common::message::Report;
 use common::slice::{BadRow, FrozenSource, Slice};
 use common::steering::{Asker, RunCommand};
@@ -96,11 +96,6 @@ pub enum Event {
         /// What it said.
         report: Report,
     },
-    /// The coordinator's own cap was changed.
-    GlobalCapChanged {
-        /// The new cap.
-        cap: Option<NonZeroU32>,
-    },
     /// All records up to this one are durable.
     DurableUpTo {
         /// The last durable record.
@@ -134,6 +129,18 @@ pub enum Ask {
         run: RunId,
         /// What.
         command: RunCommand,
+    },
+    /// That a limit shared between runs is set; one that was not there is made.
+    SetPool {
+        /// The pool.
+        pool: PoolName,
+        /// Its limit.
+        limit: NonZeroU32,
+    },
+    /// That the coordinator's own cap is set, or taken off.
+    SetCap {
+        /// The cap.
+        cap: Option<NonZeroU32>,
     },
 }
 

@@ -1,6 +1,6 @@
 //! Granting: which task gets the next free slot, on which worker, and how far its lease reaches.
 //!
-//! Runs take turns (priority, then fewest permits, then age); within a run the highest-ranked op that has a batch
+//! Runs take turns (priority, then fewest permits for their weight, then age); within a run the highest-ranked op that has a batch
 //! waiting wins, and beginning a batch is ranked as its first op but needs admission too. Every pass grants one
 //! lease to the best task that fits anywhere, until nothing fits; so when a slot is granted, no eligible task of
 //! higher priority is left.
@@ -51,12 +51,14 @@ enum Work {
 impl Scheduler {
     /// Grants leases until no task fits anywhere.
     pub(crate) fn grant_what_fits(&mut self, now: Time) {
+        self.take_back_into_flight(now);
         while let Some(choice) = self.best_choice() {
             self.grant(choice, now);
         }
         self.look_ahead(now);
         self.make_room_for_higher_priority();
         self.leave_drained_sessions(now);
+        self.wait_for_tokens(now);
     }
 
     fn best_choice(&self) -> Option<Choice> {
@@ -82,7 +84,7 @@ impl Scheduler {
         let is_awaited = self.former.awaits(run.id);
         for finish in run.finish.iter().filter(|_| !is_awaited) {
             if finish.phase == FinishPhase::Ready
-                && self.has_op_room(run, finish.op)
+                && self.unit_obstacle(run, finish.op).is_none()
                 && let Some(session) = self.place(run, finish.op, None)
             {
                 return Some(choice(Work::Finish(finish.op), session));
@@ -93,6 +95,9 @@ impl Scheduler {
                 continue;
             }
             for &id in run.ready.waiting_for(op) {
+                if self.rate_obstacle(run, op, id).is_some() {
+                    break;
+                }
                 let batch = &run.batches[&id];
                 if let Some(session) = self.place(run, op, Some(batch)) {
                     return Some(choice(Work::Continue(id), session));
@@ -249,7 +254,10 @@ impl Scheduler {
     /// Enters a lease in the books and sends it.
     fn add_lease(&mut self, grant: Grant, session: SessionId, queued: Time, now: Time) {
         let first = grant.steps[0].op;
-        let limited_op = self.take_op_unit(grant.run, first);
+        let is_limited = self
+            .runs
+            .get(&grant.run)
+            .is_some_and(|run| run.job.op(first).has_own_limit());
         self.open_run_at(grant.run, session);
         let lease = Lease {
             id: grant.lease,
@@ -265,12 +273,18 @@ impl Scheduler {
             started: 0,
             running: None,
             truncation: Truncation::None,
-            limited_op,
             granted: now,
+            limited_op: None,
+            pools: Vec::new(),
+            tokens: None,
             queued,
             failure: None,
         };
         self.enter_lease(lease);
+        if is_limited {
+            self.count_limited_op(grant.lease, first);
+            self.promise_tokens(grant.lease);
+        }
         self.send(session, ToWorker::Grant(grant));
     }
 

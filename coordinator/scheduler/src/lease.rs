@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use common::failure::Failure;
 use common::ids::{BatchId, LeaseId, OpId, RunId, SessionId, WorkerName};
+use common::job::PoolName;
 use common::message::Step;
 use common::state::TaskState;
 use common::time::Time;
@@ -29,6 +30,10 @@ pub(crate) struct Lease {
     pub(crate) limited_op: Option<OpId>,
     /// When it was granted.
     pub(crate) granted: Time,
+    /// The pools that it holds a unit of, for that op.
+    pub(crate) pools: Vec<PoolName>,
+    /// The tokens of that op's rate that were promised to it, until the op starts.
+    pub(crate) tokens: Option<u64>,
     /// Since when its next step could have run.
     pub(crate) queued: Time,
     /// Why its last op failed.

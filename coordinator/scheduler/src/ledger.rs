@@ -6,11 +6,12 @@
 //! with the batches; the store keeps it beside, and so does whoever lists it.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use common::counts::RowCounts;
 use common::ids::{BatchId, LeaseId, OpId, RunId, SessionId, WorkerName};
-use common::job::{Job, LimitsChange};
+use common::job::{Job, LimitsChange, PoolName};
 use common::part::Part;
 use common::slice::{FrozenSource, Slice};
 use common::state::RunState;
@@ -21,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::committed::Committed;
 use crate::failed::{FailedBatch, Tolerance};
-use crate::record::{Record, RecordSequence};
+use crate::record::{Record, RecordSequence, SetBy};
 
 /// What the records up to one of them add up to.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -36,6 +37,26 @@ pub struct Ledger {
     pub sessions: BTreeMap<SessionId, SessionLedger>,
     /// The highest run id ever given out.
     pub last_run: RunId,
+    /// What was declared and set for the whole coordinator.
+    pub limits: CoordinatorLimits,
+}
+
+/// What was declared and set for the whole coordinator.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CoordinatorLimits {
+    /// Its own cap.
+    pub cap: Setting,
+    /// The limits shared between runs.
+    pub pools: BTreeMap<PoolName, Setting>,
+}
+
+/// A number that is declared at the start, and may be set otherwise afterwards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setting {
+    /// What was declared last.
+    pub declared: Option<NonZeroU32>,
+    /// What holds.
+    pub now: Option<NonZeroU32>,
 }
 
 /// What is kept of a run that goes on.
@@ -222,6 +243,14 @@ impl Ledger {
                 run.run_ops.insert(*op, (*lease, parts.clone()));
             }),
             Record::RunCommanded { run, activity } => self.with_run(*run, |run| run.command(activity)),
+            Record::PoolSet { pool, limit, by } => {
+                self.limits
+                    .pools
+                    .entry(pool.clone())
+                    .or_default()
+                    .set(Some(*limit), *by);
+            }
+            Record::CapSet { cap, by } => self.limits.cap.set(*cap, *by),
             Record::RunEnded { summary } => {
                 if let Some(run) = self.runs.remove(&summary.run) {
                     let ended = EndedRun {
@@ -242,6 +271,16 @@ impl Ledger {
     fn with_run(&mut self, id: RunId, change: impl FnOnce(&mut RunLedger)) {
         if let Some(run) = self.runs.get_mut(&id) {
             change(run);
+        }
+    }
+}
+
+impl Setting {
+    fn set(&mut self, value: Option<NonZeroU32>, by: SetBy) {
+        self.now = value;
+        match by {
+            SetBy::Start => self.declared = value,
+            SetBy::Asked(_) => {}
         }
     }
 }

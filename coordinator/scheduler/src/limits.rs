@@ -6,11 +6,52 @@
 use std::cmp::Reverse;
 
 use common::ids::{LeaseId, OpId, RunId, SessionId};
+use common::job::{PoolName, Weight};
 
 use crate::lease::Permit;
 use crate::ledger::Hold;
 use crate::run::Run;
 use crate::scheduler::Scheduler;
+
+/// A number of permits that may not be exceeded.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Cap {
+    /// The coordinator's own.
+    Coordinator,
+    /// A run's.
+    Run(RunId),
+    /// An op's own limit.
+    Op(RunId, OpId),
+    /// A limit shared between runs.
+    Pool(PoolName),
+}
+
+/// What a run has of the permits, for its weight: runs of equal priority are served by it, the least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Share(u64);
+
+/// Whether a run took turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TookTurns {
+    Yes,
+    No,
+}
+
+impl Share {
+    pub(crate) fn new(units: u32, weight: Weight) -> Share {
+        Share((u64::from(units) << 24) / u64::from(weight.thousandths().get()))
+    }
+}
+
+/// Returns a run's place in the order in which runs are served.
+pub(crate) fn turn_of(run: &Run) -> (Reverse<i32>, Share, RunId) {
+    let schedule = &run.job.schedule;
+    (
+        Reverse(schedule.priority),
+        Share::new(run.units, schedule.weight),
+        run.id,
+    )
+}
 
 impl Scheduler {
     /// Returns how many tasks of a run may run at once now: the least of its cap, the coordinator's, and the slots.
@@ -26,25 +67,39 @@ impl Scheduler {
 
     /// Tells whether the coordinator's cap has room for another permit.
     pub(crate) fn has_global_room(&self) -> bool {
-        self.config
-            .global_cap
-            .is_none_or(|cap| self.units + self.former.units() < cap.get())
+        self.coordinator_obstacle().is_none()
     }
 
     /// Tells whether a run's own cap has room for another permit.
     pub(crate) fn has_run_room(&self, run: &Run) -> bool {
-        run.job
-            .schedule
-            .max_concurrent
-            .is_none_or(|cap| run.units + self.former.units() < cap.get())
+        self.run_obstacle(run).is_none()
     }
 
-    /// Tells whether an op's own limit has room for another of its tasks.
+    /// Tells whether an op's own limits have room for another of its tasks.
     pub(crate) fn has_op_room(&self, run: &Run, op: OpId) -> bool {
-        run.job
-            .op(op)
-            .max_concurrent
-            .is_none_or(|limit| run.op_units[op.index()] + self.former.units() < limit.get())
+        self.op_obstacle(run, op).is_none()
+    }
+
+    /// Returns what is in use of a cap, and the cap; `None` where there is none any more.
+    pub(crate) fn in_use(&self, cap: &Cap) -> Option<(u32, u32)> {
+        match cap {
+            Cap::Coordinator => Some((self.units, self.config.global_cap?.get())),
+            Cap::Run(run) => {
+                let run = self.runs.get(run)?;
+                Some((run.units, run.job.schedule.max_concurrent?.get()))
+            }
+            Cap::Op(run, op) => {
+                let run = self.runs.get(run)?;
+                Some((run.op_units[op.index()], run.job.op(*op).max_concurrent?.get()))
+            }
+            Cap::Pool(pool) => self.pools.get(pool).map(|pool| (pool.used, pool.limit.get())),
+        }
+    }
+
+    /// Returns how much of a cap may be in use: the cap, or what was in use when it was lowered and has not ended since.
+    pub(crate) fn allowed(&self, cap: &Cap) -> Option<u32> {
+        let (_, limit) = self.in_use(cap)?;
+        Some(self.lowered.get(cap).map_or(limit, |allowed| limit.max(*allowed)))
     }
 
     /// Counts a lease's permit against its session's slots, its run's cap and the coordinator's.
@@ -55,14 +110,6 @@ impl Scheduler {
             session.busy += 1;
         }
         self.reindex_session(session);
-    }
-
-    /// Counts a lease against the own limit of its first op, if that has one; returns the op.
-    pub(crate) fn take_op_unit(&mut self, run: RunId, first: OpId) -> Option<OpId> {
-        let run = self.runs.get_mut(&run)?;
-        let limited = run.job.op(first).has_own_limit().then_some(first)?;
-        run.op_units[limited.index()] += 1;
-        Some(limited)
     }
 
     /// Frees the permit of a lease, and the unit of the limited op it may hold.
@@ -89,30 +136,31 @@ impl Scheduler {
         if let Some(run) = self.runs.get_mut(&lease.run) {
             run.op_units[op.index()] -= 1;
         }
+        self.release_pool_units(id);
     }
 
     /// Keeps the order of runs true while a run's permits change.
     fn change_run_units(&mut self, id: RunId, change: impl FnOnce(u32) -> u32) {
+        let took_turns = self.remove_turn(id);
         let Some(run) = self.runs.get_mut(&id) else { return };
-        let priority = Reverse(run.job.schedule.priority);
-        let was_there = self.turns.remove(&(priority, run.units, id));
         run.units = change(run.units);
-        if was_there {
-            self.turns.insert((priority, run.units, id));
+        if took_turns == TookTurns::Yes {
+            self.turns.insert(turn_of(run));
         }
     }
 
     /// Lets a run take its turns, unless it is paused.
     pub(crate) fn add_turn(&mut self, id: RunId) {
         if let Some(run) = self.runs.get(&id).filter(|run| run.hold == Hold::GoesOn) {
-            self.turns.insert((Reverse(run.job.schedule.priority), run.units, id));
+            self.turns.insert(turn_of(run));
         }
     }
 
     /// Takes a run out of the order.
-    pub(crate) fn remove_turn(&mut self, id: RunId) {
-        if let Some(run) = self.runs.get(&id) {
-            self.turns.remove(&(Reverse(run.job.schedule.priority), run.units, id));
+    pub(crate) fn remove_turn(&mut self, id: RunId) -> TookTurns {
+        match self.runs.get(&id) {
+            Some(run) if self.turns.remove(&turn_of(run)) => TookTurns::Yes,
+            Some(_) | None => TookTurns::No,
         }
     }
 

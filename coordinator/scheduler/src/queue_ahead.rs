@@ -46,6 +46,7 @@ impl Scheduler {
         run.phase == RunPhase::Active
             && run.flow == Flow::ToTheEnd
             && run.ready.len() == 0
+            && run.returning.is_empty()
             && run.gauges.in_flight.now == u64::from(run.units)
     }
 

@@ -23,7 +23,7 @@ use common::time::Time;
 
 use crate::Command;
 use crate::admission::has_room;
-use crate::batch::{Batch, BatchPhase, Place};
+use crate::batch::{Aside, Batch, BatchPhase, Place};
 use crate::lease::{Lease, Permit, RunningStep, Standing, Truncation};
 use crate::run::{Run, RunPhase};
 use crate::scheduler::Scheduler;
@@ -98,9 +98,6 @@ impl Scheduler {
             self.place_batch(held.run, id, Place::Source);
         }
         let has_unit = held.started == 0 || held.started == 1 && since.is_some();
-        let limited_op = has_unit
-            .then(|| self.take_op_unit(held.run, held.steps[0].op))
-            .flatten();
         let running = since.and_then(|started| {
             let step = *held.steps.get(held.started.checked_sub(1)? as usize)?;
             Some(RunningStep {
@@ -111,7 +108,6 @@ impl Scheduler {
             })
         });
         self.enter_lease(Lease {
-            limited_op,
             running,
             truncation: match course {
                 HeldCourse::Truncating => Truncation::Asked,
@@ -119,6 +115,14 @@ impl Scheduler {
             },
             ..lease_of(session, held, Standing::Valid, now)
         });
+        let first = held.steps[0].op;
+        let is_limited = |run: &Run| run.job.op(first).has_own_limit();
+        if has_unit && self.runs.get(&held.run).is_some_and(is_limited) {
+            self.count_limited_op(held.lease, first);
+            if held.started == 0 {
+                self.promise_tokens(held.lease);
+            }
+        }
         self.count_running(held.run, running);
         Ok(())
     }
@@ -286,7 +290,10 @@ impl Scheduler {
         if let Some(budgets) = run.budgets.remove(&held.id) {
             batch.take_budgets(&budgets);
         }
-        batch.phase = BatchPhase::Backoff { until: now };
+        batch.phase = BatchPhase::Backoff {
+            until: now,
+            aside: Aside::No,
+        };
         run.batches.insert(held.id, batch);
         self.count_begun(id, held.id);
         self.ask_for_slices(id);
@@ -325,6 +332,8 @@ fn lease_of(session: SessionId, held: &HeldLease, standing: Standing, now: Time)
         running: None,
         truncation: Truncation::None,
         limited_op: None,
+        pools: Vec::new(),
+        tokens: None,
         granted: now,
         queued: now,
         failure: None,

@@ -1,13 +1,14 @@
 //! What must survive: the entries of the journal.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use common::counts::RowCounts;
 use common::ids::{BatchId, LeaseId, OpId, RunId, SessionId, WorkerName};
-use common::job::Job;
+use common::job::{Job, PoolName};
 use common::part::Part;
 use common::slice::{FrozenSource, Slice};
-use common::steering::Activity;
+use common::steering::{Activity, Asker};
 use common::summary::RunSummary;
 use common::time::Time;
 use serde::{Deserialize, Serialize};
@@ -149,4 +150,29 @@ pub enum Record {
         /// Its last summary.
         summary: Arc<RunSummary>,
     },
+    /// A limit shared between runs was set.
+    PoolSet {
+        /// The pool.
+        pool: PoolName,
+        /// Its limit.
+        limit: NonZeroU32,
+        /// Who set it.
+        by: SetBy,
+    },
+    /// The coordinator's own cap was set, or taken off.
+    CapSet {
+        /// The cap.
+        cap: Option<NonZeroU32>,
+        /// Who set it.
+        by: SetBy,
+    },
+}
+
+/// Who set a limit of the coordinator's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SetBy {
+    /// The flags that it was started with.
+    Start,
+    /// Somebody, while it ran.
+    Asked(Asker),
 }

@@ -16,6 +16,7 @@ use common::time::Time;
 use crate::event::{NewRun, NewSession};
 use crate::failed::Tolerance;
 use crate::ledger::{Ledger, RunLedger, SessionLedger};
+use crate::rates::Filling;
 use crate::run::{Ending, Run, RunPhase, Told};
 use crate::scheduler::Scheduler;
 use crate::timers::Timer;
@@ -55,8 +56,10 @@ impl FormerSessions {
 impl Scheduler {
     /// Makes a scheduler that goes on where a ledger ends. Its first commands are there at once.
     pub fn restore(config: Config, ledger: &Ledger, now: Time) -> Scheduler {
-        let mut scheduler = Scheduler::new(config);
+        let mut scheduler = Scheduler::unsettled(config);
+        scheduler.now = now;
         scheduler.waiting.continue_after(ledger.last);
+        scheduler.settle_declared(&ledger.limits);
         scheduler.former.sessions = ledger.sessions.clone();
         if !ledger.sessions.is_empty() {
             let certain = now + scheduler.config.lease_time + scheduler.config.lease_margin;
@@ -67,6 +70,7 @@ impl Scheduler {
         }
         for (id, run) in &ledger.runs {
             scheduler.runs.insert(*id, restore_run(*id, run));
+            scheduler.fill_buckets(*id, Filling::Nothing, now);
             scheduler.go_on(*id, run.cancelled, now);
         }
         let ended = ledger.ended.iter();
@@ -131,6 +135,7 @@ pub(crate) fn restore_run(id: RunId, ledger: &RunLedger) -> Run {
     };
     let mut run = Run::new(new, ledger.accepted);
     run.phase = RunPhase::Active;
+    run.put_into_force(Arc::new(ledger.limits.apply(&ledger.job)));
     run.hold = ledger.hold;
     run.cancelled = ledger.cancelled;
     run.committed = ledger.committed.clone();

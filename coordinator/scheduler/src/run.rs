@@ -20,6 +20,7 @@ use crate::committed::Committed;
 use crate::event::NewRun;
 use crate::failed::{FailedBatch, Tolerance};
 use crate::ledger::{Budgets, Hold, RunLedger};
+use crate::rates::Bucket;
 use crate::ready_queue::ReadyQueue;
 
 /// One execution of a job.
@@ -93,6 +94,10 @@ pub(crate) struct Run {
     pub(crate) units: u32,
     /// Per op: units of its own limit in use.
     pub(crate) op_units: Vec<u32>,
+    /// The token buckets of ops that have a rate.
+    pub(crate) buckets: BTreeMap<OpId, Bucket>,
+    /// Batches whose wait after a failure is over, and that wait for room among the batches in flight.
+    pub(crate) returning: BTreeSet<BatchId>,
     pub(crate) gauges: Gauges,
     pub(crate) batch_counts: BatchCounts,
     pub(crate) task_counts: TaskCounts,
@@ -129,6 +134,8 @@ pub(crate) struct Gauges {
     pub(crate) bytes: Gauge,
     pub(crate) committing: Gauge,
     pub(crate) running: Gauge,
+    /// Batches set aside after a failure.
+    pub(crate) backoff: Gauge,
 }
 
 /// Where a run is in its life.
@@ -166,7 +173,7 @@ pub(crate) enum Flow {
 }
 
 impl Flow {
-    fn of(job: &Job) -> Flow {
+    pub(crate) fn of(job: &Job) -> Flow {
         let is_cut = |op: OpId| {
             let limited = job.op(op).has_own_limit();
             limited
@@ -241,6 +248,8 @@ impl Run {
             recalled: BTreeSet::new(),
             put_back: BTreeMap::new(),
             op_units: vec![0; job.ops.len()],
+            buckets: BTreeMap::new(),
+            returning: BTreeSet::new(),
             job,
             source,
             context: Arc::new(context),
@@ -279,6 +288,12 @@ impl Run {
             first_loaded: None,
             failure: None,
         }
+    }
+
+    /// Replaces the job in force by one with other limits.
+    pub(crate) fn put_into_force(&mut self, job: Arc<Job>) {
+        self.flow = Flow::of(&job);
+        self.job = job;
     }
 
     /// Returns the run's state as people see it.

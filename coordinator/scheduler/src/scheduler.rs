@@ -2,10 +2,10 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use common::ids::{BatchId, LeaseId, RunId, SessionId};
-use common::job::Job;
+use common::job::{Job, PoolName};
 use common::message::ToWorker;
 use common::state::RunState;
 use common::summary::RunSummary;
@@ -14,7 +14,9 @@ use common::time::Time;
 use crate::durability::{AfterDurable, Waiting};
 use crate::handlers::steering::Unanswered;
 use crate::lease::Lease;
-use crate::ledger::RunLedger;
+use crate::ledger::{CoordinatorLimits, RunLedger};
+use crate::limits::{Cap, Share};
+use crate::pools::Pool;
 use crate::publication::Publication;
 use crate::restore::FormerSessions;
 use crate::run::{Run, RunPhase};
@@ -32,8 +34,8 @@ pub struct Scheduler {
     pub(crate) leases: BTreeMap<LeaseId, Lease>,
     /// Permits in use over all runs: units of the coordinator's cap.
     pub(crate) units: u32,
-    /// The runs in the order in which they are served: priority, then who has the fewest permits, then age.
-    pub(crate) turns: BTreeSet<(Reverse<i32>, u32, RunId)>,
+    /// The runs in the order in which they are served: priority, then who has the fewest permits for its weight, then age.
+    pub(crate) turns: BTreeSet<(Reverse<i32>, Share, RunId)>,
     /// Sessions with free slots, by how many; the earliest session last among equals.
     pub(crate) idle: BTreeSet<(u32, Reverse<SessionId>)>,
     /// Sessions with slots in use and few leases queued behind them.
@@ -55,6 +57,16 @@ pub struct Scheduler {
     /// Those of them whose reopening is recorded and not durable.
     pub(crate) reopening: BTreeSet<RunId>,
     pub(crate) timers: Timers,
+    /// The limits that runs share.
+    pub(crate) pools: BTreeMap<PoolName, Pool>,
+    /// Runs of which some op has a rate.
+    pub(crate) rated: BTreeSet<RunId>,
+    /// Runs of which batches that were set aside wait for room.
+    pub(crate) returning: BTreeSet<RunId>,
+    /// How much of each cap may be in use that was lowered below what was.
+    pub(crate) lowered: BTreeMap<Cap, u32>,
+    /// The time of the event that is handled.
+    pub(crate) now: Time,
     pub(crate) waiting: Waiting,
     /// Answers that wait until nothing begins any more that the command forbids.
     pub(crate) unanswered: Vec<Unanswered>,
@@ -65,6 +77,13 @@ pub struct Scheduler {
 impl Scheduler {
     /// Makes a scheduler that knows no run and no worker.
     pub fn new(config: Config) -> Scheduler {
+        let mut scheduler = Scheduler::unsettled(config);
+        scheduler.settle_declared(&CoordinatorLimits::default());
+        scheduler
+    }
+
+    /// Makes a scheduler whose declared limits are not compared with those that the journal keeps.
+    pub(crate) fn unsettled(config: Config) -> Scheduler {
         Scheduler {
             config,
             runs: BTreeMap::new(),
@@ -83,6 +102,11 @@ impl Scheduler {
             ended: BTreeMap::new(),
             reopening: BTreeSet::new(),
             timers: Timers::default(),
+            pools: BTreeMap::new(),
+            rated: BTreeSet::new(),
+            returning: BTreeSet::new(),
+            lowered: BTreeMap::new(),
+            now: Time::ZERO,
             waiting: Waiting::default(),
             unanswered: Vec::new(),
             last_lease: 0,
@@ -97,6 +121,7 @@ impl Scheduler {
 
     /// Takes events that came together, in order, and then grants what fits.
     pub fn handle_all(&mut self, events: impl IntoIterator<Item = Event>, now: Time) {
+        self.now = now;
         for event in events {
             self.take(event, now);
         }
@@ -104,6 +129,7 @@ impl Scheduler {
             self.on_timer(timer, now);
         }
         self.grant_what_fits(now);
+        self.settle_lowered();
         self.answer_what_is_settled();
     }
 
@@ -130,7 +156,6 @@ impl Scheduler {
             Event::SessionClosed { session } => self.on_session_closed(session, now),
             Event::DrainRequested { session } => self.on_drain_requested(session),
             Event::Reported { session, report } => self.on_reported(session, report, now),
-            Event::GlobalCapChanged { cap } => self.on_global_cap_changed(cap),
             Event::DurableUpTo { sequence } => {
                 while let Some(effect) = self.waiting.pop_durable(sequence) {
                     self.on_durable(effect, now);
@@ -170,6 +195,11 @@ impl Scheduler {
     /// Returns what can be said of a run that has not ended.
     pub fn summary(&self, run: RunId) -> Option<RunSummary> {
         self.runs.get(&run).map(|run| self.summarize(run))
+    }
+
+    /// Returns a run's job with the limits that are in force now.
+    pub fn job(&self, run: RunId) -> Option<Arc<Job>> {
+        self.runs.get(&run).map(|run| Arc::clone(&run.job))
     }
 
     /// Returns the runs that have not ended, oldest first.
@@ -251,9 +281,5 @@ impl Scheduler {
     pub(crate) fn append_then(&mut self, record: Record, effect: AfterDurable) {
         self.append(record);
         self.waiting.after_last(effect);
-    }
-
-    fn on_global_cap_changed(&mut self, cap: Option<NonZeroU32>) {
-        self.config.global_cap = cap;
     }
 }

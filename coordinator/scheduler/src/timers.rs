@@ -22,6 +22,8 @@ pub(crate) enum Timer {
     FormerSessions,
     /// A run has taken as long as it may.
     RunDeadline(RunId),
+    /// A rate has tokens that an op waits for.
+    Tokens(RunId, OpId),
     /// Parts that could not be put in place are to be tried again.
     Republish(LeaseId),
 }

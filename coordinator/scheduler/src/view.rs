@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use common::failure::Failure;
-use common::ids::{Attempt, BatchId, OpId, SessionId, WorkerName};
+use common::ids::{Attempt, BatchId, OpId, RunId, SessionId, WorkerName};
+use common::job::PoolName;
 use common::slice::{BadRow, Slice};
 use common::state::BatchState;
 use common::time::Time;
@@ -54,6 +55,19 @@ pub struct WorkerView {
     pub last_heard: Time,
 }
 
+/// A limit that runs share, as lists show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolView {
+    /// Its name.
+    pub name: PoolName,
+    /// Its limit.
+    pub limit: u32,
+    /// Units in use, over all runs.
+    pub used: u32,
+    /// Who holds how many.
+    pub holders: Vec<(RunId, u32)>,
+}
+
 /// How a worker's session is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WorkerState {
@@ -87,7 +101,9 @@ pub(crate) fn batches<'a>(run: &'a Run, scheduler: &'a Scheduler) -> impl Iterat
 
 fn open_batch(batch: &Batch, scheduler: &Scheduler) -> BatchView {
     let (state, step, session) = match batch.phase {
-        BatchPhase::Ready | BatchPhase::Queued(_) => (BatchState::Waiting, None, parked_at(batch)),
+        BatchPhase::Ready | BatchPhase::Returning | BatchPhase::Queued(_) => {
+            (BatchState::Waiting, None, parked_at(batch))
+        }
         BatchPhase::Backoff { .. } => (BatchState::Backoff, None, parked_at(batch)),
         BatchPhase::Halving { .. } | BatchPhase::Halved => (BatchState::Halving, None, None),
         BatchPhase::Committing { session, .. } => (BatchState::Committing, None, Some(session)),
@@ -98,9 +114,7 @@ fn open_batch(batch: &Batch, scheduler: &Scheduler) -> BatchView {
             (BatchState::Leased, step, lease.map(|lease| lease.session))
         }
     };
-    let op = batch
-        .phase
-        .is_in_flight()
+    let op = (batch.phase.is_in_flight() || batch.phase.is_set_aside())
         .then(|| step.map_or_else(|| batch.next_op(), |step| step.op));
     let next = |op: OpId| batch.next_attempt(op);
     BatchView {

@@ -3,16 +3,17 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use common::failure::{Failure, FailureKind};
 use common::ids::{OpId, RunId};
-use common::job::{FailurePolicy, OnFailure, Order};
+use common::job::{Change, FailurePolicy, LimitsChange, OnFailure, OpLimitsChange, Order, PoolName, Weight};
 use common::state::RunState;
 use common::steering::{CancelMode, RunCommand};
 use proptest::prelude::*;
-use scheduler::{EndReason, Event, Record};
+use scheduler::{Ask, Config, EndReason, Event, Record};
 use support::{World, jobs};
 
 /// What is done to the world between two steps of time.
@@ -31,6 +32,7 @@ enum Deed {
         kind: usize,
     },
     Cap(u32),
+    Pool(u32),
     Submit {
         priority: i32,
     },
@@ -39,12 +41,48 @@ enum Deed {
     RestartUnderWorkers,
 }
 
+fn limit() -> impl Strategy<Value = Change<NonZeroU32>> {
+    prop_oneof![
+        3 => Just(Change::Keep),
+        3 => (1_u32..6).prop_map(|limit| Change::Set(NonZeroU32::new(limit).expect("is not zero"))),
+        1 => Just(Change::Remove),
+    ]
+}
+
+fn change() -> impl Strategy<Value = LimitsChange> {
+    let rate = prop_oneof![
+        3 => Just(Change::Keep),
+        2 => (5_u32..200).prop_map(|limit| Change::Set(format!("{limit}/s").parse().expect("is a rate"))),
+        1 => Just(Change::Remove),
+    ];
+    let weight = prop_oneof![
+        Just(Change::Keep),
+        Just(Change::Set(Weight::new(2.5).expect("is a weight")))
+    ];
+    (limit(), limit(), 1_u16..5, limit(), rate, weight).prop_map(|(cap, window, op, op_limit, rate, weight)| {
+        LimitsChange {
+            max_concurrent: cap,
+            max_in_flight: window,
+            max_in_flight_bytes: Change::Keep,
+            weight,
+            ops: BTreeMap::from([(
+                OpId(op),
+                OpLimitsChange {
+                    max_concurrent: op_limit,
+                    rate,
+                },
+            )]),
+        }
+    })
+}
+
 fn command() -> impl Strategy<Value = RunCommand> {
     prop_oneof![
         3 => Just(RunCommand::Pause { reason: None }),
         3 => Just(RunCommand::Resume),
         1 => Just(RunCommand::Cancel(CancelMode::Now)),
         1 => Just(RunCommand::Cancel(CancelMode::AfterRunning)),
+        6 => change().prop_map(RunCommand::ChangeLimits),
     ]
 }
 
@@ -59,6 +97,7 @@ fn deed() -> impl Strategy<Value = Deed> {
         4 => (0_u16..5, 0_u64..30, 1_u32..4, 0_usize..4)
             .prop_map(|(op, batch, attempt, kind)| Deed::FailOp { op, batch, attempt, kind }),
         1 => (1_u32..9).prop_map(Deed::Cap),
+        1 => (1_u32..4).prop_map(Deed::Pool),
         1 => (-1_i32..3).prop_map(|priority| Deed::Submit { priority }),
         3 => (1_u64..4, command()).prop_map(|(run, command)| Deed::Steer(run, command)),
         1 => Just(Deed::Restart),
@@ -69,15 +108,15 @@ fn deed() -> impl Strategy<Value = Deed> {
 fn job(order: Order, cap: u32, limit: u32, on_failure: OnFailure, priority: i32) -> common::job::Job {
     let mut limited = jobs::op_of("limited", 30);
     limited.max_concurrent = NonZeroU32::new(limit);
+    let mut pooled = jobs::op_of("third", 20);
+    pooled.pools = vec![PoolName::new("shared").expect("is a name")];
+    let mut rated = jobs::op_of("last", 5);
+    rated.rate = Some("100/s".parse().expect("is a rate"));
     let mut schedule = jobs::cap(cap);
+    schedule.max_in_backoff = NonZeroU32::new(2).expect("is not zero");
     schedule.order = order;
     schedule.priority = priority;
-    let ops = vec![
-        jobs::op_of("first", 10),
-        limited,
-        jobs::op_of("third", 20),
-        jobs::op_of("last", 5),
-    ];
+    let ops = vec![jobs::op_of("first", 10), limited, pooled, rated];
     let mut job = jobs::chain("history", ops, jobs::rows(1), schedule);
     job.failure = FailurePolicy {
         on_failure,
@@ -123,9 +162,17 @@ fn act(world: &mut World, deed: &Deed, joined: &mut u32, runs: &mut u64) {
             let failure = Failure::new(kinds[*kind], "told to fail");
             world.failing.insert((OpId(*op), (*batch).into(), *attempt), failure);
         }
-        Deed::Cap(cap) => world.tell(Event::GlobalCapChanged {
-            cap: NonZeroU32::new(*cap),
-        }),
+        Deed::Cap(cap) => {
+            world.ask(Ask::SetCap {
+                cap: NonZeroU32::new(*cap),
+            });
+        }
+        Deed::Pool(limit) => {
+            world.ask(Ask::SetPool {
+                pool: PoolName::new("shared").expect("is a name"),
+                limit: NonZeroU32::new(*limit).expect("is not zero"),
+            });
+        }
         Deed::Submit { priority } => {
             *runs += 1;
             world.run(*runs, job(Order::DepthFirst, 3, 2, OnFailure::Continue, *priority), 10);
@@ -149,7 +196,13 @@ proptest! {
         breadth in any::<bool>(),
         policy in 0_usize..3,
     ) {
-        let mut world = World::new();
+        let mut world = World::with(Config {
+            pools: BTreeMap::from([(
+                PoolName::new("shared").expect("is a name"),
+                NonZeroU32::new(2).expect("is not zero"),
+            )]),
+            ..Config::default()
+        });
         let order = if breadth { Order::BreadthFirst } else { Order::DepthFirst };
         let on_failure = [OnFailure::Drain, OnFailure::Cancel, OnFailure::Continue][policy];
         let rows = 30;
@@ -160,10 +213,11 @@ proptest! {
             world.pass(Duration::from_millis(*wait));
             let summary = world.scheduler.summary(first);
             if let Some(summary) = summary {
-                prop_assert!(summary.tasks_running.peak <= u64::from(cap));
+                let caps = world.caps_ever(first, cap);
+                prop_assert!(summary.tasks_running.peak <= u64::from(caps));
             }
         }
-        world.tell(Event::GlobalCapChanged { cap: None });
+        world.ask(Ask::SetCap { cap: None });
         world.worker("rescue", 2);
         for run in world.scheduler.runs().collect::<Vec<_>>() {
             world.steer(run, RunCommand::Resume);
@@ -192,6 +246,8 @@ proptest! {
             | Record::RunReopened { .. }
             | Record::RunOpCommitted { .. }
             | Record::RunCommanded { .. }
+            | Record::PoolSet { .. }
+            | Record::CapSet { .. }
             | Record::RunEnded { .. } => None,
         }).collect();
         let all = commits.len();

@@ -12,7 +12,7 @@ use common::message::{Input, LeaseEnd, PermitFate, Report};
 use common::state::{RunState, TaskState};
 use common::steering::{CancelMode, RunCommand};
 use common::summary::Stall;
-use scheduler::{EndReason, Event, Record};
+use scheduler::{Ask, EndReason, Event, Record};
 use support::jobs::two_steps;
 use support::{World, jobs};
 
@@ -336,7 +336,7 @@ fn the_global_cap_holds_over_runs_and_workers_and_can_be_changed() {
     let mut world = World::new();
     world.worker("w1", 4);
     world.worker("w2", 4);
-    world.tell(Event::GlobalCapChanged {
+    world.ask(Ask::SetCap {
         cap: NonZeroU32::new(3),
     });
     let first = world.run(1, two_steps(8), 40);
@@ -349,7 +349,7 @@ fn the_global_cap_holds_over_runs_and_workers_and_can_be_changed() {
     };
     world.pass(millis(2_500));
     assert_eq!(running(&world), 3);
-    world.tell(Event::GlobalCapChanged {
+    world.ask(Ask::SetCap {
         cap: NonZeroU32::new(5),
     });
     world.pass(millis(100));

@@ -64,6 +64,8 @@ impl Driver {
             | Record::FailedRetried { .. }
             | Record::RunOpCommitted { .. }
             | Record::RunCommanded { .. }
+            | Record::PoolSet { .. }
+            | Record::CapSet { .. }
             | Record::RunEnded { .. } => {}
         }
     }

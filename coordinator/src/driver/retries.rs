@@ -152,6 +152,8 @@ impl Driver {
             | Record::BatchHalved { .. }
             | Record::RunOpCommitted { .. }
             | Record::RunCommanded { .. }
+            | Record::PoolSet { .. }
+            | Record::CapSet { .. }
             | Record::RunEnded { .. } => return,
         };
         for Waiting { batches, reply } in self.retriers.remove(&run).unwrap_or_default() {

@@ -1,11 +1,15 @@
 //! JobService: three lines a handler; what they do is in [`crate::service`].
 
+use std::num::NonZeroU32;
 use std::pin::Pin;
 
 use common::ids::{BatchId, RunId, WorkerName};
+use common::job::{Job, PoolName};
 use common::steering::{Asker, RunCommand};
 use futures_util::stream::unfold;
 use futures_util::{Stream, StreamExt};
+use proto::convert::limits;
+use proto::convert::summary::op_names;
 use proto::v1;
 use proto::v1::job_service_server::JobService;
 use scheduler::WorkerView;
@@ -105,6 +109,54 @@ impl JobService for Jobs {
     ) -> Result<Response<v1::ResumeRunResponse>, Status> {
         let run = self.steer(&request.get_ref().run_id, RunCommand::Resume).await?;
         Ok(Response::new(v1::ResumeRunResponse { run: Some(run) }))
+    }
+
+    async fn change_limits(
+        &self,
+        request: Request<v1::ChangeLimitsRequest>,
+    ) -> Result<Response<v1::ChangeLimitsResponse>, Status> {
+        let request = request.into_inner();
+        let run = run_id(&request.run_id)?;
+        let read = |job: &Job| limits::change_from_wire(request, job);
+        let view = self.service.change_limits(Asker::Grpc, run, read).await;
+        let run = Some(wire::run(&view.map_err(|error| error.to_status())?));
+        Ok(Response::new(v1::ChangeLimitsResponse { run }))
+    }
+
+    async fn explain_run(
+        &self,
+        request: Request<v1::ExplainRunRequest>,
+    ) -> Result<Response<v1::ExplainRunResponse>, Status> {
+        let run = run_id(&request.get_ref().run_id)?;
+        let (view, explanation) = self.service.explain(run).await.map_err(|error| error.to_status())?;
+        let shown = limits::explanation_to_wire(&explanation, &op_names(&view.job), view.now);
+        Ok(Response::new(shown))
+    }
+
+    async fn list_pools(
+        &self,
+        _request: Request<v1::ListPoolsRequest>,
+    ) -> Result<Response<v1::ListPoolsResponse>, Status> {
+        let pools = self.service.pools().await.map_err(|error| error.to_status())?;
+        let pools = pools.iter().map(wire::pool).collect();
+        Ok(Response::new(v1::ListPoolsResponse { pools }))
+    }
+
+    async fn set_pool(&self, request: Request<v1::SetPoolRequest>) -> Result<Response<v1::SetPoolResponse>, Status> {
+        let request = request.get_ref();
+        let name = PoolName::new(&request.name).map_err(|error| status::invalid_field("name", error))?;
+        let limit = at_least_one("limit", request.limit)?;
+        let pool = self.service.set_pool(Asker::Grpc, name, limit).await;
+        let pool = Some(wire::pool(&pool.map_err(|error| error.to_status())?));
+        Ok(Response::new(v1::SetPoolResponse { pool }))
+    }
+
+    async fn set_cap(&self, request: Request<v1::SetCapRequest>) -> Result<Response<v1::SetCapResponse>, Status> {
+        let cap = request.get_ref().max_concurrent;
+        let cap = cap.map(|cap| at_least_one("max_concurrent", cap)).transpose()?;
+        let cap = self.service.set_cap(Asker::Grpc, cap).await;
+        let max_concurrent = cap.map_err(|error| error.to_status())?.map(NonZeroU32::get);
+        Ok(Response::new(v1::SetCapResponse { max_concurrent }))
     }
 
     async fn list_activity(
@@ -222,6 +274,10 @@ impl JobService for Jobs {
         });
         Ok(Response::new(Box::pin(pages)))
     }
+}
+
+fn at_least_one(field: &str, number: u32) -> Result<NonZeroU32, Status> {
+    NonZeroU32::new(number).ok_or_else(|| status::invalid_field(field, "must be at least 1"))
 }
 
 fn run_id(text: &str) -> Result<RunId, Status> {

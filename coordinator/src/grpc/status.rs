@@ -140,6 +140,8 @@ impl ToStatus for LookupError {
             LookupError::NoSuchBatch { .. } => status(Code::NotFound, "NO_SUCH_BATCH", self),
             LookupError::NotFinishing { .. } => status(Code::FailedPrecondition, "RUN_NOT_FINISHING", self),
             LookupError::Refused(refused) => refused.to_status(),
+            LookupError::RunEnded { .. } => status(Code::FailedPrecondition, "RUN_ENDED", self),
+            LookupError::Invalid(invalid) => invalid_job(invalid),
             LookupError::InvalidField(problem) => invalid_field(&problem.path, &problem.problem),
             LookupError::Retry(RetryError::NotFailed { .. }) => status(Code::NotFound, "NO_SUCH_BATCH", self),
             LookupError::Retry(RetryError::NoSuchOp { .. }) => invalid_field("op", self),

@@ -3,13 +3,14 @@
 use common::ids::WorkerName;
 use common::job::{FieldProblem, InvalidJob, Job};
 use common::steering::{Asker, CancelMode};
+use proto::convert::limits::holders_to_wire;
 use proto::convert::logs::level_from_wire;
 use proto::convert::summary::{op_names, run_to_wire};
 use proto::convert::time::time_to_wire;
 use proto::convert::timeline::entry_to_wire;
 use proto::v1;
 use proto::v1::watch_run_response;
-use scheduler::{BatchView, WorkerState, WorkerView};
+use scheduler::{BatchView, PoolView, WorkerState, WorkerView};
 use tonic::Status;
 
 use super::status;
@@ -83,6 +84,16 @@ pub(super) fn cancel_mode(mode: i32) -> Result<CancelMode, Status> {
         Ok(v1::CancelMode::Unspecified | v1::CancelMode::Now) => Ok(CancelMode::Now),
         Ok(v1::CancelMode::AfterRunning) => Ok(CancelMode::AfterRunning),
         Err(_) => Err(status::invalid_field("mode", "is none of NOW, AFTER_RUNNING")),
+    }
+}
+
+/// Shows a limit that runs share.
+pub(super) fn pool(pool: &PoolView) -> v1::Pool {
+    v1::Pool {
+        name: pool.name.to_string(),
+        limit: pool.limit,
+        used: pool.used,
+        holders: holders_to_wire(&pool.holders),
     }
 }
 

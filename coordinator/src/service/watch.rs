@@ -251,6 +251,8 @@ impl Watch {
             | LookupError::NotFinishing { .. }
             | LookupError::Refused(_)
             | LookupError::Retry(_)
+            | LookupError::RunEnded { .. }
+            | LookupError::Invalid(_)
             | LookupError::Archive(_)
             | LookupError::InvalidField(_) => NoSuchRun { run: self.run }.into(),
         }

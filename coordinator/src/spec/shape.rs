@@ -1,18 +1,22 @@
 //! The descriptor-driven pass: a tree of nodes against a message's descriptor, to proto JSON.
 //!
-//! Owns the sugar (`10ms` for a duration, `8MiB` for a number of bytes, `depth_first` for an enum's value) and every
-//! error about names and types. It knows no message by name: a field that is added to the proto needs nothing here.
+//! Owns the sugar (`10ms` for a duration, `8MiB` for a number of bytes, `50/s` for a rate, `depth_first` for an enum's
+//! value) and every error about names and types. It knows no other message by name: a field that is added to the proto needs nothing here.
 //! It goes on after a problem, so that all of them are shown at once. What only the job as a whole can tell, such as
 //! two ops of one name, is checked later by the domain.
 
 use std::time::Duration;
 
+use common::job::Rate;
 use common::units::{ByteSize, parse_duration};
 use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
-use serde_json::{Map, Value as Json};
+use serde_json::{Map, Value as Json, json};
 
 use super::node::{Entry, Node, Scalar, ScalarStyle, Value, same_name};
 use super::problem::{Problem, unknown};
+
+/// The message that can be written as `50/s`.
+const RATE: &str = "plumbline.v1.RateLimit";
 
 /// Turns a tree into the proto JSON of a message, or says everything that does not fit.
 pub(super) fn to_proto_json(root: &Node, message: &MessageDescriptor) -> Result<Json, Vec<Problem>> {
@@ -38,6 +42,9 @@ impl Shaper {
     fn message(&mut self, node: &Node, message: &MessageDescriptor, path: &str) -> Option<Json> {
         if message.full_name() == "google.protobuf.Duration" {
             return self.duration(node, path);
+        }
+        if let (RATE, Value::Scalar(scalar)) = (message.full_name(), &node.value) {
+            return self.rate(node, scalar, path);
         }
         let Value::Map(entries) = &node.value else {
             let fields = field_names(message).join(", ");
@@ -189,6 +196,17 @@ impl Shaper {
         }
         let names: Vec<&str> = values.iter().map(|(_, short)| short.as_str()).collect();
         self.problem(node, path, unknown("value", &scalar.text, &names))
+    }
+
+    fn rate(&mut self, node: &Node, scalar: &Scalar, path: &str) -> Option<Json> {
+        match scalar.text.parse::<Rate>() {
+            Ok(rate) => Some(json!({
+                "limit": rate.limit,
+                "per": proto_duration(rate.per),
+                "unit": format!("UNIT_{}", rate.unit.as_str().to_uppercase()),
+            })),
+            Err(error) => self.problem(node, path, error.to_string()),
+        }
     }
 
     fn duration(&mut self, node: &Node, path: &str) -> Option<Json> {

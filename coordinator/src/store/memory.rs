@@ -111,7 +111,9 @@ impl MemoryArchive {
             | Record::FailedRetried { .. }
             | Record::RunReopened { .. }
             | Record::RunOpCommitted { .. }
-            | Record::RunCommanded { .. } => {}
+            | Record::RunCommanded { .. }
+            | Record::PoolSet { .. }
+            | Record::CapSet { .. } => {}
         }
     }
 

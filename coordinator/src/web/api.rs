@@ -7,6 +7,7 @@ mod chart;
 mod commands;
 mod events;
 mod export;
+mod limits;
 mod logs;
 mod problem;
 mod runs;
@@ -39,6 +40,10 @@ pub(super) fn router() -> Router<Service> {
         .route("/runs/{run}/pause", post(steering::pause))
         .route("/runs/{run}/resume", post(steering::resume))
         .route("/runs/{run}/retry", post(steering::retry))
+        .route("/runs/{run}/limits", post(limits::change))
+        .route("/runs/{run}/explain", get(limits::explain))
+        .route("/pools", get(limits::pools).post(limits::set_pool))
+        .route("/cluster/cap", post(limits::set_cap))
         .route("/runs/{run}/chart", get(chart::axes))
         .route("/runs/{run}/view", get(chart::view))
         .route("/runs/{run}/bars", get(chart::bars))

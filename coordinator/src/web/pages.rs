@@ -84,7 +84,11 @@ impl Site {
                 StatusCode::NOT_FOUND
             }
             LookupError::InvalidField(_) => StatusCode::BAD_REQUEST,
-            LookupError::NotFinishing { .. } | LookupError::Refused(_) | LookupError::Retry(_) => StatusCode::CONFLICT,
+            LookupError::NotFinishing { .. }
+            | LookupError::Refused(_)
+            | LookupError::Retry(_)
+            | LookupError::RunEnded { .. } => StatusCode::CONFLICT,
+            LookupError::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             LookupError::Archive(_) | LookupError::Timeline(_) => StatusCode::INTERNAL_SERVER_ERROR,
             LookupError::Stopped(_) => StatusCode::SERVICE_UNAVAILABLE,
         };

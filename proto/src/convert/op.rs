@@ -4,7 +4,7 @@ use common::job::{Add, AddedColumn, ColumnKind, Comparison, Delay, Filter, Op, O
 
 use super::problems::Problems;
 use super::time::duration_to_wire;
-use super::{schedule, select, sink};
+use super::{limits, schedule, select, sink};
 use crate::v1;
 use crate::v1::Comparison as WireComparison;
 use crate::v1::column::Kind as WireColumn;
@@ -27,8 +27,10 @@ pub(super) fn op_from_wire(problems: &mut Problems, path: &str, wire: v1::Op, re
         kind,
         priority: wire.priority,
         max_concurrent: problems.count(format!("{path}.max_concurrent"), wire.max_concurrent),
-        rate: None,
-        pools: Vec::new(),
+        rate: wire
+            .rate
+            .and_then(|rate| limits::rate_from_wire(problems, &format!("{path}.rate"), rate)),
+        pools: limits::pools_from_wire(problems, path, wire.pools),
         retry: match wire.retry {
             Some(wire) => schedule::retry_from_wire(problems, &format!("{path}.retry"), wire),
             None => retry,
@@ -49,6 +51,8 @@ pub(super) fn op_to_wire(op: &Op) -> Option<v1::Op> {
         priority: op.priority,
         delay: delay_to_wire(op.delay),
         timeout: op.timeout.map(duration_to_wire),
+        rate: op.rate.map(limits::rate_to_wire),
+        pools: op.pools.iter().map(ToString::to_string).collect(),
     })
 }
 

@@ -3,7 +3,7 @@
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
-use common::job::FieldProblem;
+use common::job::{FieldProblem, InvalidJob};
 
 /// The problems found so far.
 #[derive(Debug, Default)]
@@ -18,6 +18,14 @@ impl Problems {
     /// Returns the problems.
     pub(super) fn into_inner(self) -> Vec<FieldProblem> {
         self.0
+    }
+
+    /// Returns what was read, or the problems if there are any.
+    pub(super) fn none_or<T>(self, read: T) -> Result<T, InvalidJob> {
+        if self.0.is_empty() {
+            return Ok(read);
+        }
+        Err(InvalidJob { problems: self.0 })
     }
 
     /// Reads a count of which zero is an error.

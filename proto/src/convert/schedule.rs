@@ -1,7 +1,8 @@
 //! The schedule, the retries and what a failure means.
 
-use common::job::{Bisect, FailurePolicy, Jitter, OnFailure, Order, Retry, Schedule, Weight};
+use common::job::{Bisect, FailurePolicy, Jitter, OnFailure, Order, Retry, Schedule};
 
+use super::limits;
 use super::problems::Problems;
 use super::time::duration_to_wire;
 use crate::v1;
@@ -21,9 +22,11 @@ pub(super) fn schedule_from_wire(problems: &mut Problems, wire: v1::Schedule) ->
         max_committing: problems
             .count("schedule.max_committing", wire.max_committing)
             .unwrap_or(Schedule::DEFAULT_COMMITTING),
-        max_in_backoff: Schedule::DEFAULT_IN_BACKOFF,
+        max_in_backoff: problems
+            .count("schedule.max_in_backoff", wire.max_in_backoff)
+            .unwrap_or(Schedule::DEFAULT_IN_BACKOFF),
         priority: wire.priority.unwrap_or_default(),
-        weight: Weight::default(),
+        weight: limits::weight_from_wire(problems, "schedule.weight", wire.weight).unwrap_or_default(),
     }
 }
 
@@ -39,6 +42,8 @@ pub(super) fn schedule_to_wire(schedule: &Schedule) -> v1::Schedule {
         max_in_flight_bytes: schedule.max_in_flight_bytes.map(Into::into),
         max_committing: Some(schedule.max_committing.into()),
         priority: Some(schedule.priority),
+        weight: Some(schedule.weight.get()),
+        max_in_backoff: Some(schedule.max_in_backoff.into()),
     }
 }
 

@@ -9,8 +9,8 @@ use common::holdings::{DoneOp, HeldBatch, HeldCourse, HeldLease, HeldOutput, Hel
 use common::ids::{Attempt, BatchId, Generation, Halves, LeaseId, OpId, OutputId, RunId, SessionId};
 use common::job::{
     Add, AddedColumn, Batching, Bisect, ColumnKind, Comparison, CsvDialect, Delay, FailurePolicy, FileFormat, FileSink,
-    Filter, Header, IfExists, Jitter, Job, LogSink, OnFailure, Op, OpKind, Order, Require, Retry, Schedule, Select,
-    SelectedColumn, SingleFile, Sink, Source, Weight,
+    Filter, Header, IfExists, Jitter, Job, LogSink, OnFailure, Op, OpKind, Order, PoolName, Rate, RateUnit, Require,
+    Retry, Schedule, Select, SelectedColumn, SingleFile, Sink, Source, Weight,
 };
 use common::message::{
     ChainRan, Grant, Input, LeaseEnd, OpDone, OpOutcome, OpRan, PermitFate, Publish, RemoteOutput, Report, Start, Step,
@@ -129,19 +129,50 @@ fn schedule() -> impl Strategy<Value = Schedule> {
         of(size()),
         count(),
         any::<i32>(),
+        (1_u32..1_000_000).prop_map(|weight| Weight::new(f64::from(weight) / 1_000.0).expect("is a weight")),
+        count(),
     )
         .prop_map(
-            |(order, max_concurrent, max_in_flight, max_in_flight_bytes, max_committing, priority)| Schedule {
+            |(
                 order,
                 max_concurrent,
                 max_in_flight,
                 max_in_flight_bytes,
                 max_committing,
-                max_in_backoff: Schedule::DEFAULT_IN_BACKOFF,
                 priority,
-                weight: Weight::default(),
+                weight,
+                max_in_backoff,
+            )| Schedule {
+                order,
+                max_concurrent,
+                max_in_flight,
+                max_in_flight_bytes,
+                max_committing,
+                max_in_backoff,
+                priority,
+                weight,
             },
         )
+}
+
+fn rate() -> impl Strategy<Value = Rate> {
+    let unit = select(vec![RateUnit::Batches, RateUnit::Rows, RateUnit::Calls]);
+    (1_u32..1_000_000, 1_u64..100_000, count(), unit).prop_map(|(limit, millis, burst, unit)| Rate {
+        limit: f64::from(limit) / 8.0,
+        per: std::time::Duration::from_millis(millis),
+        burst,
+        unit,
+    })
+}
+
+fn pools() -> impl Strategy<Value = Vec<PoolName>> {
+    let names = prop::collection::btree_set("[a-z][a-z0-9_.-]{0,8}", 0..3);
+    names.prop_map(|names| {
+        names
+            .iter()
+            .map(|name| PoolName::new(name).expect("is a name"))
+            .collect()
+    })
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -150,21 +181,24 @@ fn op() -> impl Strategy<Value = Op> {
         kind(),
         of(any::<i32>()),
         of(count()),
+        (of(rate()), pools()),
         retry(),
         prop_oneof![Just(Delay::default()), delay],
         of(time_limit()),
     )
-        .prop_map(|(kind, priority, max_concurrent, retry, delay, timeout)| Op {
-            name: String::new(),
-            kind,
-            priority,
-            max_concurrent,
-            rate: None,
-            pools: Vec::new(),
-            retry,
-            timeout,
-            delay,
-        })
+        .prop_map(
+            |(kind, priority, max_concurrent, (rate, pools), retry, delay, timeout)| Op {
+                name: String::new(),
+                kind,
+                priority,
+                max_concurrent,
+                rate,
+                pools,
+                retry,
+                timeout,
+                delay,
+            },
+        )
 }
 
 fn retry() -> impl Strategy<Value = Retry> {

@@ -67,7 +67,8 @@ impl World {
         let terms = &self.plan.terms;
         let config = Config {
             generation: Generation(self.incarnation),
-            global_cap: self.told_cap().and_then(NonZeroU32::new),
+            global_cap: self.told_cap(terms.global_cap),
+            pools: BTreeMap::new(),
             lease_time: terms.lease_time,
             lease_margin: terms.lease_margin,
             reconnect_patience: terms.patience,
@@ -103,6 +104,7 @@ impl World {
             busy: Busy::No,
             wake: None,
         });
+        self.note_cap_in_force();
         self.note_restart();
         self.obey();
         self.finish_round();
@@ -131,11 +133,25 @@ impl World {
         self.schedule(self.now + down, Happening::StartCoordinator);
     }
 
-    /// Returns the cap over all runs as the scheduler is told it.
-    pub(crate) fn told_cap(&self) -> Option<u32> {
-        let workers = self.plan.workers.len() as u32;
-        let per_worker = self.sabotage == Sabotage::CapPerWorker;
-        self.global_cap.map(|cap| if per_worker { cap * workers } else { cap })
+    /// Returns a cap over all runs as the scheduler is told it.
+    pub(crate) fn told_cap(&self, cap: Option<u32>) -> Option<NonZeroU32> {
+        let factor = self.cap_factor();
+        cap.and_then(|cap| NonZeroU32::new(cap * factor))
+    }
+
+    /// Takes over the cap that a started coordinator goes on with: what was set and is durable, or its flag.
+    fn note_cap_in_force(&mut self) {
+        let factor = self.cap_factor();
+        let cap = self.coordinator.as_ref().and_then(|c| c.scheduler.coordinator_cap());
+        self.global_cap = cap.map(|cap| cap.get() / factor);
+    }
+
+    pub(crate) fn cap_factor(&self) -> u32 {
+        if self.sabotage == Sabotage::CapPerWorker {
+            self.plan.workers.len() as u32
+        } else {
+            1
+        }
     }
 
     /// Tells the scheduler something, and does what it says.
@@ -389,7 +405,6 @@ fn event_code(event: &Event) -> u64 {
         Event::SessionClosed { session } => 5_000 + session.sequence,
         Event::DrainRequested { session } => 6_000 + session.sequence,
         Event::Reported { session, .. } => 7_000 + session.sequence,
-        Event::GlobalCapChanged { cap } => 8_000 + cap.map_or(0, |cap| u64::from(cap.get())),
         Event::DurableUpTo { sequence } => 10_000 + sequence.0,
         Event::TimeoutReached => 9_000,
     }
@@ -411,7 +426,6 @@ fn brief(event: &Event) -> String {
         | Event::SessionHeard { .. }
         | Event::SessionClosed { .. }
         | Event::DrainRequested { .. }
-        | Event::GlobalCapChanged { .. }
         | Event::DurableUpTo { .. }
         | Event::TimeoutReached => format!("{event:?}"),
     }

@@ -1,10 +1,9 @@
 //! Faults: what happens when their moment comes.
 
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use agent::Input;
-use scheduler::Event;
+use scheduler::{Ask, Event};
 
 use crate::plan::{CoordinatorPoint, DrainBy, FaultKind, Notice, Way, WorkerPoint};
 use crate::worker::ProcessId;
@@ -63,12 +62,11 @@ impl World {
             FaultKind::RetryFailed { job, which } => self.retry_failed(job, which),
             FaultKind::Resubmit { job } => self.submit(job),
             FaultKind::ChangeGlobalCap { cap } => {
-                self.global_cap = cap;
                 if self.coordinator.is_some() {
-                    let cap = self.told_cap().and_then(NonZeroU32::new);
-                    self.tell_scheduler(Event::GlobalCapChanged { cap });
+                    self.note_cap_asked_for(cap);
+                    let cap = self.told_cap(cap);
+                    self.ask(Ask::SetCap { cap });
                 }
-                self.note_cap_change();
             }
         }
     }

@@ -136,6 +136,12 @@ impl World {
         self.check_caps();
     }
 
+    /// A cap that is asked for may hold at once if it is higher, and binds when it is granted if it is lower.
+    pub(crate) fn note_cap_asked_for(&mut self, cap: Option<u32>) {
+        let allowed = self.oracle.allowed;
+        self.oracle.allowed = allowed.zip(cap).map(|(allowed, cap)| allowed.max(cap));
+    }
+
     /// A cap that is lowered binds new tasks at once, and those that run when they end.
     pub(crate) fn note_cap_change(&mut self) {
         let held = self.held();
@@ -277,6 +283,8 @@ impl World {
             | Record::RunCommanded { .. }
             | Record::BatchHalved { .. }
             | Record::FailedRetried { .. }
+            | Record::PoolSet { .. }
+            | Record::CapSet { .. }
             | Record::RunEnded { .. } => {}
             // What ops over the whole run committed is made anew.
             Record::RunReopened { run, .. } => self
@@ -362,7 +370,9 @@ impl World {
             | Record::SessionOpened { .. }
             | Record::SessionClosed { .. }
             | Record::AttemptFailed { .. }
-            | Record::WorkerCrashed { .. } => {}
+            | Record::WorkerCrashed { .. }
+            | Record::PoolSet { .. }
+            | Record::CapSet { .. } => {}
         }
     }
 

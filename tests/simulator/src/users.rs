@@ -1,5 +1,6 @@
 //! The people who submit jobs: each submits one, under a name, until it is accepted; some ask again, some cancel.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -132,15 +133,22 @@ impl World {
         self.tell_scheduler(Event::Asked(Box::new(Asked { ticket, by, ask })));
     }
 
+    fn on_cap_set(&mut self, cap: Option<NonZeroU32>) {
+        self.global_cap = cap.map(|cap| cap.get() / self.cap_factor());
+        self.note_cap_change();
+    }
+
     /// ACK-DURABLE: what is granted cannot be lost any more.
     pub(crate) fn on_answer(&mut self, ticket: Ticket, outcome: Result<(), AskRefused>) {
         let asked = self.coordinator.as_mut().and_then(|c| c.asked.remove(&ticket));
-        let Some(Ask::Run { run, command }) = asked else {
+        let (Some(ask), Ok(())) = (asked, outcome) else {
             return;
         };
-        if outcome.is_err() {
-            return;
-        }
+        let (run, command) = match ask {
+            Ask::Run { run, command } => (run, command),
+            Ask::SetCap { cap } => return self.on_cap_set(cap),
+            Ask::SetPool { .. } => return,
+        };
         let plan = &self.plan.jobs[self.oracle.job_of_run[&run]];
         let may_stop_by_itself = plan.deadline.is_some() || plan.on_failure == OnFailure::Cancel;
         let outcome = self.coordinator.as_ref().and_then(|c| c.scheduler.outcome(run));

@@ -89,7 +89,7 @@ impl ChainRunner {
                         return ChainEnd::Stopped;
                     }
                     drop(memory);
-                    let kept = self.keep(job, held);
+                    let kept = self.keep_for_later(job, held);
                     return ChainEnd::OpFailed { op: step.op, kept };
                 }
             }
@@ -212,6 +212,13 @@ impl ChainRunner {
                 Some(Kept { output, bytes })
             }
         }
+    }
+
+    /// Keeps what a failed op worked on, out of memory: it waits before the op is tried again.
+    fn keep_for_later(&self, job: &ChainJob, held: Held) -> Option<Kept> {
+        let Kept { output, .. } = self.keep(job, held)?;
+        let bytes = self.surroundings.parking.set_aside(job.chain.run.run, output)?;
+        Some(Kept { output, bytes })
     }
 
     /// Fails the first op of a run that cannot be done here.

@@ -131,7 +131,7 @@ impl Scheduler {
             attempt: common::ids::Attempt(attempts),
         };
         let until = now + backoff(&retry, failures, attempt, seed);
-        batch.phase = BatchPhase::Backoff { until };
+        run.back_off(id, until);
         self.append(Record::AttemptFailed {
             run: run_id,
             batch: id,
@@ -218,7 +218,12 @@ impl Scheduler {
             run.ready.remove(batch.next_op(), id);
         }
         run.rows += batch.rows_when_given_up();
-        run.leave_flight(batch.charged);
+        if batch.phase.is_set_aside() {
+            run.returning.remove(&id);
+            run.gauges.backoff.subtract(1);
+        } else {
+            run.leave_flight(batch.charged);
+        }
         Some(batch)
     }
 

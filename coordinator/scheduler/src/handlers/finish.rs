@@ -67,6 +67,8 @@ impl Scheduler {
     /// Forgets a run whose end is durable.
     pub(crate) fn on_run_ended(&mut self, summary: Arc<RunSummary>) {
         let id = summary.run;
+        self.rated.remove(&id);
+        self.returning.remove(&id);
         self.keep_ended(id, summary.state);
         let told: Vec<_> = self
             .sessions

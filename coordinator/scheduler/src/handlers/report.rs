@@ -78,7 +78,8 @@ impl Scheduler {
         };
         lease.running = Some(running);
         lease.started += 1;
-        let (run, batch) = (lease.run, lease.batch);
+        let (run, batch, limited) = (lease.run, lease.batch, lease.limited_op);
+        self.keep_to_limits(id, op, limited);
         let Some(run) = self.runs.get_mut(&run) else {
             return Ok(());
         };
@@ -93,6 +94,19 @@ impl Scheduler {
             finish.attempts = finish.attempts.max(step.attempt.0);
         }
         Ok(())
+    }
+
+    /// Counts an op that starts against its limits; one that got its first limit after the lease was granted, too.
+    fn keep_to_limits(&mut self, id: LeaseId, op: OpId, limited: Option<OpId>) {
+        let run = self.leases.get(&id).and_then(|lease| self.runs.get(&lease.run));
+        let has_limit = run.is_some_and(|run| run.job.op(op).has_own_limit());
+        if !has_limit && limited.is_none() {
+            return;
+        }
+        if has_limit && limited.is_none() {
+            self.count_limited_op(id, op);
+        }
+        self.take_tokens(id, op, self.now);
     }
 
     pub(super) fn on_op_ended(
@@ -205,6 +219,7 @@ impl Scheduler {
             return Err(Impossible);
         }
         let (run, standing) = (lease.run, lease.standing);
+        self.give_tokens_back(id);
         let heir = match permit {
             PermitFate::PassedTo(next) => Some(next),
             PermitFate::Returned | PermitFate::None => None,
@@ -307,6 +322,7 @@ impl Scheduler {
 
     /// Forgets a lease whose end is reported or certain, and frees what it held.
     pub(crate) fn drop_lease(&mut self, id: LeaseId, now: Time) {
+        self.lose_tokens(id, now);
         self.release_permit(id);
         let Some(lease) = self.leases.remove(&id) else { return };
         if lease.standing == Standing::Fenced {

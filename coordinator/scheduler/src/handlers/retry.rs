@@ -19,6 +19,7 @@ use crate::failed::FailedBatch;
 use crate::lease::Permit;
 use crate::ledger::RunLedger;
 use crate::publication::Publication;
+use crate::rates::Filling;
 use crate::restore::restore_run;
 use crate::run::{Run, RunPhase};
 use crate::scheduler::Scheduler;
@@ -137,6 +138,7 @@ impl Scheduler {
         let mut run = restore_run(id, ledger);
         self.count_what_is_held(&mut run);
         self.runs.insert(id, run);
+        self.fill_buckets(id, Filling::Nothing, now);
         self.go_on(id, ledger.cancelled, now);
     }
 

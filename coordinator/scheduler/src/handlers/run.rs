@@ -11,6 +11,7 @@ use common::time::Time;
 use crate::batch::BatchPhase;
 use crate::durability::AfterDurable;
 use crate::event::{NewRun, SourceEnd};
+use crate::rates::Filling;
 use crate::run::{Ending, Run, RunPhase, Sharding};
 use crate::scheduler::Scheduler;
 use crate::timers::Timer;
@@ -37,6 +38,7 @@ impl Scheduler {
         if run.phase == RunPhase::Accepting {
             run.phase = RunPhase::Active;
         }
+        self.fill_buckets(id, Filling::One, now);
         self.add_turn(id);
         self.set_deadline(id);
         self.ask_for_slices(id);
@@ -217,7 +219,11 @@ impl Scheduler {
 /// Tells whether a batch in flight is on no worker, so that it can be given up at once.
 fn is_nowhere(phase: BatchPhase) -> bool {
     match phase {
-        BatchPhase::Ready | BatchPhase::Backoff { .. } | BatchPhase::Halving { .. } | BatchPhase::Halved => true,
+        BatchPhase::Ready
+        | BatchPhase::Returning
+        | BatchPhase::Backoff { .. }
+        | BatchPhase::Halving { .. }
+        | BatchPhase::Halved => true,
         BatchPhase::Queued(_) | BatchPhase::Leased(_) | BatchPhase::Committing { .. } | BatchPhase::Publishing => false,
     }
 }
@@ -229,6 +235,7 @@ fn lease_of(phase: BatchPhase) -> Option<LeaseId> {
         | BatchPhase::Backoff { .. }
         | BatchPhase::Halving { .. }
         | BatchPhase::Halved
+        | BatchPhase::Returning
         | BatchPhase::Committing { .. }
         | BatchPhase::Publishing => None,
     }

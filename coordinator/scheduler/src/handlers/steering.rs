@@ -15,6 +15,7 @@ use crate::durability::AfterDurable;
 use crate::event::{Ask, Asked, Ticket};
 use crate::lease::{Permit, Truncation};
 use crate::ledger::Hold;
+use crate::record::SetBy;
 use crate::run::{Ending, Run, RunPhase};
 use crate::scheduler::Scheduler;
 use crate::{Command, Record};
@@ -23,7 +24,14 @@ use crate::{Command, Record};
 #[derive(Debug)]
 pub(crate) struct Unanswered {
     ticket: Ticket,
-    run: RunId,
+    within: Within,
+}
+
+/// Where something must be settled before an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Within {
+    Run(RunId),
+    AllRuns,
 }
 
 /// What a command comes to.
@@ -37,42 +45,24 @@ enum Effect {
 
 impl Scheduler {
     pub(crate) fn on_asked(&mut self, asked: Asked, now: Time) {
-        let Asked {
-            ticket,
-            by,
-            ask: Ask::Run { run, command },
-        } = asked;
-        let command = self.what_it_means(run, command);
-        let asked = Asked {
-            ticket,
-            by,
-            ask: Ask::Run {
-                run,
-                command: command.clone(),
-            },
-        };
-        match self.effect_of(run, &command) {
+        let Asked { ticket, by, ask } = asked;
+        let ask = self.what_it_means(ask);
+        let asked = Asked { ticket, by, ask };
+        match self.effect_of(&asked.ask) {
             Err(refused) => self.answer(ticket, Err(refused)),
             Ok(Effect::Nothing) => self.answer_when_settled(&asked),
             Ok(Effect::Changes) => {
-                let activity = Activity {
-                    at: now,
-                    by,
-                    command: command.clone(),
-                };
-                let record = Record::RunCommanded { run, activity };
-                self.append_then(record, AfterDurable::Asked(Box::new(asked)));
-                if only_holds_back(&command) {
-                    self.obey(run, &command, now);
+                self.append_then(record_of(&asked, now), AfterDurable::Asked(Box::new(asked.clone())));
+                if only_holds_back(&asked.ask) {
+                    self.obey(&asked.ask, now);
                 }
             }
         }
     }
 
     pub(crate) fn on_ask_durable(&mut self, asked: Asked, now: Time) {
-        let Ask::Run { run, command } = &asked.ask;
-        if !only_holds_back(command) {
-            self.obey(*run, command, now);
+        if !only_holds_back(&asked.ask) {
+            self.obey(&asked.ask, now);
         }
         self.answer_when_settled(&asked);
     }
@@ -80,19 +70,15 @@ impl Scheduler {
     /// Pauses a run because its own policy says so, at once: what is not begun can be begun later.
     pub(crate) fn pause_by_policy(&mut self, id: RunId, reason: String, now: Time) {
         let command = RunCommand::Pause { reason: Some(reason) };
-        if self.effect_of(id, &command) != Ok(Effect::Changes) {
+        if self.effect_of_command(id, &command) != Ok(Effect::Changes) {
             return;
         }
         let by = Asker::Policy;
         self.append(Record::RunCommanded {
             run: id,
-            activity: Activity {
-                at: now,
-                by,
-                command: command.clone(),
-            },
+            activity: Activity { at: now, by, command },
         });
-        self.obey(id, &command, now);
+        self.pause(id);
     }
 
     /// Answers commands after which nothing forbidden can begin any more.
@@ -102,7 +88,7 @@ impl Scheduler {
         }
         let unanswered = std::mem::take(&mut self.unanswered);
         for waiting in unanswered {
-            if self.is_settled(waiting.run) {
+            if self.is_settled_within(waiting.within) {
                 self.answer(waiting.ticket, Ok(()));
             } else {
                 self.unanswered.push(waiting);
@@ -112,9 +98,7 @@ impl Scheduler {
 
     /// Lets a run's leases end after the ops that run, and takes back what is not begun.
     pub(crate) fn cut_off(&mut self, id: RunId) {
-        let Some(run) = self.runs.get(&id) else { return };
-        let queued: Vec<LeaseId> = run.queued.difference(&run.recalled).copied().collect();
-        self.recall(id, &queued);
+        self.recall_all_of(id);
         let has_more = self
             .leases
             .values()
@@ -128,16 +112,35 @@ impl Scheduler {
 
     /// A paused run that has nothing left but to put its output in place ends when it is cancelled, as one that is not
     /// paused does.
-    fn what_it_means(&self, id: RunId, command: RunCommand) -> RunCommand {
-        let is_finishing = self.runs.get(&id).map(|run| run.phase);
-        match (command, is_finishing) {
-            (RunCommand::Cancel(_), Some(RunPhase::Finishing(_))) => RunCommand::Resume,
-            (command, _) => command,
+    fn what_it_means(&self, ask: Ask) -> Ask {
+        let Ask::Run {
+            run,
+            command: RunCommand::Cancel(_),
+        } = ask
+        else {
+            return ask;
+        };
+        match self.runs.get(&run).map(|run| run.phase) {
+            Some(RunPhase::Finishing(_)) => Ask::Run {
+                run,
+                command: RunCommand::Resume,
+            },
+            Some(_) | None => ask,
         }
     }
 
+    /// Tells what would change, or why it cannot be done.
+    fn effect_of(&self, ask: &Ask) -> Result<Effect, AskRefused> {
+        let changes = match ask {
+            Ask::Run { run, command } => return self.effect_of_command(*run, command),
+            Ask::SetPool { pool, limit } => self.pools.get(pool).is_none_or(|pool| pool.limit != *limit),
+            Ask::SetCap { cap } => self.config.global_cap != *cap,
+        };
+        Ok(if changes { Effect::Changes } else { Effect::Nothing })
+    }
+
     /// Tells what a command would change, or why it cannot be obeyed.
-    fn effect_of(&self, id: RunId, command: &RunCommand) -> Result<Effect, AskRefused> {
+    fn effect_of_command(&self, id: RunId, command: &RunCommand) -> Result<Effect, AskRefused> {
         let what = command.name();
         let Some(run) = self.runs.get(&id).filter(|run| run.phase != RunPhase::Ending) else {
             return match command {
@@ -163,15 +166,20 @@ impl Scheduler {
         Ok(if changes { Effect::Changes } else { Effect::Nothing })
     }
 
-    fn obey(&mut self, id: RunId, command: &RunCommand, now: Time) {
-        match command {
-            RunCommand::Pause { .. } => self.pause(id),
-            RunCommand::Resume => {
-                self.resume(id);
-                self.advance(id, now);
-            }
-            RunCommand::Cancel(mode) => self.cancel(id, *mode, now),
-            RunCommand::ChangeLimits(_) | RunCommand::RetryFailed { .. } => {}
+    fn obey(&mut self, ask: &Ask, now: Time) {
+        match ask {
+            Ask::Run { run, command } => match command {
+                RunCommand::Pause { .. } => self.pause(*run),
+                RunCommand::Resume => {
+                    self.resume(*run);
+                    self.advance(*run, now);
+                }
+                RunCommand::Cancel(mode) => self.cancel(*run, *mode, now),
+                RunCommand::ChangeLimits(change) => self.change_limits(*run, change, now),
+                RunCommand::RetryFailed { .. } => {}
+            },
+            Ask::SetPool { pool, limit } => self.set_pool(pool, *limit),
+            Ask::SetCap { cap } => self.set_cap(*cap),
         }
     }
 
@@ -221,17 +229,32 @@ impl Scheduler {
         self.command(Command::Answer { ticket, answer });
     }
 
-    /// Answers a command that is in effect: one that forbids something only when nothing forbidden can begin any more.
+    /// Answers what is in effect: what forbids something only when nothing forbidden can begin any more.
     fn answer_when_settled(&mut self, asked: &Asked) {
-        let Ask::Run { run, command } = &asked.ask;
-        match command {
-            RunCommand::Pause { .. } | RunCommand::ChangeLimits(_) => self.unanswered.push(Unanswered {
-                ticket: asked.ticket,
-                run: *run,
-            }),
-            RunCommand::Resume | RunCommand::Cancel(_) | RunCommand::RetryFailed { .. } => {
-                self.answer(asked.ticket, Ok(()));
-            }
+        let forbids_in = match &asked.ask {
+            Ask::Run {
+                run,
+                command: RunCommand::Pause { .. } | RunCommand::ChangeLimits(_),
+            } => Some(Within::Run(*run)),
+            Ask::SetCap { .. } => Some(Within::AllRuns),
+            // An op with a pool never waits at a worker.
+            Ask::SetPool { .. }
+            | Ask::Run {
+                command: RunCommand::Resume | RunCommand::Cancel(_) | RunCommand::RetryFailed { .. },
+                ..
+            } => None,
+        };
+        let ticket = asked.ticket;
+        match forbids_in {
+            Some(within) => self.unanswered.push(Unanswered { ticket, within }),
+            None => self.answer(ticket, Ok(())),
+        }
+    }
+
+    fn is_settled_within(&self, within: Within) -> bool {
+        match within {
+            Within::Run(run) => self.is_settled(run),
+            Within::AllRuns => self.runs.keys().all(|run| self.is_settled(*run)),
         }
     }
 
@@ -249,10 +272,36 @@ impl Scheduler {
 }
 
 /// Tells whether a command only holds things back, so that obeying it before it is durable does no harm.
-fn only_holds_back(command: &RunCommand) -> bool {
-    match command {
-        RunCommand::Pause { .. } | RunCommand::Cancel(_) => true,
-        RunCommand::Resume | RunCommand::ChangeLimits(_) | RunCommand::RetryFailed { .. } => false,
+fn only_holds_back(ask: &Ask) -> bool {
+    match ask {
+        Ask::Run { command, .. } => match command {
+            RunCommand::Pause { .. } | RunCommand::Cancel(_) => true,
+            RunCommand::Resume | RunCommand::ChangeLimits(_) | RunCommand::RetryFailed { .. } => false,
+        },
+        Ask::SetPool { .. } | Ask::SetCap { .. } => false,
+    }
+}
+
+fn record_of(asked: &Asked, at: Time) -> Record {
+    let by = asked.by;
+    match &asked.ask {
+        Ask::Run { run, command } => Record::RunCommanded {
+            run: *run,
+            activity: Activity {
+                at,
+                by,
+                command: command.clone(),
+            },
+        },
+        Ask::SetPool { pool, limit } => Record::PoolSet {
+            pool: pool.clone(),
+            limit: *limit,
+            by: SetBy::Asked(by),
+        },
+        Ask::SetCap { cap } => Record::CapSet {
+            cap: *cap,
+            by: SetBy::Asked(by),
+        },
     }
 }
 

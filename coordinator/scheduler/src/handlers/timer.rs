@@ -2,7 +2,6 @@
 
 use common::time::Time;
 
-use crate::batch::BatchPhase;
 use crate::durability::AfterDurable;
 use crate::run::FinishPhase;
 use crate::scheduler::Scheduler;
@@ -29,12 +28,9 @@ impl Scheduler {
             Timer::SessionDeadline(session) => self.on_session_deadline(session, now),
             Timer::Patience(session) => self.on_patience_over(session, now),
             Timer::BatchBackoff(run, batch) => {
-                let Some(run) = self.runs.get_mut(&run) else { return };
-                let phase = run.batches.get(&batch).map(|batch| batch.phase);
-                if matches!(phase, Some(BatchPhase::Backoff { until }) if until <= now) {
-                    run.make_ready(batch, now);
-                }
+                self.on_backoff_over(run, batch, now);
             }
+            Timer::Tokens(run, op) => self.on_tokens(run, op),
             Timer::RunOpBackoff(run, op) => {
                 let finish = self.runs.get_mut(&run).and_then(|run| run.finish_op(op));
                 if finish.is_some_and(|finish| finish.phase == FinishPhase::Backoff) {

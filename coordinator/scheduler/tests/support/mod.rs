@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use common::failure::Failure;
 use common::ids::{BatchId, Generation, LeaseId, OpId, OutputId, RunId, SessionId, WorkerName};
-use common::job::{Batching, CsvDialect, FailurePolicy, Job, Op, OpKind, Order, Schedule, Sink, Source};
+use common::job::{Batching, Change, CsvDialect, FailurePolicy, Job, Op, OpKind, Order, Schedule, Sink, Source};
 use common::message::{Grant, Input, LeaseEnd, OpDone, OpOutcome, PermitFate, Report, Start, ToWorker};
 use common::slice::{BadRow, ByteSlice, FileId, FrozenSource, Halved, Slice, SourceFile};
 use common::steering::{AskRefused, Asker, RunCommand};
@@ -220,6 +220,25 @@ impl World {
         let (ticket, by) = (self.last_ticket, Asker::Grpc);
         self.tell(Event::Asked(Box::new(Asked { ticket, by, ask })));
         ticket
+    }
+
+    /// Returns the highest cap that a run has had, slots apart.
+    pub fn caps_ever(&self, of: RunId, submitted: u32) -> u32 {
+        let caps = self.records.iter().filter_map(|record| match record {
+            Record::RunCommanded { run, activity } if *run == of => match &activity.command {
+                RunCommand::ChangeLimits(change) => match change.max_concurrent {
+                    Change::Keep => None,
+                    Change::Set(cap) => Some(cap.get()),
+                    Change::Remove => Some(u32::MAX),
+                },
+                RunCommand::Pause { .. }
+                | RunCommand::Resume
+                | RunCommand::Cancel(_)
+                | RunCommand::RetryFailed { .. } => None,
+            },
+            _ => None,
+        });
+        caps.max().map_or(submitted, |cap| cap.max(submitted))
     }
 
     /// Returns how often something was asked for by a coordinator that has not restarted since.

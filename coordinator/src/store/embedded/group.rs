@@ -161,6 +161,8 @@ fn without_parts(record: &Record) -> Record {
         | Record::RunReopened { .. }
         | Record::RunOpCommitted { .. }
         | Record::RunCommanded { .. }
+        | Record::PoolSet { .. }
+        | Record::CapSet { .. }
         | Record::RunEnded { .. } => record.clone(),
     }
 }

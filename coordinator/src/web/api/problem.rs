@@ -47,6 +47,16 @@ impl Problem {
         }
     }
 
+    fn fields(status: StatusCode, reason: &'static str, invalid: InvalidJob) -> Problem {
+        let detail = invalid.to_string();
+        let problems = invalid.problems.into_iter();
+        let answer = |FieldProblem { path, problem }| FieldAnswer::of(path, problem);
+        Problem {
+            problems: problems.map(answer).collect(),
+            ..Problem::new(status, reason, detail)
+        }
+    }
+
     pub(in crate::web) fn field(path: &str, problem: impl Into<String>) -> Problem {
         let problem = problem.into();
         let detail = format!("{path}: {problem}");
@@ -97,13 +107,7 @@ impl IntoResponse for Problem {
 
 impl From<InvalidJob> for Problem {
     fn from(invalid: InvalidJob) -> Self {
-        let detail = invalid.to_string();
-        let problems = invalid.problems.into_iter();
-        let answer = |FieldProblem { path, problem }| FieldAnswer::of(path, problem);
-        Problem {
-            problems: problems.map(answer).collect(),
-            ..Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "INVALID_JOB", detail)
-        }
+        Problem::fields(StatusCode::UNPROCESSABLE_ENTITY, "INVALID_JOB", invalid)
     }
 }
 
@@ -121,6 +125,8 @@ impl From<LookupError> for Problem {
             LookupError::NoSuchWorker(_) => Problem::new(StatusCode::NOT_FOUND, "NO_SUCH_WORKER", detail),
             LookupError::NoSuchBatch { .. } => Problem::new(StatusCode::NOT_FOUND, "NO_SUCH_BATCH", detail),
             LookupError::NotFinishing { .. } => Problem::new(StatusCode::CONFLICT, "RUN_NOT_FINISHING", detail),
+            LookupError::RunEnded { .. } => Problem::new(StatusCode::CONFLICT, "RUN_ENDED", detail),
+            LookupError::Invalid(invalid) => Problem::fields(StatusCode::BAD_REQUEST, "INVALID_FIELD", invalid),
             LookupError::Refused(refused) => Problem::new(StatusCode::CONFLICT, reason_of(&refused), detail),
             LookupError::InvalidField(FieldProblem { path, problem }) => Problem::field(&path, problem),
             LookupError::Retry(RetryError::NotFailed { .. }) => {

@@ -87,10 +87,10 @@ pub(super) async fn batch(State(service): State<Service>, Path((run, batch)): Pa
 }
 
 pub(super) async fn spec(State(service): State<Service>, Path(run): Path<String>) -> Answer {
-    let view = service.run(run_id(&run)?).await?;
-    let job = proto::json::job_to_json_value(&view.job);
+    let submitted = service.submitted_job(run_id(&run)?).await?;
+    let job = proto::json::job_to_json_value(&submitted);
     // JSON is YAML, so the canonical text can be submitted as either.
-    let text = proto::json::job_to_json(&view.job);
+    let text = proto::json::job_to_json(&submitted);
     Ok(Json(json!({"job": job, "yaml": text, "json": text})))
 }
 

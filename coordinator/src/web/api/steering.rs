@@ -87,7 +87,7 @@ async fn steer(service: &Service, run: &str, command: RunCommand) -> Answer {
     Ok((StatusCode::ACCEPTED, Json(shapes::run(&view))).into_response())
 }
 
-fn read<T: Default + DeserializeOwned>(body: &Bytes) -> Result<T, Problem> {
+pub(super) fn read<T: Default + DeserializeOwned>(body: &Bytes) -> Result<T, Problem> {
     if body.is_empty() {
         return Ok(T::default());
     }

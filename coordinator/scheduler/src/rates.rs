@@ -1,0 +1,336 @@
+//! Rates: token buckets that are exact over all workers, by the times at which ops were reported to start.
+//!
+//! A token is promised when a lease is granted and taken when the start of its op is reported; a lease is granted only if
+//! the bucket holds what is promised already and its own tokens too. However long a grant is on its way, the starts
+//! themselves then keep to the bucket: in a window of `w` no more than `limit x w / per + burst` of them. A bucket begins
+//! with one token, and after a change or a restart with none.
+//!
+//! Known weakness: while more than `burst` tokens are on their way nothing is granted, so a burst that is shorter than
+//! the way to the workers makes a rate slower than it may be. The default burst is worth 100 ms.
+
+use common::ids::{BatchId, LeaseId, OpId, RunId};
+use common::job::{Rate, RateUnit};
+use common::time::Time;
+
+use crate::run::Run;
+use crate::scheduler::Scheduler;
+use crate::timers::Timer;
+
+/// Binary digits behind the point of a time in nanoseconds, so that a rate loses nothing by rounding.
+const FRACTION: u32 = 20;
+
+/// The token bucket of one op of one run.
+#[derive(Debug)]
+pub(crate) struct Bucket {
+    pub(crate) rate: Rate,
+    /// The time that one token takes, in fractions of nanoseconds, rounded up.
+    each: i128,
+    burst: u64,
+    /// When it held nothing and from when on it fills, in fractions of nanoseconds: later than now if more was taken than it held.
+    empty_at: i128,
+    /// Tokens of leases whose op is not reported to have started.
+    pub(crate) promised: u64,
+    /// When the scheduler has asked to be woken for it.
+    woken_at: Option<Time>,
+}
+
+/// What a bucket holds at first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Filling {
+    /// One token: the first task need not wait.
+    One,
+    /// None: what was taken before is not known.
+    Nothing,
+}
+
+/// Why tokens cannot be promised now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TokenWait {
+    /// There are enough at this time.
+    Until(Time),
+    /// As much as may be is on its way to workers.
+    ForStarts,
+}
+
+impl Bucket {
+    pub(crate) fn new(rate: Rate, filling: Filling, now: Time) -> Bucket {
+        let each = (rate.per.as_nanos() as f64 * f64::from(1_u32 << FRACTION) / rate.limit).ceil() as i128;
+        let head_start = match filling {
+            Filling::One => each,
+            Filling::Nothing => 0,
+        };
+        Bucket {
+            rate,
+            each,
+            burst: u64::from(rate.burst.get()),
+            empty_at: fractions(now) - head_start,
+            promised: 0,
+            woken_at: None,
+        }
+    }
+
+    /// Tells whether so many tokens can be promised now, or when.
+    pub(crate) fn may_promise(&self, tokens: u64, now: Time) -> Result<(), TokenWait> {
+        let wanted = self.promised.saturating_add(tokens.min(self.burst));
+        if wanted > self.burst {
+            return Err(TokenWait::ForStarts);
+        }
+        let ready_at = self.empty_at + i128::from(wanted) * self.each;
+        if ready_at <= fractions(now) {
+            return Ok(());
+        }
+        // Rounded up to a whole nanosecond.
+        let nanos = (ready_at + (1 << FRACTION) - 1) >> FRACTION;
+        Err(TokenWait::Until(Time(u64::try_from(nanos).unwrap_or(u64::MAX))))
+    }
+
+    /// Promises tokens to a lease.
+    pub(crate) fn promise(&mut self, tokens: u64) {
+        self.promised += tokens;
+    }
+
+    /// Takes tokens that were promised: the op has started.
+    pub(crate) fn take_promised(&mut self, tokens: u64, now: Time) {
+        self.promised = self.promised.saturating_sub(tokens);
+        self.take(tokens, now);
+    }
+
+    /// Takes tokens that nobody promised, even if it holds too few.
+    pub(crate) fn take(&mut self, tokens: u64, now: Time) {
+        let full_since = fractions(now) - i128::from(self.burst) * self.each;
+        self.empty_at = self.empty_at.max(full_since) + i128::from(tokens) * self.each;
+    }
+
+    /// Gives promised tokens back: the op will not start.
+    pub(crate) fn give_back(&mut self, tokens: u64) {
+        self.promised = self.promised.saturating_sub(tokens);
+    }
+}
+
+fn fractions(time: Time) -> i128 {
+    i128::from(time.0) << FRACTION
+}
+
+/// Returns how many tokens an op takes for a batch.
+pub(crate) fn tokens_for(run: &Run, op: OpId, batch: BatchId, rate: &Rate) -> u64 {
+    match rate.unit {
+        RateUnit::Batches | RateUnit::Calls => 1,
+        RateUnit::Rows => {
+            let Some(batch) = run.batches.get(&batch) else { return 1 };
+            let before = run
+                .job
+                .predecessors(op)
+                .filter_map(|before| batch.ops[before.index()].done.as_ref());
+            let came_out = before.map(|done| done.rows_out).sum();
+            if came_out > 0 {
+                came_out
+            } else {
+                batch.slice.rows().unwrap_or(1)
+            }
+        }
+    }
+}
+
+impl Scheduler {
+    /// Promises the tokens of its op to a lease that was granted.
+    pub(crate) fn promise_tokens(&mut self, id: LeaseId) {
+        let Some(lease) = self.leases.get_mut(&id) else { return };
+        let (Some(op), Some(batch)) = (lease.limited_op, lease.batch) else {
+            return;
+        };
+        let Some(run) = self.runs.get_mut(&lease.run) else {
+            return;
+        };
+        let Some(rate) = run.buckets.get(&op).map(|bucket| bucket.rate) else {
+            return;
+        };
+        let tokens = tokens_for(run, op, batch, &rate);
+        lease.tokens = Some(tokens);
+        if let Some(bucket) = run.buckets.get_mut(&op) {
+            bucket.promise(tokens);
+        }
+    }
+
+    /// Takes the tokens of an op that a lease has started: promised ones, or if the rate came later, those it would have been.
+    pub(crate) fn take_tokens(&mut self, id: LeaseId, op: OpId, now: Time) {
+        let Some(lease) = self.leases.get_mut(&id) else { return };
+        let Some(run) = self.runs.get_mut(&lease.run) else {
+            return;
+        };
+        let promised = lease.tokens.take_if(|_| lease.limited_op == Some(op));
+        let tokens = match (promised, lease.batch) {
+            (Some(tokens), _) => tokens,
+            (None, Some(batch)) => match run.buckets.get(&op).map(|bucket| bucket.rate) {
+                Some(rate) => tokens_for(run, op, batch, &rate),
+                None => return,
+            },
+            (None, None) => return,
+        };
+        let Some(bucket) = run.buckets.get_mut(&op) else { return };
+        match promised {
+            Some(_) => bucket.take_promised(tokens, now),
+            None => bucket.take(tokens, now),
+        }
+    }
+
+    /// Gives the tokens of a lease back whose worker says that it did not start.
+    pub(crate) fn give_tokens_back(&mut self, id: LeaseId) {
+        if let Some((bucket, tokens)) = self.unused_tokens(id) {
+            bucket.give_back(tokens);
+        }
+    }
+
+    /// Counts the tokens of a lease as taken whose worker never said whether it started.
+    pub(crate) fn lose_tokens(&mut self, id: LeaseId, now: Time) {
+        if let Some((bucket, tokens)) = self.unused_tokens(id) {
+            bucket.take_promised(tokens, now);
+        }
+    }
+
+    fn unused_tokens(&mut self, id: LeaseId) -> Option<(&mut Bucket, u64)> {
+        let lease = self.leases.get_mut(&id)?;
+        let tokens = lease.tokens.take()?;
+        let op = lease.steps.first()?.op;
+        let bucket = self.runs.get_mut(&lease.run)?.buckets.get_mut(&op)?;
+        Some((bucket, tokens))
+    }
+
+    /// Asks to be woken when the next tokens come that somebody waits for.
+    pub(crate) fn wait_for_tokens(&mut self, now: Time) {
+        if self.rated.is_empty() {
+            return;
+        }
+        let rated: Vec<RunId> = self.rated.iter().copied().collect();
+        for id in rated {
+            let Some(run) = self.runs.get_mut(&id) else {
+                self.rated.remove(&id);
+                continue;
+            };
+            if run.begins_nothing() {
+                continue;
+            }
+            let waits = run.buckets.iter().filter_map(|(op, bucket)| {
+                let first = run.ready.waiting_for(*op).first()?;
+                let tokens = tokens_for(run, *op, *first, &bucket.rate);
+                match bucket.may_promise(tokens, now) {
+                    Err(TokenWait::Until(at)) if bucket.woken_at != Some(at) => Some((*op, at)),
+                    Err(TokenWait::Until(_) | TokenWait::ForStarts) | Ok(()) => None,
+                }
+            });
+            let waits: Vec<(OpId, Time)> = waits.collect();
+            for (op, at) in waits {
+                if let Some(bucket) = run.buckets.get_mut(&op) {
+                    bucket.woken_at = Some(at);
+                }
+                self.timers.set(at, Timer::Tokens(id, op));
+            }
+        }
+    }
+
+    /// Notes that a wake-up for tokens is over; what can be granted now is.
+    pub(crate) fn on_tokens(&mut self, run: RunId, op: OpId) {
+        if let Some(bucket) = self.runs.get_mut(&run).and_then(|run| run.buckets.get_mut(&op)) {
+            bucket.woken_at = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+    use std::time::Duration;
+
+    use super::*;
+
+    const START: Time = Time(1_700_000_000_000_000_000);
+
+    fn rate(text: &str, burst: u32) -> Rate {
+        let rate: Rate = text.parse().expect("is a rate");
+        Rate {
+            burst: NonZeroU32::new(burst).expect("is not zero"),
+            ..rate
+        }
+    }
+
+    /// Promises and takes one token after another, each `latency` after its promise, and returns when they were taken.
+    fn taken(mut bucket: Bucket, count: usize, latency: Duration) -> Vec<Time> {
+        let mut now = START;
+        let mut on_their_way: std::collections::VecDeque<Time> = std::collections::VecDeque::new();
+        let mut taken = Vec::new();
+        while taken.len() < count {
+            match bucket.may_promise(1, now) {
+                Ok(()) => {
+                    bucket.promise(1);
+                    on_their_way.push_back(now + latency);
+                }
+                Err(wait) => {
+                    let start = on_their_way.front().copied();
+                    let until = match wait {
+                        TokenWait::Until(at) => start.map_or(at, |start| start.min(at)),
+                        TokenWait::ForStarts => start.expect("something is on its way"),
+                    };
+                    now = now.max(until);
+                    if start == Some(now) {
+                        on_their_way.pop_front();
+                        bucket.take_promised(1, now);
+                        taken.push(now);
+                    }
+                }
+            }
+        }
+        taken
+    }
+
+    #[test]
+    fn a_rate_is_reached_and_never_exceeded_in_any_window() {
+        for latency in [0, 1, 30, 90] {
+            let bucket = Bucket::new(rate("50/s", 5), Filling::One, START);
+            let taken = taken(bucket, 600, Duration::from_millis(latency));
+            let whole = taken[599].since(taken[0]).as_secs_f64();
+            let reached = 599.0 / whole;
+            // Ways that are as long as the burst lasts cost some of the rate.
+            let least = if latency <= 30 { 49.0 } else { 45.0 };
+            assert!(reached > least && reached <= 50.01, "{latency}: {reached}");
+            for (place, first) in taken.iter().enumerate() {
+                let in_window = taken[place..]
+                    .iter()
+                    .take_while(|at| at.since(*first) < Duration::from_secs(1));
+                assert!(in_window.count() <= 55, "{latency}");
+            }
+        }
+    }
+
+    #[test]
+    fn more_than_the_burst_is_begun_when_the_bucket_is_full_and_waited_for_afterwards() {
+        let mut bucket = Bucket::new(rate("1000 rows/s", 100), Filling::Nothing, START);
+        let full = START + Duration::from_millis(100);
+        assert_eq!(bucket.may_promise(500, START), Err(TokenWait::Until(full)));
+        bucket.promise(500);
+        assert_eq!(bucket.may_promise(1, full), Err(TokenWait::ForStarts));
+        bucket.take_promised(500, full);
+        assert_eq!(
+            bucket.may_promise(500, full),
+            Err(TokenWait::Until(full + Duration::from_millis(500)))
+        );
+    }
+
+    #[test]
+    fn a_slow_rate_lets_its_first_task_begin_at_once_and_after_a_restart_none() {
+        let bucket = |filling| Bucket::new(rate("1/h", 1), filling, START);
+        assert_eq!(bucket(Filling::One).may_promise(1, START), Ok(()));
+        let hour = START + Duration::from_secs(3_600);
+        assert_eq!(
+            bucket(Filling::Nothing).may_promise(1, START),
+            Err(TokenWait::Until(hour))
+        );
+    }
+
+    #[test]
+    fn tokens_of_an_op_that_did_not_start_can_be_promised_again() {
+        let mut bucket = Bucket::new(rate("1/s", 1), Filling::One, START);
+        bucket.promise(1);
+        assert_eq!(bucket.may_promise(1, START), Err(TokenWait::ForStarts));
+        bucket.give_back(1);
+        assert_eq!(bucket.may_promise(1, START), Ok(()));
+    }
+}
