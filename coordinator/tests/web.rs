@@ -276,7 +276,7 @@ async fn errors_of_attempts_are_in_the_log_and_can_be_searched_and_followed() {
     let last = all
         .lines()
         .filter_map(|line| line.strip_prefix("id: "))
-        .last()
+        .next_back()
         .expect("an id")
         .to_owned();
     let again = port

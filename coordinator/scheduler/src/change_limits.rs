@@ -12,9 +12,10 @@ use common::ids::{LeaseId, OpId, RunId};
 use common::job::{Job, LimitsChange};
 use common::time::Time;
 
-use crate::lease::{Permit, Truncation};
+use crate::lease::{Lease, Permit, Truncation};
 use crate::limits::{Cap, TookTurns};
 use crate::rates::{Bucket, Filling};
+use crate::run::Run;
 use crate::scheduler::Scheduler;
 
 impl Scheduler {
@@ -56,6 +57,30 @@ impl Scheduler {
     pub(crate) fn note_lowered(&mut self, cap: Cap, in_use: u32) {
         if in_use > 0 {
             self.lowered.insert(cap, in_use);
+        }
+    }
+
+    /// Remembers caps that what runs since before a restart is above: they were lowered when it ran already.
+    pub(crate) fn note_what_is_exceeded(&mut self, run: RunId) {
+        for cap in [Cap::Coordinator, Cap::Run(run)] {
+            if let Some((in_use, limit)) = self.in_use(&cap)
+                && in_use > limit
+            {
+                self.note_lowered(cap, in_use);
+            }
+        }
+    }
+
+    /// Cuts a chain that runs since before a restart behind the op that runs, if nothing of its run may begin.
+    pub(crate) fn cut_if_nothing_begins(&mut self, run: RunId, lease: LeaseId) {
+        let begins_nothing = self.runs.get(&run).is_some_and(Run::begins_nothing);
+        let goes_on = |lease: &Lease| lease.batch.is_some() && lease.truncation == Truncation::None;
+        let goes_on = self
+            .leases
+            .get(&lease)
+            .is_some_and(|lease| goes_on(lease) && lease.has_more_steps());
+        if begins_nothing && goes_on {
+            self.truncate(lease);
         }
     }
 

@@ -123,6 +123,8 @@ impl Scheduler {
                 self.promise_tokens(held.lease);
             }
         }
+        self.note_what_is_exceeded(held.run);
+        self.cut_if_nothing_begins(held.run, held.lease);
         self.count_running(held.run, running);
         Ok(())
     }
@@ -158,6 +160,7 @@ impl Scheduler {
         }
         self.fenced += 1;
         self.enter_lease(lease);
+        self.note_what_is_exceeded(held.run);
         self.count_running(held.run, running);
         self.send(session, ToWorker::Revoke { lease: held.lease });
     }

@@ -380,3 +380,18 @@ fn an_op_limited_to_two_of_eight_slots_holds_a_thousand_batches_within_the_windo
         "{admitted:?} with a window, {priority_only:?} without"
     );
 }
+
+#[test]
+fn a_cap_that_was_lowered_before_a_restart_lets_what_runs_on_end_and_nothing_begin_above_it() {
+    let mut world = World::new();
+    world.worker("w1", 2);
+    let run = world.run(1, two_steps(2), 10);
+    world.pass(millis(500));
+    world.ask(Ask::SetCap { cap: Some(count(1)) });
+    world.restart_under_workers();
+    assert_eq!(running(&world, run), 2, "what runs goes on");
+    world.pass(millis(2_000));
+    assert_eq!(running(&world, run), 1);
+    world.run_to_end();
+    assert_eq!(world.ended[&run].batches.committed, 10);
+}

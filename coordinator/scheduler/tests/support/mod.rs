@@ -224,19 +224,18 @@ impl World {
 
     /// Returns the highest cap that a run has had, slots apart.
     pub fn caps_ever(&self, of: RunId, submitted: u32) -> u32 {
-        let caps = self.records.iter().filter_map(|record| match record {
-            Record::RunCommanded { run, activity } if *run == of => match &activity.command {
-                RunCommand::ChangeLimits(change) => match change.max_concurrent {
-                    Change::Keep => None,
-                    Change::Set(cap) => Some(cap.get()),
-                    Change::Remove => Some(u32::MAX),
-                },
-                RunCommand::Pause { .. }
-                | RunCommand::Resume
-                | RunCommand::Cancel(_)
-                | RunCommand::RetryFailed { .. } => None,
-            },
-            _ => None,
+        let caps = self.records.iter().filter_map(|record| {
+            let Record::RunCommanded { run, activity } = record else {
+                return None;
+            };
+            let RunCommand::ChangeLimits(change) = &activity.command else {
+                return None;
+            };
+            match change.max_concurrent {
+                Change::Set(cap) if *run == of => Some(cap.get()),
+                Change::Remove if *run == of => Some(u32::MAX),
+                Change::Keep | Change::Set(_) | Change::Remove => None,
+            }
         });
         caps.max().map_or(submitted, |cap| cap.max(submitted))
     }
