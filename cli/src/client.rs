@@ -124,11 +124,18 @@ impl Client {
         Watch::begin(self.clone(), id).await
     }
 
-    /// Asks for failed batches to be tried again; returns the run as it is then, and how many they are.
+    /// Asks for failed batches to be tried again, all of them or those of an op or by id; returns the run as it is then, and how many they are.
     pub(crate) async fn retry_failed(
         &mut self,
-        request: v1::RetryFailedRequest,
+        run: &str,
+        op: Option<String>,
+        batches: Vec<String>,
     ) -> Result<(RunView, u64), ClientError> {
+        let request = v1::RetryFailedRequest {
+            run_id: run.to_owned(),
+            op: op.unwrap_or_default(),
+            batch_ids: batches,
+        };
         let response = self.service.retry_failed(with_timeout(request)).await;
         let answer = response.map_err(|status| self.refusal(status))?.into_inner();
         Ok((run_view(answer.run)?, answer.batches))

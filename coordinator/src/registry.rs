@@ -175,6 +175,7 @@ impl Registry {
             | Record::SessionClosed { .. }
             | Record::BatchCommitted { .. }
             | Record::BatchHalved { .. }
+            | Record::RunFailing { .. }
             | Record::RunOpCommitted { .. }
             | Record::AttemptFailed { .. }
             | Record::WorkerCrashed { .. }

@@ -75,8 +75,9 @@ fn a_bisected_batch_loads_every_good_row_once_and_names_each_bad_one() {
     // Every good row is there once, in order, with the id that it has without any failure.
     let mut expected = tables::read(&plain);
     expected.retain(|row| row[2] != "2");
-    assert!(
-        tables::read(&good) == expected,
+    assert_eq!(
+        tables::read(&good),
+        expected,
         "the good rows come out as they would have"
     );
     // Every bad row is named by its line, its byte and its text.

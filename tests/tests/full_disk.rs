@@ -74,7 +74,12 @@ fn a_coordinator_whose_disk_is_full_ends_and_goes_on_right_when_there_is_room_ag
         let run = disturbed.submit(&cluster, "40ms");
         cluster.wait_until(&run, "the run is in its middle", in_the_middle);
         disk.fill();
-        let status = until("the coordinator gives up", || cluster.coordinator().ended());
+        // What the journal has room for already is no reason to give up; submissions make it grow.
+        let more = Job::over(cluster.scratch().write("more.csv", tables::people(10))).discard();
+        let status = until("the coordinator gives up", || {
+            cluster.try_submit(&more);
+            cluster.coordinator().ended()
+        });
         assert_eq!(status.code(), Some(1), "{}", cluster.coordinator().log());
         let log = cluster.coordinator().log();
         assert!(log.contains("No space left on device"), "it says why it ends:\n{log}");

@@ -1,7 +1,5 @@
 //! `plumb retry`: tries the failed batches of a run again.
 
-use proto::v1;
-
 use super::{CommandError, follow};
 use crate::args::CoordinatorArgs;
 use crate::client::Client;
@@ -39,12 +37,7 @@ pub(crate) struct Args {
 
 pub(super) async fn execute(args: Args) -> Result<Exit, CommandError> {
     let mut client = Client::connect(&args.coordinator.coordinator).await?;
-    let request = v1::RetryFailedRequest {
-        run_id: args.run,
-        op: args.op.unwrap_or_default(),
-        batch_ids: args.batches,
-    };
-    let (view, batches) = client.retry_failed(request).await?;
+    let (view, batches) = client.retry_failed(&args.run, args.op, args.batches).await?;
     let format = Format::from_flag(args.json);
     if format == Format::Text {
         output::result(&format!("{batches} failed batches are tried again"));

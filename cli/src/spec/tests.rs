@@ -46,7 +46,8 @@ fn an_unknown_field_is_answered_with_its_place_the_nearest_name_and_all_names() 
     assert_eq!(
         error_of("max_concurrent", "max_concurent"),
         "job.yaml:4:33: schedule.max_concurent: unknown field \"max_concurent\"; did you mean `max_concurrent`? \
-         valid: order, max_concurrent, max_in_flight, max_in_flight_bytes, max_committing, priority"
+         valid: order, max_concurrent, max_in_flight, max_in_flight_bytes, max_committing, priority, weight, \
+         max_in_backoff"
     );
     assert!(
         error_of("select:", "slect:")
@@ -189,7 +190,8 @@ fn a_wrong_override_is_answered_like_a_wrong_field() {
     assert_eq!(
         error("schedule.oder=depth_first"),
         "--set schedule.oder=depth_first: schedule.oder: unknown field \"oder\"; did you mean `order`? \
-         valid: order, max_concurrent, max_in_flight, max_in_flight_bytes, max_committing, priority"
+         valid: order, max_concurrent, max_in_flight, max_in_flight_bytes, max_committing, priority, weight, \
+         max_in_backoff"
     );
     assert!(error("ops.transfrom_1.delay=1s").contains("did you mean `transform_1`?"));
     assert!(error("schedule.order").contains("write KEY=VALUE"));

@@ -112,6 +112,8 @@ impl Scheduler {
         run.leave_flight(batch.charged);
         run.batch_counts.total += 1;
         run.halvings += 1;
+        // Whoever comes with the whole batch later, as a worker that was away at a restart, comes too late.
+        run.halved.insert(id.index);
         run.halves.remove(&id);
         run.add_halves(id, halves);
         self.advance(run_id, now);

@@ -16,7 +16,7 @@ use common::part::Part;
 use common::slice::{FrozenSource, Slice};
 use common::state::RunState;
 use common::steering::{Activity, ActivityLog, CancelMode, RunCommand};
-use common::summary::RunSummary;
+use common::summary::{RunFailure, RunSummary};
 use common::time::Time;
 use serde::{Deserialize, Serialize};
 
@@ -92,6 +92,8 @@ pub struct RunLedger {
     pub budgets: BTreeMap<BatchId, Budgets>,
     /// What ops over the whole run committed, and under which lease.
     pub run_ops: BTreeMap<OpId, (LeaseId, Vec<Part>)>,
+    /// Why it is going to end as failed, if that does not follow from its failed batches.
+    pub failing: Option<RunFailure>,
     /// How somebody has cancelled it, if so.
     pub cancelled: Option<CancelMode>,
     /// Whether it is paused.
@@ -239,6 +241,7 @@ impl Ledger {
             Record::WorkerCrashed { run, batch } => {
                 self.with_run(*run, |run| run.budgets.entry(*batch).or_default().crashes += 1);
             }
+            Record::RunFailing { run, failure } => self.with_run(*run, |run| run.failing = Some(failure.clone())),
             Record::RunOpCommitted { run, op, lease, parts } => self.with_run(*run, |run| {
                 run.run_ops.insert(*op, (*lease, parts.clone()));
             }),
@@ -303,6 +306,7 @@ impl RunLedger {
             first_loaded: None,
             budgets: BTreeMap::new(),
             run_ops: BTreeMap::new(),
+            failing: None,
             cancelled: None,
             hold: Hold::GoesOn,
             limits: LimitsChange::default(),
@@ -328,6 +332,7 @@ impl RunLedger {
     pub(crate) fn reopened(mut self, batches: &[BatchId], activity: Activity) -> RunLedger {
         self.take_back_failed(batches);
         self.run_ops.clear();
+        self.failing = None;
         self.cancelled = None;
         self.hold = Hold::GoesOn;
         self.reopened = Some(activity.at);

@@ -9,7 +9,7 @@ use common::job::{Job, PoolName};
 use common::part::Part;
 use common::slice::{FrozenSource, Slice};
 use common::steering::{Activity, Asker};
-use common::summary::RunSummary;
+use common::summary::{RunFailure, RunSummary};
 use common::time::Time;
 use serde::{Deserialize, Serialize};
 
@@ -126,6 +126,13 @@ pub enum Record {
         batches: Vec<BatchId>,
         /// Who asked for it, and when.
         activity: Activity,
+    },
+    /// A run is going to end as failed for a reason that a restart would not find again: it begins nothing more.
+    RunFailing {
+        /// The run.
+        run: RunId,
+        /// Why.
+        failure: RunFailure,
     },
     /// An op over the whole run is committed by a lease.
     RunOpCommitted {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use common::ids::{RunId, SessionId};
 use common::steering::CancelMode;
+use common::summary::RunFailure;
 use common::time::Time;
 
 use crate::event::{NewRun, NewSession};
@@ -163,9 +164,13 @@ pub(crate) fn restore_run(id: RunId, ledger: &RunLedger) -> Run {
     let halves = halves
         .filter(|batch| batch.halves.depth() > 0)
         .chain(ledger.committed.halves());
-    run.halved_before = halves.map(|batch| batch.index).collect();
+    run.halved = halves.map(|batch| batch.index).collect();
     run.batch_counts.total = ledger.halvings;
-    if ledger.tolerance == Tolerance::Exceeded && !run.stays_active_past_tolerance() {
+    if let Some(RunFailure { failure, op, batch }) = &ledger.failing {
+        run.note_failure(failure, *op, *batch);
+    }
+    let exceeds = ledger.tolerance == Tolerance::Exceeded && !run.stays_active_past_tolerance();
+    if ledger.failing.is_some() || exceeds {
         run.phase = RunPhase::Draining(Ending::Failed);
     } else {
         run.slices = ledger.halves.clone().into_iter().collect();

@@ -76,8 +76,8 @@ pub(crate) struct Run {
     pub(crate) halvings: u64,
     /// How often somebody asked for failed batches to be tried again, and that is not durable yet.
     pub(crate) retries_under_way: u32,
-    /// Batches that were cut in two before a restart: their slices are found again, and passed over.
-    pub(crate) halved_before: BTreeSet<u64>,
+    /// Batches that were cut in two, before a restart or since: whoever finds or brings one whole comes too late.
+    pub(crate) halved: BTreeSet<u64>,
     /// Failed batches that were taken back to be tried again before their slices were found again.
     pub(crate) taken_back: BTreeSet<u64>,
     /// Batches whose commit is durable.
@@ -272,7 +272,7 @@ impl Run {
             halves: BTreeMap::new(),
             halvings: 0,
             retries_under_way: 0,
-            halved_before: BTreeSet::new(),
+            halved: BTreeSet::new(),
             taken_back: BTreeSet::new(),
             committed: Committed::default(),
             budgets: BTreeMap::new(),
@@ -356,6 +356,7 @@ impl Run {
             first_loaded: self.first_loaded,
             budgets: self.budgets,
             run_ops: BTreeMap::new(),
+            failing: None,
             cancelled: None,
             hold: Hold::GoesOn,
             limits: self.told.limits,
@@ -368,7 +369,7 @@ impl Run {
     pub(crate) fn is_past(&self, id: BatchId) -> bool {
         self.committed.contains(id)
             || self.failed.contains_key(&id)
-            || self.halved_before.contains(&id.index)
+            || self.halved.contains(&id.index)
             || self.taken_back.contains(&id.index)
     }
 
@@ -396,8 +397,21 @@ impl Run {
             return batch.take_attempts(steps);
         }
         let is_possible = steps.iter().all(|step| step.op.index() < self.job.ops.len());
-        let is_whole = id.halves == Halves::WHOLE;
-        if self.phase != RunPhase::Active || self.has_begun(id) || !is_possible || !is_whole {
+        if self.phase != RunPhase::Active || !is_possible {
+            return;
+        }
+        if id.halves != Halves::WHOLE {
+            // A half's slice waits already where it is known; only its attempts go on counting.
+            if self.halves.contains_key(&id) {
+                let budgets = self.budgets.entry(id).or_default();
+                for step in steps {
+                    let begun = budgets.attempts.entry(step.op).or_default();
+                    *begun = step.attempt.0.max(*begun);
+                }
+            }
+            return;
+        }
+        if self.has_begun(id) {
             return;
         }
         let mut batch = Batch::new(id, slice.clone(), self.job.ops.len(), now);

@@ -1,8 +1,10 @@
 //! Batches set aside: one that waits after a failure leaves the batches in flight, up to a second bound.
 //!
 //! Its data is not in memory meanwhile: its worker spills what it keeps of it. When its wait is over it comes back as soon
-//! as the batches in flight and their bytes have room, before any new batch is begun. Beyond the bound
+//! as the batches in flight and their bytes have room, later ops first, and before any new batch is begun. Beyond the bound
 //! (`max_in_backoff`) batches wait in flight, so that a run of which everything fails comes to a halt.
+
+use std::cmp::Reverse;
 
 use common::ids::{BatchId, OpId, RunId};
 use common::time::Time;
@@ -81,7 +83,7 @@ impl Scheduler {
                 self.returning.remove(&id);
                 continue;
             };
-            while let Some(batch) = run.returning.first().copied() {
+            while let Some(batch) = run.first_to_return() {
                 let bytes = run.batches.get(&batch).map_or(0, |batch| batch.slice.bytes());
                 if !may_return(run, cap, bytes) {
                     break;
@@ -96,6 +98,16 @@ impl Scheduler {
 }
 
 impl Run {
+    /// Returns the batch that is taken back next: that of the op of the highest priority, then the earliest.
+    fn first_to_return(&self) -> Option<BatchId> {
+        let rank = |id: &BatchId| {
+            let batch = self.batches.get(id)?;
+            Some((Reverse(self.job.priority(batch.next_op())), *id))
+        };
+        let (_, first) = self.returning.iter().filter_map(rank).min()?;
+        Some(first)
+    }
+
     fn return_to_flight(&mut self, id: BatchId, now: Time) {
         self.returning.remove(&id);
         let Some(batch) = self.batches.get_mut(&id) else { return };

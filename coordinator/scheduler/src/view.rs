@@ -101,10 +101,9 @@ pub(crate) fn batches<'a>(run: &'a Run, scheduler: &'a Scheduler) -> impl Iterat
 
 fn open_batch(batch: &Batch, scheduler: &Scheduler) -> BatchView {
     let (state, step, session) = match batch.phase {
-        BatchPhase::Ready | BatchPhase::Returning | BatchPhase::Queued(_) => {
-            (BatchState::Waiting, None, parked_at(batch))
-        }
-        BatchPhase::Backoff { .. } => (BatchState::Backoff, None, parked_at(batch)),
+        BatchPhase::Ready | BatchPhase::Queued(_) => (BatchState::Waiting, None, parked_at(batch)),
+        // What is to come back is set aside until there is room: it cannot be granted yet.
+        BatchPhase::Backoff { .. } | BatchPhase::Returning => (BatchState::Backoff, None, parked_at(batch)),
         BatchPhase::Halving { .. } | BatchPhase::Halved => (BatchState::Halving, None, None),
         BatchPhase::Committing { session, .. } => (BatchState::Committing, None, Some(session)),
         BatchPhase::Publishing => (BatchState::Committing, None, None),

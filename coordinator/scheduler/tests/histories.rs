@@ -245,6 +245,7 @@ proptest! {
             | Record::FailedRetried { .. }
             | Record::RunReopened { .. }
             | Record::RunOpCommitted { .. }
+            | Record::RunFailing { .. }
             | Record::RunCommanded { .. }
             | Record::PoolSet { .. }
             | Record::CapSet { .. }

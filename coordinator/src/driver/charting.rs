@@ -63,6 +63,7 @@ impl Driver {
             | Record::BatchHalved { .. }
             | Record::FailedRetried { .. }
             | Record::RunOpCommitted { .. }
+            | Record::RunFailing { .. }
             | Record::RunCommanded { .. }
             | Record::PoolSet { .. }
             | Record::CapSet { .. }

@@ -151,6 +151,7 @@ impl Driver {
             | Record::BatchFailed { .. }
             | Record::BatchHalved { .. }
             | Record::RunOpCommitted { .. }
+            | Record::RunFailing { .. }
             | Record::RunCommanded { .. }
             | Record::PoolSet { .. }
             | Record::CapSet { .. }

@@ -111,6 +111,7 @@ impl MemoryArchive {
             | Record::FailedRetried { .. }
             | Record::RunReopened { .. }
             | Record::RunOpCommitted { .. }
+            | Record::RunFailing { .. }
             | Record::RunCommanded { .. }
             | Record::PoolSet { .. }
             | Record::CapSet { .. } => {}

@@ -256,7 +256,10 @@ impl Files {
             match self.finish(run) {
                 Ok(()) => {}
                 Err(error) => {
-                    tracing::error!(%run, %error, "the end of a run's timeline cannot be written");
+                    if self.health == Health::Well {
+                        tracing::error!(%run, %error, "the end of a run's timeline cannot be written; it is tried again");
+                    }
+                    self.health = Health::Failing;
                     self.shared.state().ended.push(run);
                 }
             }

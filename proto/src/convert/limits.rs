@@ -47,6 +47,60 @@ pub fn change_from_wire(wire: v1::ChangeLimitsRequest, job: &Job) -> Result<Limi
     problems.none_or(change)
 }
 
+/// A change of a run's limits as somebody asked for it without the wire: what is named is set, what is removed is taken
+/// off, everything else stays.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LimitsRequest {
+    /// The run's cap.
+    pub max_concurrent: Option<u32>,
+    /// The bound on batches in flight.
+    pub max_in_flight: Option<u32>,
+    /// The bound on bytes in flight.
+    pub max_in_flight_bytes: Option<u64>,
+    /// The run's weight.
+    pub weight: Option<f64>,
+    /// Limits of ops, by their names.
+    pub ops: BTreeMap<String, OpLimitsRequest>,
+    /// The paths of limits to take off.
+    pub remove: Vec<String>,
+}
+
+/// A change of an op's limits as somebody asked for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct OpLimitsRequest {
+    /// The op's limit.
+    pub max_concurrent: Option<u32>,
+    /// The op's rate.
+    pub rate: Option<Rate>,
+}
+
+impl LimitsRequest {
+    /// Reads the change, with the same checks as [`change_from_wire`].
+    ///
+    /// # Errors
+    /// [`InvalidJob`] with every field that is wrong.
+    pub fn into_change(self, job: &Job) -> Result<LimitsChange, InvalidJob> {
+        let of_op = |limits: OpLimitsRequest| v1::OpLimits {
+            max_concurrent: limits.max_concurrent,
+            rate: limits.rate.map(rate_to_wire),
+        };
+        let wire = v1::ChangeLimitsRequest {
+            run_id: String::new(),
+            max_concurrent: self.max_concurrent,
+            max_in_flight: self.max_in_flight,
+            max_in_flight_bytes: self.max_in_flight_bytes,
+            weight: self.weight,
+            ops: self
+                .ops
+                .into_iter()
+                .map(|(name, limits)| (name, of_op(limits)))
+                .collect(),
+            remove: self.remove,
+        };
+        change_from_wire(wire, job)
+    }
+}
+
 fn set<T>(value: Option<T>) -> Change<T> {
     value.map_or(Change::Keep, Change::Set)
 }

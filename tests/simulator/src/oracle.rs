@@ -14,7 +14,7 @@ use common::state::{RunState, TaskState};
 use common::steering::RunCommand;
 use common::time::Time;
 use common::timeline::TimelineEntry;
-use scheduler::Record;
+use scheduler::{Ask, Record};
 
 use crate::jobs;
 use crate::plan::Plan;
@@ -147,12 +147,27 @@ impl World {
         let held = self.held();
         let before = self.oracle.allowed;
         let unknown = self.coordinator.is_none() || self.now < self.oracle.unknown_until;
-        self.oracle.allowed = self.global_cap.map(|cap| match before {
+        self.oracle.allowed = self.cap_known().map(|cap| match before {
             Some(allowed) if unknown => cap.max(allowed),
             Some(allowed) => cap.max(allowed.min(held)),
             None if unknown => u32::MAX,
             None => cap.max(held),
         });
+    }
+
+    /// Returns the highest of the cap in force and those that were asked for and not answered yet.
+    fn cap_known(&self) -> Option<u32> {
+        let asked = self
+            .coordinator
+            .iter()
+            .flat_map(|coordinator| coordinator.asked.values());
+        let caps = asked.filter_map(|ask| match ask {
+            Ask::SetCap { cap } => Some(cap.map(|cap| cap.get() / self.cap_factor())),
+            Ask::Run { .. } | Ask::SetPool { .. } => None,
+        });
+        caps.fold(self.global_cap, |highest, cap| {
+            highest.zip(cap).map(|(one, other)| one.max(other))
+        })
     }
 
     pub(crate) fn note_restart(&mut self) {
@@ -280,6 +295,7 @@ impl World {
             | Record::AttemptFailed { .. }
             | Record::WorkerCrashed { .. }
             | Record::BatchFailed { .. }
+            | Record::RunFailing { .. }
             | Record::RunCommanded { .. }
             | Record::BatchHalved { .. }
             | Record::FailedRetried { .. }
@@ -371,6 +387,7 @@ impl World {
             | Record::SessionClosed { .. }
             | Record::AttemptFailed { .. }
             | Record::WorkerCrashed { .. }
+            | Record::RunFailing { .. }
             | Record::PoolSet { .. }
             | Record::CapSet { .. } => {}
         }

@@ -11,6 +11,7 @@ use common::summary::RunSummary;
 use common::time::Time;
 
 use crate::durability::AfterDurable;
+use crate::failed::Tolerance;
 use crate::publication::{Publication, Published};
 use crate::retry::backoff;
 use crate::run::{Ending, FinishOp, FinishPhase, RunPhase};
@@ -24,6 +25,13 @@ impl Scheduler {
         let nobody = self.live_slots == 0;
         let Some(run) = self.runs.get_mut(&id) else { return };
         run.phase = RunPhase::Finishing(ending);
+        // What its ops commit now must not become the output of a run that a restart lets go on.
+        let is_known = run.tolerance == Tolerance::Exceeded;
+        let failing = run.failure.clone().filter(|_| ending == Ending::Failed && !is_known);
+        if let Some(failure) = failing {
+            self.append(Record::RunFailing { run: id, failure });
+        }
+        let Some(run) = self.runs.get_mut(&id) else { return };
         let swept_only = ending != Ending::Complete;
         let began_nothing = run.begun == 0 && swept_only;
         if began_nothing || swept_only && nobody {

@@ -54,7 +54,7 @@ impl Scheduler {
         }
     }
 
-    /// Stops a run that has taken as long as it may. Nothing is recorded: a restart finds the deadline passed.
+    /// Stops a run that has taken as long as it may. It is recorded when what it leaves is put in place.
     pub(crate) fn on_run_deadline(&mut self, id: RunId, now: Time) {
         let Some(run) = self.runs.get_mut(&id) else { return };
         match run.phase {

@@ -160,6 +160,7 @@ fn without_parts(record: &Record) -> Record {
         | Record::FailedRetried { .. }
         | Record::RunReopened { .. }
         | Record::RunOpCommitted { .. }
+        | Record::RunFailing { .. }
         | Record::RunCommanded { .. }
         | Record::PoolSet { .. }
         | Record::CapSet { .. }

@@ -13,8 +13,7 @@ use common::ids::RunId;
 use common::job::{Job, PoolName, Rate};
 use common::steering::Asker;
 use common::time::Time;
-use proto::convert::limits::{change_from_wire, rate_to_wire};
-use proto::v1;
+use proto::convert::limits::{LimitsRequest, OpLimitsRequest};
 use scheduler::PoolView;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
@@ -73,7 +72,7 @@ fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Limi
 
 pub(super) async fn change(State(service): State<Service>, Path(run): Path<String>, body: Bytes) -> Answer {
     let request = request(steering::read(&body)?)?;
-    let read = |job: &Job| change_from_wire(request, job);
+    let read = |job: &Job| request.into_change(job);
     let view = service.change_limits(Asker::Web, run_id(&run)?, read).await?;
     Ok((StatusCode::ACCEPTED, Json(shapes::run(&view))).into_response())
 }
@@ -120,7 +119,7 @@ pub(super) async fn set_cap(State(service): State<Service>, body: Bytes) -> Answ
     Ok((StatusCode::ACCEPTED, Json(json!({"max_concurrent": cap}))).into_response())
 }
 
-fn request(limits: Limits) -> Result<v1::ChangeLimitsRequest, Problem> {
+fn request(limits: Limits) -> Result<LimitsRequest, Problem> {
     let mut remove = Vec::new();
     let mut ops = BTreeMap::new();
     for (name, of_op) in limits.ops {
@@ -132,14 +131,9 @@ fn request(limits: Limits) -> Result<v1::ChangeLimitsRequest, Problem> {
                     Problem::field(&format!("ops.{name}.rate"), error.to_string())
                 })?;
         let max_concurrent = taken(&mut remove, &format!("ops.{name}.max_concurrent"), of_op.max_concurrent);
-        let limits = v1::OpLimits {
-            max_concurrent,
-            rate: rate.map(rate_to_wire),
-        };
-        ops.insert(name, limits);
+        ops.insert(name, OpLimitsRequest { max_concurrent, rate });
     }
-    Ok(v1::ChangeLimitsRequest {
-        run_id: String::new(),
+    Ok(LimitsRequest {
         max_concurrent: taken(&mut remove, "max_concurrent", limits.max_concurrent),
         max_in_flight: taken(&mut remove, "max_in_flight", limits.max_in_flight),
         max_in_flight_bytes: taken(&mut remove, "max_in_flight_bytes", limits.max_in_flight_bytes),
