@@ -161,6 +161,13 @@ fn results_and_timelines_of_ended_runs_are_there_after_a_restart() {
     let mut cluster = Cluster::start(1, 2);
     let report = cluster.run(&job(&cluster, "0s", "out.csv"));
     let before = cluster.timeline(&report.run);
+    // A timeline delays nothing: it is written behind the end of its run, and its tail is gone when it is complete.
+    let timeline = cluster.scratch().path("state/timeline");
+    within(Duration::from_secs(20), "the timeline is written", || {
+        let file = |ending: &str| timeline.join(format!("{}.{ending}", report.run));
+        let rows = std::fs::metadata(file("rows")).map_or(0, |rows| rows.len());
+        (rows > 1_000 && !file("tail").exists()).then_some(())
+    });
     cluster.restart_coordinator();
     let again = cluster.show(&report.run).expect_success();
     assert_eq!((again.wall_seconds, again.rows), (report.wall_seconds, report.rows));

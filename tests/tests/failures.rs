@@ -59,7 +59,9 @@ fn a_bisected_batch_loads_every_good_row_once_and_names_each_bad_one() {
     }
     let spoiled = cluster.scratch().write("spoiled.csv", format!("id,name,team\n{lines}"));
     let plain = cluster.scratch().path("plain.csv");
-    cluster.run(&identified(Job::over(&spoiled).rows(50), &plain));
+    // Ids follow from the place of their op in the chain, so an op that does nothing stands where the other run requires.
+    let undisturbed = Job::over(&spoiled).rows(50).op("anything", json!({ "noop": {} }));
+    cluster.run(&identified(undisturbed, &plain));
     let job = require_team_below_two(Job::over(&spoiled).rows(50).with("retry", json!({ "bisect": true })))
         .with("failure", json!({ "on_failure": "continue" }));
     let run = cluster.submit(&identified(job, &good));
