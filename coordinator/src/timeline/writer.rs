@@ -10,7 +10,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use common::ids::RunId;
 
@@ -21,6 +21,9 @@ use super::restore;
 use super::run::RunTimeline;
 use super::stored::Chunk;
 use super::{End, Shared, TAKE_EVERY, WRITE_EVERY};
+
+/// How long after the end of a run lines of its log are still taken.
+const LATE_LINES: Duration = Duration::from_secs(2);
 
 /// What of a timeline is in its files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +48,8 @@ pub(super) struct Files {
     /// Packed chunks in memory, oldest first.
     resident: VecDeque<(RunId, Weak<Chunk>)>,
     wrote: Instant,
+    /// Runs that have ended and are not closed, and since when they are known to have.
+    ending: BTreeMap<RunId, Instant>,
     /// Whether the last write failed, so that it is not told each time.
     health: Health,
 }
@@ -86,6 +91,7 @@ impl Files {
             open: BTreeMap::new(),
             resident: VecDeque::new(),
             wrote: Instant::now(),
+            ending: BTreeMap::new(),
             health: Health::Well,
         }
     }
@@ -108,7 +114,7 @@ impl Files {
                     self.write_logs_or_tell(run);
                 }
             }
-            self.finish_ended();
+            self.finish_ended(end);
             self.delete_forgotten();
             self.evict();
             if end == End::Closed {
@@ -138,6 +144,9 @@ impl Files {
     fn has_unwritten(&self) -> bool {
         let Some(_) = self.shared.folder else { return false };
         let state = self.shared.state();
+        if !state.ended.is_empty() {
+            return true;
+        }
         let is_unwritten = |run: &RunTimeline| run.written.tail < run.rows() || !run.log.waiting().1.is_empty();
         state.runs.values().any(|run| !run.is_complete && is_unwritten(run))
     }
@@ -249,10 +258,17 @@ impl Files {
         }
     }
 
-    /// Closes the files of runs that have ended and are written.
-    fn finish_ended(&mut self) {
+    /// Closes the files of runs that have ended and are written, some time after: what tasks log may come behind their
+    /// reports.
+    fn finish_ended(&mut self, end: End) {
         let ended = std::mem::take(&mut self.shared.state().ended);
         for run in ended {
+            let since = *self.ending.entry(run).or_insert_with(Instant::now);
+            if end == End::Open && since.elapsed() < LATE_LINES {
+                self.shared.state().ended.push(run);
+                continue;
+            }
+            self.ending.remove(&run);
             match self.finish(run) {
                 Ok(()) => {}
                 Err(error) => {
