@@ -3,7 +3,7 @@
 //! Data flows one way. The driver only puts what happened into an inbox ([`Timelines::append`] and its like: a lock that
 //! nobody holds for long, and a push); nothing here delays an effect. A thread of its own takes the inbox over a few
 //! times a second, makes rows of it ([`run`]), packs full chunks ([`chunk`]) and writes them into the state folder
-//! ([`file`]); whoever looks takes the inbox over too, so that a look never misses what was before it. Packed chunks stay
+//! ([`mod@file`]); whoever looks takes the inbox over too, so that a look never misses what was before it. Packed chunks stay
 //! in memory up to [`RESIDENT_BYTES`] for all runs together; older ones are read from the disk. Without a state folder
 //! they spill into files that go with the process.
 //!
