@@ -5,6 +5,7 @@
 
 mod error;
 mod limits;
+mod logs;
 mod steering;
 mod view;
 mod watch;
@@ -16,17 +17,17 @@ use proto::v1::{self};
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::commands::logs::{Follow, LogsWanted};
 use crate::spec::Spec;
 use crate::timeline::TimelineRow;
 
 pub(crate) use self::error::ClientError;
 pub(crate) use self::limits::LimitsChange;
+pub(crate) use self::logs::{Follow, LogsWanted};
 pub(crate) use self::steering::CancelMode;
-pub(crate) use self::view::{BatchView, LogRow, RunView, WorkerView};
+pub(crate) use self::view::{BatchView, RunView, WorkerView};
 pub(crate) use self::watch::Watch;
 
-use self::view::{batch_view, log_row, run_view, timeline_row, worker_view};
+use self::view::{batch_view, run_view, timeline_row, worker_view};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -215,34 +216,6 @@ impl Client {
             take(rows?);
         }
         Ok(())
-    }
-
-    /// Calls `take` with what the tasks of a run logged, in order; returns how many lines were not kept.
-    pub(crate) async fn logs(
-        &mut self,
-        id: &str,
-        wanted: &LogsWanted,
-        mut take: impl FnMut(LogRow),
-    ) -> Result<u64, ClientError> {
-        let level = wanted.level.map_or(v1::LogLevel::Unspecified, v1::LogLevel::from);
-        let request = v1::TailLogsRequest {
-            run_id: id.to_owned(),
-            op: wanted.op.clone(),
-            batch_id: wanted.batch.clone(),
-            attempt: 0,
-            level: level.into(),
-            text: wanted.text.clone(),
-            after: 0,
-            follow: wanted.follow == Follow::UntilTheEnd,
-        };
-        let response = self.service.tail_logs(request).await;
-        let mut pages = response.map_err(|status| self.refusal(status))?.into_inner();
-        let mut dropped = 0;
-        while let Some(page) = pages.message().await.map_err(|status| self.refusal(status))? {
-            dropped = page.dropped;
-            page.lines.into_iter().for_each(|line| take(log_row(line)));
-        }
-        Ok(dropped)
     }
 
     /// Asks a gRPC port for its health.

@@ -12,7 +12,7 @@ mod follow;
 mod gantt;
 mod health;
 mod limits;
-pub(crate) mod logs;
+mod logs;
 mod pause;
 mod pool;
 mod resume;

@@ -6,6 +6,7 @@
 mod args;
 mod client;
 mod cluster;
+mod command_line;
 mod commands;
 mod exit;
 mod gantt;
@@ -25,7 +26,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser as _;
 
-use crate::args::Cli;
+use crate::command_line::Cli;
 use crate::exit::Exit;
 
 #[global_allocator]

@@ -7,6 +7,7 @@ mod check;
 mod columns;
 mod limits;
 mod op;
+mod problem;
 mod schedule;
 mod sink;
 mod source;
@@ -16,10 +17,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use check::{FieldProblem, InvalidJob};
 pub use columns::output_columns;
 pub use limits::{Change, LimitsChange, OpLimitsChange, PoolName, Rate, RateUnit, Weight};
 pub use op::{Add, AddedColumn, ColumnKind, Comparison, Delay, Filter, Op, OpKind, Require, Select, SelectedColumn};
+pub use problem::{FieldProblem, InvalidJob};
 pub use schedule::{Bisect, FailurePolicy, Jitter, OnFailure, Order, Retry, Schedule};
 pub use sink::{FileFormat, FileSink, IfExists, LogSink, MessagePiece, SingleFile, Sink};
 pub use source::{Batching, CsvDialect, Header, Source};

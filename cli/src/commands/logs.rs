@@ -2,6 +2,7 @@
 
 use super::CommandError;
 use crate::args::RunArgs;
+use crate::client::{Follow, LogsWanted};
 use crate::exit::Exit;
 use crate::output::{self, Format};
 
@@ -38,24 +39,6 @@ pub(crate) struct Args {
     /// Prints one JSON object per line.
     #[arg(long)]
     json: bool,
-}
-
-/// Which lines are wanted, as the client asks for them.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct LogsWanted {
-    pub(crate) op: String,
-    pub(crate) batch: String,
-    pub(crate) level: Option<common::logs::LogLevel>,
-    pub(crate) text: String,
-    pub(crate) follow: Follow,
-}
-
-/// Whether to wait for more.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Follow {
-    #[default]
-    No,
-    UntilTheEnd,
 }
 
 pub(super) async fn execute(args: Args) -> Result<Exit, CommandError> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::check::FieldProblem;
+use super::problem::FieldProblem;
 use super::{OpKind, Sink, sink::MessagePiece};
 use crate::limits::MAX_COLUMNS;
 
