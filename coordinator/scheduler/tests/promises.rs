@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use common::failure::{Failure, FailureKind};
-use common::ids::{BatchId, Generation, LeaseId, OpId};
+use common::ids::{Attempt, BatchId, Generation, LeaseId, OpId};
 use common::job::{FailurePolicy, FileFormat, FileSink, IfExists, Job, OnFailure, Op, OpKind, Order, SingleFile, Sink};
 use common::message::{Input, LeaseEnd, PermitFate, Report};
 use common::state::{RunState, TaskState};
@@ -208,6 +208,22 @@ fn a_draining_worker_hands_its_batch_over_and_leaves() {
     assert_eq!((remote.address.as_str(), remote.holder), ("http://w1", leaving));
     assert!(world.session_ends.contains(&(leaving, EndReason::Drained)));
     assert!(world.scheduler.workers().any(|worker| worker.session == staying));
+}
+
+#[test]
+fn a_lease_that_crosses_a_goodbye_spends_no_attempt() {
+    let mut world = World::new();
+    let leaving = world.worker("w1", 1);
+    world.run(1, two_steps(1), 1);
+    while world.granted().is_empty() {
+        assert!(world.step());
+    }
+    world.tell(Event::SessionClosed { session: leaving });
+    world.worker("w2", 1);
+    world.run_to_end();
+    assert_eq!(world.granted(), ["op0..2[0]", "op0..2[0]"]);
+    let mut steps = world.grants.iter().flat_map(|(_, grant)| grant.steps.iter());
+    assert!(steps.all(|step| step.attempt == Attempt::FIRST));
 }
 
 #[test]

@@ -240,7 +240,7 @@ impl Scheduler {
     }
 
     /// Lets a batch, or an op over the whole run, go on from how its lease ended.
-    fn settle_lease(&mut self, id: LeaseId, end: LeaseEnd, now: Time) -> Result<(), Impossible> {
+    pub(super) fn settle_lease(&mut self, id: LeaseId, end: LeaseEnd, now: Time) -> Result<(), Impossible> {
         let Some(lease) = self.leases.get(&id) else {
             return Ok(());
         };

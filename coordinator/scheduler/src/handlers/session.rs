@@ -5,7 +5,7 @@
 
 use common::failure::{Failure, FailureKind};
 use common::ids::{LeaseId, SessionId};
-use common::message::{Report, ToWorker};
+use common::message::{LeaseEnd, Report, ToWorker};
 use common::state::TaskState;
 use common::time::Time;
 use common::timeline::Moved;
@@ -14,7 +14,7 @@ use crate::command::EndReason;
 use crate::durability::AfterDurable;
 use crate::event::NewSession;
 use crate::handlers::report::Ended;
-use crate::lease::Standing;
+use crate::lease::{Lease, Standing};
 use crate::scheduler::Scheduler;
 use crate::timers::Timer;
 use crate::worker::{Drains, Session, SessionPhase};
@@ -317,6 +317,9 @@ impl Scheduler {
     }
 
     fn remove_session(&mut self, id: SessionId, leave: Leave, now: Time) {
+        if leave == Leave::Goodbye {
+            self.recall_not_begun(id, now);
+        }
         self.fence_session(id, now);
         let Some(session) = self.sessions.get(&id) else { return };
         let leases: Vec<LeaseId> = session.leases.iter().copied().collect();
@@ -325,6 +328,27 @@ impl Scheduler {
             self.drop_lease(lease, now);
         }
         self.forget_session(id);
+    }
+
+    /// Takes back the leases of a worker that said goodbye which crossed it on their way: it would have reported what it
+    /// had begun, so they spend no attempt.
+    fn recall_not_begun(&mut self, id: SessionId, now: Time) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        session.phase = SessionPhase::Fenced;
+        let leases: Vec<LeaseId> = session.leases.iter().copied().collect();
+        self.reindex_session(id);
+        for lease in leases {
+            let is_untouched = |lease: &Lease| lease.started == 0 && lease.standing == Standing::Valid;
+            if !self.leases.get(&lease).is_some_and(is_untouched) {
+                continue;
+            }
+            self.give_tokens_back(lease);
+            if self.settle_lease(lease, LeaseEnd::Recalled, now).is_ok() {
+                self.drop_lease(lease, now);
+            }
+        }
     }
 
     fn forget_session(&mut self, id: SessionId) {
