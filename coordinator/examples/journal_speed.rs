@@ -16,7 +16,7 @@ use common::state::RunState;
 use common::summary::{Gauge, Progress, RunSummary};
 use common::time::Time;
 use coordinator::store::{Durability, EmbeddedJournal, Entry, Journal};
-use scheduler::{Record, RecordSequence};
+use scheduler::{Record, RecordSequence, UsedUp};
 
 const RUN: RunId = RunId(1);
 
@@ -74,7 +74,10 @@ fn main() -> anyhow::Result<()> {
     ));
 
     let begun = Instant::now();
-    writer.append(std::iter::once(Record::RunEnded { summary: summary() }))?;
+    writer.append(std::iter::once(Record::RunEnded {
+        summary: summary(),
+        used: UsedUp::default(),
+    }))?;
     say(&format!("the run's end is durable: {:.2?}", begun.elapsed()));
     drop(writer);
     say(&format!(

@@ -170,7 +170,7 @@ impl Registry {
                     entry.activity.push(activity.clone());
                 }
             }
-            Record::RunEnded { summary } => self.finish(summary),
+            Record::RunEnded { summary, .. } => self.finish(summary),
             Record::SessionOpened { .. }
             | Record::SessionClosed { .. }
             | Record::BatchCommitted { .. }

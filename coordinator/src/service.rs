@@ -22,7 +22,7 @@ use common::state::{BatchState, RunState};
 use common::steering::{AskRefused, Asker};
 use common::summary::RunSummary;
 use common::time::Time;
-use scheduler::{BatchView, WorkerState, WorkerView};
+use scheduler::{BatchView, ComesBack, WorkerState, WorkerView};
 
 use crate::driver::{DriverHandle, NoSuchRun, NoSuchWorker, RetryError, RetrySelection, Stopped, World};
 use crate::store::ArchiveError;
@@ -340,6 +340,7 @@ impl World {
             failure: Some(failed.failure.clone()),
             crashes: failed.crashes,
             row: failed.row.clone(),
+            comes_back: ComesBack::No,
         });
         failed.collect()
     }
@@ -421,5 +422,6 @@ fn committed_view(batch: BatchId) -> BatchView {
         failure: None,
         crashes: 0,
         row: None,
+        comes_back: ComesBack::No,
     }
 }

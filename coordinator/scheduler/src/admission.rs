@@ -2,7 +2,8 @@
 //!
 //! Priority alone does not bound memory: while a limited op holds batches back, free slots would go on beginning new
 //! ones. So a batch is begun only while the batches in flight, their bytes and the commits under way are within
-//! bounds. A batch that is larger than the bound on bytes is begun when nothing else is in flight.
+//! bounds. A batch that is larger than the bound on bytes is begun when nothing else is in flight. A batch that comes back
+//! after a failure goes before every new one: while it waits for room none is begun, however small, or it could wait for ever.
 
 use crate::run::{Run, RunPhase};
 
@@ -19,6 +20,8 @@ pub(crate) enum Refusal {
     Bytes,
     /// So many wait for their commit.
     Committing,
+    /// A batch that comes back after a failure waits for more room than there is.
+    Returning,
 }
 
 /// Tells whether another batch of a run may be in flight, whatever its size.
@@ -63,6 +66,9 @@ pub(crate) fn fits(run: &Run, cap: u64, slice_bytes: u64) -> Result<(), Refusal>
     }
     if !has_room(run, cap) {
         return Err(Refusal::InFlight);
+    }
+    if !run.returning.is_empty() {
+        return Err(Refusal::Returning);
     }
     let schedule = &run.job.schedule;
     let bytes = run.gauges.bytes.now + slice_bytes;

@@ -12,7 +12,7 @@ use common::part::Part;
 use common::slice::Slice;
 use common::time::Time;
 
-use crate::ledger::Budgets;
+use crate::attempts::Budgets;
 
 /// A batch that was begun.
 #[derive(Debug)]
@@ -153,9 +153,7 @@ impl Batch {
     pub(crate) fn take_budgets(&mut self, budgets: &Budgets) {
         self.crashes = budgets.crashes;
         for (op, failures) in &budgets.failures {
-            let progress = &mut self.ops[op.index()];
-            progress.failures = *failures;
-            progress.attempts = progress.attempts.max(*failures);
+            self.ops[op.index()].failures = *failures;
         }
         for (op, attempts) in &budgets.attempts {
             let progress = &mut self.ops[op.index()];

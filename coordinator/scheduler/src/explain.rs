@@ -94,7 +94,7 @@ impl Scheduler {
             found.extend(self.admission_obstacle(run));
         }
         if first.is_none() && run.returning_to(op) > 0 {
-            found.extend(self.in_flight_obstacle(run));
+            found.push(self.in_flight_obstacle(run).unwrap_or_else(|| bytes_obstacle(run)));
         }
         for obstacle in &mut found {
             if let Obstacle::Pool { pool, holders, .. } = obstacle {
@@ -175,10 +175,7 @@ impl Scheduler {
             Ok(()) | Err(Refusal::NoSlice) => None,
             Err(Refusal::NotActive) => Some(Obstacle::BeginsNoBatch),
             Err(Refusal::InFlight) => self.in_flight_obstacle(run),
-            Err(Refusal::Bytes) => Some(Obstacle::BytesInFlight {
-                bound: schedule.in_flight_bytes_bound().unwrap_or(u64::MAX),
-                now: run.gauges.bytes.now,
-            }),
+            Err(Refusal::Bytes | Refusal::Returning) => Some(bytes_obstacle(run)),
             Err(Refusal::Committing) => Some(Obstacle::Committing {
                 bound: u64::from(schedule.max_committing.get()),
                 now: run.gauges.committing.now,
@@ -207,5 +204,12 @@ impl Scheduler {
             return Obstacle::HolderIsAway;
         }
         Obstacle::NoFreeSlot { slots: self.live_slots }
+    }
+}
+
+fn bytes_obstacle(run: &Run) -> Obstacle {
+    Obstacle::BytesInFlight {
+        bound: run.job.schedule.in_flight_bytes_bound().unwrap_or(u64::MAX),
+        now: run.gauges.bytes.now,
     }
 }

@@ -10,8 +10,9 @@ use common::slice::{BadRow, Slice};
 use common::summary::RunFailure;
 use serde::{Deserialize, Serialize};
 
+use crate::attempts::Budgets;
 use crate::batch::Batch;
-use crate::ledger::{Budgets, Hold};
+use crate::ledger::Hold;
 use crate::run::{Run, Sharding};
 
 /// A batch that failed for good.

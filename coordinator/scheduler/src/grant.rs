@@ -106,7 +106,8 @@ impl Scheduler {
             if op != OpId::EXTRACT || is_awaited {
                 continue;
             }
-            if has_room(run, self.cap_in_force(run))
+            if run.returning.is_empty()
+                && has_room(run, self.cap_in_force(run))
                 && let Some((lease, session)) = self.startable_lease(run)
             {
                 return Some(choice(Work::StartQueued(lease), session));

@@ -20,6 +20,7 @@ use common::summary::{RunFailure, RunSummary};
 use common::time::Time;
 use serde::{Deserialize, Serialize};
 
+use crate::attempts::{Budgets, UsedUp};
 use crate::committed::Committed;
 use crate::failed::{FailedBatch, Tolerance};
 use crate::record::{Record, RecordSequence, SetBy};
@@ -90,6 +91,8 @@ pub struct RunLedger {
     pub first_loaded: Option<Time>,
     /// What is used up of the budgets of batches that go on.
     pub budgets: BTreeMap<BatchId, Budgets>,
+    /// What ops over the whole run have used up.
+    pub finishing: Budgets,
     /// What ops over the whole run committed, and under which lease.
     pub run_ops: BTreeMap<OpId, (LeaseId, Vec<Part>)>,
     /// Why it is going to end as failed, if that does not follow from its failed batches.
@@ -114,17 +117,6 @@ pub enum Hold {
     GoesOn,
     /// It is paused, and begins nothing until it is resumed.
     Paused,
-}
-
-/// What a batch has used up.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Budgets {
-    /// Per op: attempts begun, of a batch that had failed for good before.
-    pub attempts: BTreeMap<OpId, u32>,
-    /// Per op: failures that count.
-    pub failures: BTreeMap<OpId, u32>,
-    /// Worker processes lost.
-    pub crashes: u32,
 }
 
 /// What is kept of a run that has ended.
@@ -235,12 +227,22 @@ impl Ledger {
                 self.ended.remove(run);
                 self.runs.insert(*run, (**ledger).clone());
             }
-            Record::AttemptFailed { run, batch, op } => self.with_run(*run, |run| {
-                *run.budgets.entry(*batch).or_default().failures.entry(*op).or_default() += 1;
+            Record::AttemptFailed {
+                run,
+                batch,
+                op,
+                attempt,
+            } => self.with_run(*run, |run| run.budgets_of(*batch).fail(*op, *attempt)),
+            Record::WorkerCrashed {
+                run,
+                batch,
+                op,
+                attempt,
+            } => self.with_run(*run, |run| {
+                let budgets = run.budgets_of(Some(*batch));
+                budgets.use_up(*op, *attempt);
+                budgets.crashes += 1;
             }),
-            Record::WorkerCrashed { run, batch } => {
-                self.with_run(*run, |run| run.budgets.entry(*batch).or_default().crashes += 1);
-            }
             Record::RunFailing { run, failure } => self.with_run(*run, |run| run.failing = Some(failure.clone())),
             Record::RunOpCommitted { run, op, lease, parts } => self.with_run(*run, |run| {
                 run.run_ops.insert(*op, (*lease, parts.clone()));
@@ -254,10 +256,10 @@ impl Ledger {
                     .set(Some(*limit), *by);
             }
             Record::CapSet { cap, by } => self.limits.cap.set(*cap, *by),
-            Record::RunEnded { summary } => {
+            Record::RunEnded { summary, used } => {
                 if let Some(run) = self.runs.remove(&summary.run) {
                     let ended = EndedRun {
-                        run: run.kept_after(summary.state),
+                        run: run.kept_after(summary.state, used),
                         summary: Arc::clone(summary),
                     };
                     self.ended.insert(summary.run, ended);
@@ -305,6 +307,7 @@ impl RunLedger {
             rows: RowCounts::default(),
             first_loaded: None,
             budgets: BTreeMap::new(),
+            finishing: Budgets::default(),
             run_ops: BTreeMap::new(),
             failing: None,
             cancelled: None,
@@ -332,6 +335,7 @@ impl RunLedger {
     pub(crate) fn reopened(mut self, batches: &[BatchId], activity: Activity) -> RunLedger {
         self.take_back_failed(batches);
         self.run_ops.clear();
+        self.finishing = self.finishing.refreshed();
         self.failing = None;
         self.cancelled = None;
         self.hold = Hold::GoesOn;
@@ -341,16 +345,27 @@ impl RunLedger {
     }
 
     /// Returns what is kept of a run that has ended.
-    fn kept_after(self, state: RunState) -> RunLedger {
+    fn kept_after(self, state: RunState, used: &UsedUp) -> RunLedger {
         if state.may_be_reopened() {
-            let run_ops = BTreeMap::new();
-            return RunLedger { run_ops, ..self };
+            return RunLedger {
+                run_ops: BTreeMap::new(),
+                budgets: used.batches.clone(),
+                finishing: used.whole.clone(),
+                ..self
+            };
         }
         let defined = RunLedger::new(&self.job, &self.source, self.seed, self.request_id, self.accepted);
         RunLedger {
             failed: self.failed,
             activity: self.activity,
             ..defined
+        }
+    }
+
+    fn budgets_of(&mut self, batch: Option<BatchId>) -> &mut Budgets {
+        match batch {
+            Some(batch) => self.budgets.entry(batch).or_default(),
+            None => &mut self.finishing,
         }
     }
 

@@ -10,6 +10,7 @@
 //! record ([`Command::Append`]), goes on, and commands the effect when [`Event::DurableUpTo`] has come back.
 
 mod admission;
+mod attempts;
 mod batch;
 mod bisect;
 mod change_limits;
@@ -45,6 +46,7 @@ mod timers;
 mod view;
 mod worker;
 
+pub use attempts::{Budgets, UsedUp};
 pub use check::Violation;
 pub use command::{Command, EndReason};
 pub use committed::Committed;
@@ -53,8 +55,8 @@ pub use event::{Ask, Asked, Event, NewRun, NewSession, Reattached, SliceCut, Sou
 pub use failed::{FailedBatch, Tolerance};
 pub use handlers::NotRetryable;
 pub use intervals::{Insertion, Intervals};
-pub use ledger::{Budgets, CoordinatorLimits, EndedRun, Hold, Ledger, RunLedger, SessionLedger, Setting};
+pub use ledger::{CoordinatorLimits, EndedRun, Hold, Ledger, RunLedger, SessionLedger, Setting};
 pub use outlook::Outlook;
 pub use record::{Record, RecordSequence, SetBy};
 pub use scheduler::Scheduler;
-pub use view::{BatchView, PoolView, WorkerState, WorkerView};
+pub use view::{BatchView, ComesBack, PoolView, WorkerState, WorkerView};

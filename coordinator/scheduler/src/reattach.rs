@@ -153,11 +153,7 @@ impl Scheduler {
             });
         }
         let running = lease.running;
-        match (self.runs.get_mut(&held.run), &held.batch) {
-            (Some(run), Some(batch)) => run.keep_attempts(batch.id, &batch.slice, &held.steps, now),
-            (Some(run), None) => run.keep_finish_attempts(&held.steps),
-            (None, _) => {}
-        }
+        self.keep_attempts(held, now);
         self.fenced += 1;
         self.enter_lease(lease);
         self.note_what_is_exceeded(held.run);

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use common::counts::RowCounts;
-use common::ids::{BatchId, LeaseId, OpId, RunId, SessionId, WorkerName};
+use common::ids::{Attempt, BatchId, LeaseId, OpId, RunId, SessionId, WorkerName};
 use common::job::{Job, PoolName};
 use common::part::Part;
 use common::slice::{FrozenSource, Slice};
@@ -13,6 +13,7 @@ use common::summary::{RunFailure, RunSummary};
 use common::time::Time;
 use serde::{Deserialize, Serialize};
 
+use crate::attempts::UsedUp;
 use crate::failed::{FailedBatch, Tolerance};
 use crate::ledger::RunLedger;
 
@@ -69,14 +70,16 @@ pub enum Record {
         /// When.
         at: Time,
     },
-    /// An attempt failed, and the op will be tried again on the batch.
+    /// An attempt failed and counts: its number is used up. Other attempts follow, or the halves of its batch.
     AttemptFailed {
         /// The run.
         run: RunId,
-        /// The batch.
-        batch: BatchId,
+        /// The batch; none of an op over the whole run.
+        batch: Option<BatchId>,
         /// The op.
         op: OpId,
+        /// Its number.
+        attempt: Attempt,
     },
     /// A worker's process was lost while it ran a batch.
     WorkerCrashed {
@@ -84,6 +87,10 @@ pub enum Record {
         run: RunId,
         /// The batch.
         batch: BatchId,
+        /// The op that it ran.
+        op: OpId,
+        /// The number of the attempt, which is used up.
+        attempt: Attempt,
     },
     /// A batch has failed for good.
     BatchFailed {
@@ -156,6 +163,8 @@ pub enum Record {
     RunEnded {
         /// Its last summary.
         summary: Arc<RunSummary>,
+        /// What was used up by what it leaves undone, if it can be reopened.
+        used: UsedUp,
     },
     /// A limit shared between runs was set.
     PoolSet {

@@ -43,9 +43,9 @@ impl FormerSessions {
         self.awaiting.contains(&run)
     }
 
-    /// Lets batches be begun whoever may hold them.
-    pub(crate) fn stop_waiting(&mut self) {
-        self.awaiting.clear();
+    /// Lets batches be begun whoever may hold them; returns the runs that were waiting.
+    fn stop_waiting(&mut self) -> BTreeSet<RunId> {
+        std::mem::take(&mut self.awaiting)
     }
 
     /// Returns how many permits they may hold.
@@ -96,7 +96,7 @@ impl Scheduler {
     }
 
     /// Frees what a process may have held before the restart, now that it has connected again and said what it holds.
-    pub(crate) fn settle_former(&mut self, new: &NewSession) {
+    pub(crate) fn settle_former(&mut self, new: &NewSession, now: Time) {
         let is_same = |session: &SessionLedger| session.worker == new.worker && session.instance == new.instance;
         let settled: Vec<SessionId> = self
             .former
@@ -105,22 +105,29 @@ impl Scheduler {
             .filter(|(_, session)| is_same(session))
             .map(|(id, _)| *id)
             .collect();
-        self.forget_former(&settled);
+        self.forget_former(&settled, now);
     }
 
     /// Frees what every other process held: its leases are certainly over.
-    pub(crate) fn on_former_sessions_over(&mut self) {
+    pub(crate) fn on_former_sessions_over(&mut self, now: Time) {
         let all: Vec<SessionId> = self.former.sessions.keys().copied().collect();
-        self.forget_former(&all);
+        self.forget_former(&all, now);
     }
 
-    fn forget_former(&mut self, sessions: &[SessionId]) {
+    fn forget_former(&mut self, sessions: &[SessionId], now: Time) {
         for session in sessions {
             self.former.sessions.remove(session);
             self.append(Record::SessionClosed { session: *session });
         }
         if self.former.sessions.is_empty() {
-            self.former.stop_waiting();
+            self.stop_awaiting(now);
+        }
+    }
+
+    /// Lets runs go on without the workers that did not come back in time.
+    pub(crate) fn stop_awaiting(&mut self, now: Time) {
+        for run in self.former.stop_waiting() {
+            self.advance(run, now);
         }
     }
 }
@@ -147,6 +154,7 @@ pub(crate) fn restore_run(id: RunId, ledger: &RunLedger) -> Run {
     run.first_loaded = ledger.first_loaded;
     run.task_counts.succeeded = ledger.committed_count * run.job.ops.len() as u64;
     run.budgets = ledger.budgets.clone();
+    run.finishing = ledger.finishing.clone();
     run.committed_ops = ledger.run_ops.clone();
     for (batch, failed) in &ledger.failed {
         run.note_failure(&failed.failure, Some(failed.op), Some(*batch));

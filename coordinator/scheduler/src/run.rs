@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use common::counts::{BatchCounts, RowCounts, TaskCounts};
 use common::failure::Failure;
-use common::ids::{BatchId, Halves, LeaseId, OpId, RunId, SessionId};
+use common::ids::{BatchId, LeaseId, OpId, RunId, SessionId};
 use common::job::{Job, LimitsChange};
 use common::message::Step;
 use common::part::Part;
@@ -15,11 +15,12 @@ use common::steering::{Activity, ActivityLog, CancelMode, RunCommand};
 use common::summary::{Gauge, RunFailure};
 use common::time::Time;
 
+use crate::attempts::Budgets;
 use crate::batch::{Batch, BatchPhase};
 use crate::committed::Committed;
 use crate::event::NewRun;
 use crate::failed::{FailedBatch, Tolerance};
-use crate::ledger::{Budgets, Hold, RunLedger};
+use crate::ledger::{Hold, RunLedger};
 use crate::rates::Bucket;
 use crate::ready_queue::ReadyQueue;
 
@@ -86,8 +87,8 @@ pub(crate) struct Run {
     pub(crate) budgets: BTreeMap<BatchId, Budgets>,
     /// What ops over the whole run had committed when the coordinator was restarted.
     pub(crate) committed_ops: BTreeMap<OpId, (LeaseId, Vec<Part>)>,
-    /// Attempts at ops over the whole run that workers have begun before the restart.
-    pub(crate) finish_attempts: BTreeMap<OpId, u32>,
+    /// What ops over the whole run had used up when the coordinator was restarted, or when the run ended before.
+    pub(crate) finishing: Budgets,
     /// The ops over the whole run that put its output in place, once every batch is done.
     pub(crate) finish: Vec<FinishOp>,
     /// Permits in use: units of the run's cap.
@@ -277,7 +278,7 @@ impl Run {
             committed: Committed::default(),
             budgets: BTreeMap::new(),
             committed_ops: BTreeMap::new(),
-            finish_attempts: BTreeMap::new(),
+            finishing: Budgets::default(),
             finish: Vec::new(),
             units: 0,
             gauges: Gauges::default(),
@@ -340,6 +341,7 @@ impl Run {
     pub(crate) fn into_ledger(self) -> RunLedger {
         let mut rows = self.rows;
         rows -= self.rows_given_up;
+        let used = self.used_up();
         RunLedger {
             seed: self.context.seed,
             job: self.job,
@@ -354,7 +356,8 @@ impl Run {
             halvings: self.halvings,
             rows,
             first_loaded: self.first_loaded,
-            budgets: self.budgets,
+            budgets: used.batches,
+            finishing: used.whole,
             run_ops: BTreeMap::new(),
             failing: None,
             cancelled: None,
@@ -387,54 +390,6 @@ impl Run {
     pub(crate) fn leave_ready(&mut self, id: BatchId) {
         if let Some(batch) = self.batches.get(&id).filter(|batch| batch.phase == BatchPhase::Ready) {
             self.ready.remove(batch.next_op(), id);
-        }
-    }
-
-    /// Remembers attempts at a batch that count for nothing, so that those to come have other numbers.
-    pub(crate) fn keep_attempts(&mut self, id: BatchId, slice: &Slice, steps: &[Step], now: Time) {
-        let known = self.batches.get_mut(&id).or_else(|| self.put_back.get_mut(&id));
-        if let Some(batch) = known {
-            return batch.take_attempts(steps);
-        }
-        let is_possible = steps.iter().all(|step| step.op.index() < self.job.ops.len());
-        if self.phase != RunPhase::Active || !is_possible {
-            return;
-        }
-        if id.halves != Halves::WHOLE {
-            // A half's slice waits already where it is known; only its attempts go on counting.
-            if self.halves.contains_key(&id) {
-                let budgets = self.budgets.entry(id).or_default();
-                for step in steps {
-                    let begun = budgets.attempts.entry(step.op).or_default();
-                    *begun = step.attempt.0.max(*begun);
-                }
-            }
-            return;
-        }
-        if self.has_begun(id) {
-            return;
-        }
-        let mut batch = Batch::new(id, slice.clone(), self.job.ops.len(), now);
-        batch.take_attempts(steps);
-        if let Some(budgets) = self.budgets.remove(&id) {
-            batch.take_budgets(&budgets);
-        }
-        let place = self.slices.partition_point(|(other, _)| *other < id);
-        if self.slices.get(place).is_none_or(|(other, _)| *other != id) {
-            self.slices.insert(place, (id, slice.clone()));
-        }
-        self.put_back.insert(id, batch);
-    }
-
-    /// Remembers attempts at ops over the whole run that count for nothing.
-    pub(crate) fn keep_finish_attempts(&mut self, steps: &[Step]) {
-        for step in steps {
-            let begun = self.finish_attempts.entry(step.op).or_default();
-            *begun = step.attempt.0.max(*begun);
-            let begun = *begun;
-            if let Some(finish) = self.finish_op(step.op) {
-                finish.attempts = finish.attempts.max(begun);
-            }
         }
     }
 

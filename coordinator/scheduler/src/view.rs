@@ -34,6 +34,17 @@ pub struct BatchView {
     pub crashes: u32,
     /// The row, of a batch that failed and was halved down to a single one.
     pub row: Option<BadRow>,
+    /// Whether its wait after a failure is over, and it waits for room.
+    pub comes_back: ComesBack,
+}
+
+/// Whether a batch that was set aside after a failure is about to come back into flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ComesBack {
+    /// It is in flight, or its wait is not over.
+    No,
+    /// As soon as there is room: before any batch of its run is begun.
+    WhenThereIsRoom,
 }
 
 /// A worker's session as lists show it.
@@ -94,6 +105,7 @@ pub(crate) fn batches<'a>(run: &'a Run, scheduler: &'a Scheduler) -> impl Iterat
         failure: Some(failed.failure.clone()),
         crashes: failed.crashes,
         row: failed.row.clone(),
+        comes_back: ComesBack::No,
     }));
     open.sort_by_key(|view| view.id);
     open.into_iter()
@@ -102,7 +114,6 @@ pub(crate) fn batches<'a>(run: &'a Run, scheduler: &'a Scheduler) -> impl Iterat
 fn open_batch(batch: &Batch, scheduler: &Scheduler) -> BatchView {
     let (state, step, session) = match batch.phase {
         BatchPhase::Ready | BatchPhase::Queued(_) => (BatchState::Waiting, None, parked_at(batch)),
-        // What is to come back is set aside until there is room: it cannot be granted yet.
         BatchPhase::Backoff { .. } | BatchPhase::Returning => (BatchState::Backoff, None, parked_at(batch)),
         BatchPhase::Halving { .. } | BatchPhase::Halved => (BatchState::Halving, None, None),
         BatchPhase::Committing { session, .. } => (BatchState::Committing, None, Some(session)),
@@ -128,6 +139,17 @@ fn open_batch(batch: &Batch, scheduler: &Scheduler) -> BatchView {
         failure: batch.failure.clone(),
         crashes: batch.crashes,
         row: None,
+        comes_back: match batch.phase {
+            BatchPhase::Returning => ComesBack::WhenThereIsRoom,
+            BatchPhase::Ready
+            | BatchPhase::Queued(_)
+            | BatchPhase::Leased(_)
+            | BatchPhase::Halving { .. }
+            | BatchPhase::Halved
+            | BatchPhase::Backoff { .. }
+            | BatchPhase::Committing { .. }
+            | BatchPhase::Publishing => ComesBack::No,
+        },
     }
 }
 

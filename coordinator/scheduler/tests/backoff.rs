@@ -99,3 +99,32 @@ fn a_run_that_is_cancelled_gives_up_batches_that_were_set_aside() {
     assert_eq!(summary.state, RunState::Cancelled);
     assert!(summary.rows.balances());
 }
+
+#[test]
+fn a_batch_that_comes_back_is_not_passed_by_smaller_new_ones_that_fit_where_it_does_not() {
+    let mut world = World::new();
+    world.worker("w1", 1);
+    let mut job = patient(4, 100);
+    job.batching = support::jobs::rows(4);
+    job.schedule.max_in_flight = NonZeroU32::new(10);
+    job.schedule.max_in_flight_bytes = std::num::NonZeroU64::new(550);
+    for op in &mut job.ops {
+        op.retry.initial_backoff = millis(100);
+    }
+    // Batches of 400, 400 and 100 bytes; the first one waits for the second when it may come back.
+    let run = world.run(1, job, 9);
+    let failure = Failure::retryable("is told to fail");
+    world.failing.insert((OpId(1), BatchId::whole(0), 1), failure);
+    world.pass(millis(1_500));
+    world.worker("w2", 1);
+    world.pass(millis(1_000));
+    let begun = |world: &World, batch| {
+        world
+            .grants
+            .iter()
+            .any(|(_, grant)| grant.batch == Some(BatchId::whole(batch)))
+    };
+    assert!(begun(&world, 1) && !begun(&world, 2));
+    world.run_to_end();
+    assert_eq!(world.ended[&run].state, RunState::Succeeded);
+}

@@ -17,7 +17,7 @@ use common::state::{RunState, TaskState};
 use common::summary::{Gauge, Progress, RunSummary};
 use common::time::Time;
 use common::timeline::{Moved, TimelineEntry};
-use scheduler::{Record, SourceEnd};
+use scheduler::{Record, SourceEnd, UsedUp};
 
 use crate::driver::{DriverHandle, FoundSlices, SliceFinder, Stopped, Submission, World};
 use crate::timeline::series::Sample;
@@ -145,7 +145,10 @@ impl Fixture {
             request_id: None,
             at: self.accepted,
         });
-        world.registry.apply(&Record::RunEnded { summary });
+        world.registry.apply(&Record::RunEnded {
+            summary,
+            used: UsedUp::default(),
+        });
     }
 
     /// Returns the job that the run is of.

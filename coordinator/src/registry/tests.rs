@@ -61,6 +61,7 @@ fn only_the_newest_ended_runs_are_kept_and_live_ones_always() {
     for run in [2, 3] {
         registry.apply(&Record::RunEnded {
             summary: Arc::new(ended_summary(RunId(run))),
+            used: scheduler::UsedUp::default(),
         });
     }
     let known: Vec<RunId> = registry.runs_before(None).map(|(run, _)| run).collect();
@@ -81,6 +82,7 @@ fn a_restored_registry_knows_submissions_and_results_and_forgets_what_is_too_old
         summary.ended = Some(Time(run * 100_000_000_000));
         records.push(Record::RunEnded {
             summary: Arc::new(summary),
+            used: scheduler::UsedUp::default(),
         });
     }
     for (number, record) in (1..).zip(&records) {

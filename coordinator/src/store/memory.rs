@@ -94,7 +94,7 @@ impl MemoryArchive {
                     self.lock().entry(run).or_default().parts.insert(batch, parts);
                 }
             }
-            Record::RunEnded { summary } => {
+            Record::RunEnded { summary, .. } => {
                 if !summary.state.may_be_reopened()
                     && let Some(kept) = self.lock().get_mut(&summary.run)
                 {

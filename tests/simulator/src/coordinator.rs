@@ -4,7 +4,6 @@
 //! when the process dies; what comes back is what the disk's ledger says, under a raised generation.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use common::ids::{BatchId, Generation, RunId, SessionId};
@@ -54,7 +53,8 @@ enum Busy {
 }
 
 impl Coordinator {
-    fn now(&self, now: Time) -> Time {
+    /// Returns what its clock says.
+    pub(crate) fn now(&self, now: Time) -> Time {
         now + self.offset
     }
 }
@@ -78,6 +78,7 @@ impl World {
         // A wall clock may have been set while the coordinator was down; within a process it never goes back.
         let offset = EPOCH + self.random.up_to(Duration::from_secs(600));
         self.check_replay();
+        self.oracle.exceeded.clear();
         let mut ledger = self.disk.ledger().clone();
         if self.sabotage == Sabotage::LeasesForgottenOnRestart {
             ledger.sessions.clear();
@@ -104,7 +105,6 @@ impl World {
             busy: Busy::No,
             wake: None,
         });
-        self.note_cap_in_force();
         self.note_restart();
         self.obey();
         self.finish_round();
@@ -131,19 +131,6 @@ impl World {
             }
         }
         self.schedule(self.now + down, Happening::StartCoordinator);
-    }
-
-    /// Returns a cap over all runs as the scheduler is told it.
-    pub(crate) fn told_cap(&self, cap: Option<u32>) -> Option<NonZeroU32> {
-        let factor = self.cap_factor();
-        cap.and_then(|cap| NonZeroU32::new(cap * factor))
-    }
-
-    /// Takes over the cap that a started coordinator goes on with: what was set and is durable, or its flag.
-    fn note_cap_in_force(&mut self) {
-        let factor = self.cap_factor();
-        let cap = self.coordinator.as_ref().and_then(|c| c.scheduler.coordinator_cap());
-        self.global_cap = cap.map(|cap| cap.get() / factor);
     }
 
     pub(crate) fn cap_factor(&self) -> u32 {
@@ -175,13 +162,16 @@ impl World {
                 break;
             }
             let now = coordinator.now(self.now);
-            for event in &coordinator.events {
+            let events = std::mem::take(&mut coordinator.events);
+            for event in &events {
                 self.trace.note(self.now, &[3, event_code(event)], || {
                     format!("scheduler <- {}", brief(event))
                 });
+                self.note_heirs(event);
             }
-            let events = std::mem::take(&mut coordinator.events);
-            coordinator.scheduler.handle_all(events, now);
+            if let Some(coordinator) = &mut self.coordinator {
+                coordinator.scheduler.handle_all(events, now);
+            }
             self.obey();
         }
         self.finish_round();
@@ -345,6 +335,7 @@ impl World {
 
     pub(crate) fn on_durable(&mut self, incarnation: u64, sequence: RecordSequence) {
         if incarnation == self.incarnation && self.coordinator.is_some() {
+            self.note_told_caps(sequence);
             self.tell_scheduler(Event::DurableUpTo { sequence });
             self.check_live(sequence);
         }

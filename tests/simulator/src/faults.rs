@@ -63,7 +63,6 @@ impl World {
             FaultKind::Resubmit { job } => self.submit(job),
             FaultKind::ChangeGlobalCap { cap } => {
                 if self.coordinator.is_some() {
-                    self.note_cap_asked_for(cap);
                     let cap = self.told_cap(cap);
                     self.ask(Ask::SetCap { cap });
                 }

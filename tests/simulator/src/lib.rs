@@ -19,6 +19,7 @@ pub mod sabotage;
 pub mod trace;
 pub mod world;
 
+mod caps;
 mod coordinator;
 mod disk;
 mod draw;
@@ -26,7 +27,9 @@ mod executor;
 mod faults;
 mod jobs;
 mod links;
+mod numbers;
 mod oracle;
+mod order;
 mod reattached;
 mod session;
 mod users;

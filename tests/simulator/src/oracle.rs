@@ -4,28 +4,25 @@
 //! the disk, which lease is the latest. Each has the id that the promise has in RELIABILITY.md.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use agent::{Chain, ExitReason};
-use common::ids::{BatchId, LeaseId, OpId, RunId, SessionId, WorkerName};
+use common::ids::{BatchId, LeaseId, OpId, RunId, SessionId};
 use common::message::{Grant, Input, Publish, ToWorker};
 use common::slice::Slice;
-use common::state::{RunState, TaskState};
+use common::state::RunState;
 use common::steering::RunCommand;
-use common::time::Time;
-use common::timeline::TimelineEntry;
-use scheduler::{Ask, Record};
+use scheduler::{Record, Tolerance};
 
+use crate::caps::GlobalCap;
 use crate::jobs;
+use crate::numbers::Numbers;
+use crate::order::Begun;
 use crate::plan::Plan;
 use crate::worker::ProcessId;
 use crate::world::World;
 
 /// What a lease works on: a batch, or an op over the whole run.
 pub(crate) type Work = (RunId, Option<BatchId>, Option<OpId>);
-
-/// An attempt, by the generation of the coordinator that counts it and the worker that runs it.
-type AttemptKey = (u64, RunId, OpId, Option<BatchId>, u32, WorkerName);
 
 /// What the oracles know.
 #[derive(Debug, Default)]
@@ -34,11 +31,15 @@ pub(crate) struct Oracle {
     /// Runs that somebody asked to cancel, and those of which that is durable.
     pub(crate) cancelled: BTreeSet<RunId>,
     pub(crate) durably_cancelled: BTreeSet<RunId>,
+    /// Runs of which more has failed than is tolerated, since the coordinator was started.
+    pub(crate) exceeded: BTreeSet<RunId>,
     /// The grants of this step, and where they went.
     pub(crate) grants: Vec<(SessionId, Grant)>,
     /// Every task that runs.
     pub(crate) running: BTreeMap<(ProcessId, LeaseId), (RunId, OpId)>,
-    work_of: BTreeMap<LeaseId, Work>,
+    pub(crate) work_of: BTreeMap<LeaseId, Work>,
+    /// What is known of the begin of batches.
+    pub(crate) begun: Begun,
     pub(crate) latest: BTreeMap<Work, LeaseId>,
     /// Durable commits.
     pub(crate) committed: BTreeMap<(RunId, BatchId), LeaseId>,
@@ -55,11 +56,10 @@ pub(crate) struct Oracle {
     pub(crate) ended: BTreeMap<RunId, RunState>,
     /// Leases that the coordinator took over in this step.
     pub(crate) adopted: BTreeSet<LeaseId>,
-    attempts: BTreeMap<AttemptKey, TaskState>,
-    /// How many tasks may run in all: the cap, or what was held when it was lowered.
-    allowed: Option<u32>,
-    /// Until when a restarted coordinator does not know what runs.
-    unknown_until: Time,
+    /// What is known of attempts.
+    pub(crate) numbers: Numbers,
+    /// The cap over all runs.
+    pub(crate) cap: GlobalCap,
     /// How many failures were injected.
     pub(crate) injected: u64,
     pub(crate) exits: Vec<ExitReason>,
@@ -68,7 +68,7 @@ pub(crate) struct Oracle {
 impl Oracle {
     pub(crate) fn new(plan: &Plan) -> Oracle {
         Oracle {
-            allowed: plan.terms.global_cap,
+            cap: GlobalCap::new(plan),
             ..Oracle::default()
         }
     }
@@ -92,94 +92,12 @@ fn work_of_grant(grant: &Grant) -> Work {
 }
 
 impl World {
-    /// CAP: what truly runs is within every cap.
-    pub(crate) fn check_caps(&mut self) {
-        let mut all = 0_u32;
-        let mut of_runs: BTreeMap<RunId, u32> = BTreeMap::new();
-        let mut of_ops: BTreeMap<(RunId, OpId), u32> = BTreeMap::new();
-        for ((process, _), (run, op)) in &self.oracle.running {
-            let counts = self
-                .processes
-                .get(process)
-                .is_some_and(|process| process.counts_from <= self.now);
-            if !counts {
-                continue;
-            }
-            all += 1;
-            *of_runs.entry(*run).or_default() += 1;
-            *of_ops.entry((*run, *op)).or_default() += 1;
-        }
-        let allowed = self.oracle.allowed;
-        self.require(allowed.is_none_or(|allowed| all <= allowed), "CAP", || {
-            format!("{all} tasks run, {allowed:?} may")
-        });
-        for (run, running) in of_runs {
-            let cap = self.plan.jobs[self.oracle.job_of_run[&run]].cap;
-            self.require(cap.is_none_or(|cap| running <= cap), "CAP", || {
-                format!("{running} tasks of {run} run, {cap:?} may")
-            });
-        }
-        for ((run, op), running) in of_ops {
-            let ops = &self.plan.jobs[self.oracle.job_of_run[&run]].ops;
-            let limit = op.index().checked_sub(1).and_then(|place| ops[place].limit);
-            self.require(limit.is_none_or(|limit| running <= limit), "CAP", || {
-                format!("{running} tasks of {run}/op {} run, {limit:?} may", op.0)
-            });
-        }
-    }
-
     pub(crate) fn forget_tasks(&mut self, id: ProcessId) {
         self.oracle.running.retain(|(process, _), _| *process != id);
     }
 
     pub(crate) fn on_thawed(&mut self, _process: ProcessId) {
         self.check_caps();
-    }
-
-    /// A cap that is asked for may hold at once if it is higher, and binds when it is granted if it is lower.
-    pub(crate) fn note_cap_asked_for(&mut self, cap: Option<u32>) {
-        let allowed = self.oracle.allowed;
-        self.oracle.allowed = allowed.zip(cap).map(|(allowed, cap)| allowed.max(cap));
-    }
-
-    /// A cap that is lowered binds new tasks at once, and those that run when they end.
-    pub(crate) fn note_cap_change(&mut self) {
-        let held = self.held();
-        let before = self.oracle.allowed;
-        let unknown = self.coordinator.is_none() || self.now < self.oracle.unknown_until;
-        self.oracle.allowed = self.cap_known().map(|cap| match before {
-            Some(allowed) if unknown => cap.max(allowed),
-            Some(allowed) => cap.max(allowed.min(held)),
-            None if unknown => u32::MAX,
-            None => cap.max(held),
-        });
-    }
-
-    /// Returns the highest of the cap in force and those that were asked for and not answered yet.
-    fn cap_known(&self) -> Option<u32> {
-        let asked = self
-            .coordinator
-            .iter()
-            .flat_map(|coordinator| coordinator.asked.values());
-        let caps = asked.filter_map(|ask| match ask {
-            Ask::SetCap { cap } => Some(cap.map(|cap| cap.get() / self.cap_factor())),
-            Ask::Run { .. } | Ask::SetPool { .. } => None,
-        });
-        caps.fold(self.global_cap, |highest, cap| {
-            highest.zip(cap).map(|(one, other)| one.max(other))
-        })
-    }
-
-    pub(crate) fn note_restart(&mut self) {
-        let terms = &self.plan.terms;
-        self.oracle.unknown_until = self.now + terms.lease_time + terms.lease_margin + Duration::from_millis(1);
-        self.note_cap_change();
-    }
-
-    /// Returns how many permits the scheduler has given out.
-    pub(crate) fn held(&self) -> u32 {
-        let workers = self.coordinator.iter().flat_map(|c| c.scheduler.workers());
-        workers.map(|worker| worker.busy).sum()
     }
 
     /// A chain has a slot of its own, and begins where its input ends.
@@ -232,6 +150,7 @@ impl World {
             | ToWorker::Settled { .. }
             | ToWorker::Drain => {}
         }
+        self.note_begin(message);
     }
 
     fn check_grant(&mut self, session: SessionId, grant: &Grant) {
@@ -242,6 +161,7 @@ impl World {
             format!("{lease} was granted after {before:?}")
         });
         self.oracle.work_of.insert(lease, work);
+        self.check_numbers(grant);
         let is_committed = grant
             .batch
             .is_some_and(|batch| self.oracle.committed.contains_key(&(grant.run, batch)));
@@ -272,6 +192,7 @@ impl World {
 
     /// COMMIT-ONCE, FENCE: only the latest lease of a batch commits it, and once.
     pub(crate) fn check_append(&mut self, record: &Record) {
+        self.note_given_up(record);
         match record {
             Record::BatchCommitted {
                 run,
@@ -289,16 +210,25 @@ impl World {
                 });
             }
             Record::RunOpCommitted { run, op, lease, .. } => self.check_commit((*run, None, Some(*op)), *lease),
-            Record::RunAccepted { .. }
+            Record::BatchFailed {
+                run,
+                tolerance: Tolerance::Exceeded,
+                ..
+            } => {
+                self.oracle.exceeded.insert(*run);
+            }
+            Record::FailedRetried { run, .. } => {
+                self.oracle.exceeded.remove(run);
+            }
+            Record::BatchFailed { .. }
+            | Record::RunAccepted { .. }
             | Record::SessionOpened { .. }
             | Record::SessionClosed { .. }
             | Record::AttemptFailed { .. }
             | Record::WorkerCrashed { .. }
-            | Record::BatchFailed { .. }
             | Record::RunFailing { .. }
             | Record::RunCommanded { .. }
             | Record::BatchHalved { .. }
-            | Record::FailedRetried { .. }
             | Record::PoolSet { .. }
             | Record::CapSet { .. }
             | Record::RunEnded { .. } => {}
@@ -332,6 +262,8 @@ impl World {
     }
 
     pub(crate) fn on_durable_record(&mut self, record: &Record) {
+        self.oracle.numbers.note(record);
+        self.note_durable_cap(record);
         match record {
             Record::BatchCommitted { run, batch, lease, .. } => {
                 let before = self.oracle.committed.insert((*run, *batch), *lease);
@@ -377,11 +309,8 @@ impl World {
                     format!("{run} is reopened, and was {ended:?}")
                 });
                 self.oracle.run_ops.retain(|(of, _), _| of != run);
-                self.oracle
-                    .attempts
-                    .retain(|(_, of, _, batch, ..), _| of != run || batch.is_some());
             }
-            Record::RunEnded { summary } => self.check_outcome(summary),
+            Record::RunEnded { summary, .. } => self.check_outcome(summary),
             Record::RunAccepted { .. }
             | Record::SessionOpened { .. }
             | Record::SessionClosed { .. }
@@ -446,20 +375,6 @@ impl World {
                 self.oracle.joined.insert(run, listing);
             }
         }
-    }
-
-    /// MONOTONE STATE: an attempt starts once, and ends once; one that ended well may be told of with its end alone.
-    pub(crate) fn check_attempt(&mut self, run: RunId, entry: &TimelineEntry) {
-        let (op, batch, worker) = (entry.op, entry.batch, entry.worker.clone());
-        let key = (self.incarnation, run, op, batch, entry.attempt.0, worker);
-        let before = self.oracle.attempts.insert(key, entry.state);
-        let ends_once = before.is_none() && entry.state != TaskState::Running && entry.finished >= Some(entry.started);
-        self.require(ends_once, "MONOTONE STATE", || {
-            format!(
-                "{run}/op {}[{batch:?}]#{} was {before:?}, is {:?}",
-                op.0, entry.attempt.0, entry.state
-            )
-        });
     }
 
     /// ACK-DURABLE: an accepted submission cannot be lost any more.

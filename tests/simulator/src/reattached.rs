@@ -24,6 +24,7 @@ impl World {
         });
         // Taking a lease over is granting it: from now on it is the one that counts.
         self.oracle.latest.insert((run, Some(batch), None), lease);
+        self.note_begun(run, batch);
     }
 
     /// Checks, behind a hello that listed holdings, that nothing was refused without a reason.

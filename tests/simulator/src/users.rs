@@ -1,6 +1,5 @@
 //! The people who submit jobs: each submits one, under a name, until it is accepted; some ask again, some cancel.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use common::job::OnFailure;
 use common::steering::{AskRefused, Asker, CancelMode, RunCommand};
 use scheduler::{Ask, Asked, Event, Hold, NewRun, Ticket};
 
+use crate::coordinator::Coordinator;
 use crate::jobs;
 use crate::plan::WhichFailed;
 use crate::sabotage::Sabotage;
@@ -133,11 +133,6 @@ impl World {
         self.tell_scheduler(Event::Asked(Box::new(Asked { ticket, by, ask })));
     }
 
-    fn on_cap_set(&mut self, cap: Option<NonZeroU32>) {
-        self.global_cap = cap.map(|cap| cap.get() / self.cap_factor());
-        self.note_cap_change();
-    }
-
     /// ACK-DURABLE: what is granted cannot be lost any more.
     pub(crate) fn on_answer(&mut self, ticket: Ticket, outcome: Result<(), AskRefused>) {
         let asked = self.coordinator.as_mut().and_then(|c| c.asked.remove(&ticket));
@@ -146,23 +141,34 @@ impl World {
         };
         let (run, command) = match ask {
             Ask::Run { run, command } => (run, command),
-            Ask::SetCap { cap } => return self.on_cap_set(cap),
+            Ask::SetCap { cap } => return self.check_acknowledged_cap(cap),
             Ask::SetPool { .. } => return,
         };
-        let plan = &self.plan.jobs[self.oracle.job_of_run[&run]];
-        let may_stop_by_itself = plan.deadline.is_some() || plan.on_failure == OnFailure::Cancel;
-        let outcome = self.coordinator.as_ref().and_then(|c| c.scheduler.outcome(run));
-        let is_finishing = outcome.is_some();
+        let is_finishing = |c: &Coordinator| c.scheduler.outcome(run).is_some();
+        let needs_no_cancel = self.stops_by_itself(run) || self.coordinator.as_ref().is_some_and(is_finishing);
         let ledger = self.disk.ledger();
         let is_durable = ledger.runs.get(&run).is_none_or(|run| match &command {
             RunCommand::Pause { .. } => run.hold == Hold::Paused,
             RunCommand::Resume => run.hold == Hold::GoesOn,
-            // A run that is being stopped because it failed has nothing more to be told.
-            RunCommand::Cancel(_) => run.cancelled.is_some() || may_stop_by_itself || is_finishing,
+            RunCommand::Cancel(_) => run.cancelled.is_some() || needs_no_cancel,
             RunCommand::ChangeLimits(_) | RunCommand::RetryFailed { .. } => true,
         });
         self.require(is_durable, "ACK-DURABLE", || {
             format!("{command} of {run} is granted, and not durable")
         });
+    }
+
+    /// Tells whether a run is being stopped because it failed, so that there is nothing left to cancel: its deadline has
+    /// passed, or more of it has failed than its policy tolerates, in the life of this coordinator.
+    fn stops_by_itself(&self, run: RunId) -> bool {
+        let (Some(coordinator), Some(known)) = (&self.coordinator, self.disk.ledger().runs.get(&run)) else {
+            return false;
+        };
+        let plan = &self.plan.jobs[self.oracle.job_of_run[&run]];
+        let since = known.reopened.unwrap_or(known.accepted);
+        let is_late = plan
+            .deadline
+            .is_some_and(|deadline| since + deadline <= coordinator.now(self.now));
+        is_late || plan.on_failure == OnFailure::Cancel && self.oracle.exceeded.contains(&run)
     }
 }

@@ -1,17 +1,15 @@
 //! The oracles that look at the scheduler after every step, at the journal, and at how runs end.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZeroU32;
 
 use common::counts::RowCounts;
-use common::ids::{BatchId, Generation, LeaseId, OpId, RunId, SessionId};
-use common::message::Grant;
-use common::state::{BatchState, RunState};
+use common::ids::{BatchId, Generation, LeaseId, RunId};
+use common::state::RunState;
 use common::summary::RunSummary;
-use scheduler::{Config, RecordSequence, Scheduler, WorkerState};
+use scheduler::{Config, RecordSequence, Scheduler};
 
 use crate::jobs::{self, ROW_BYTES};
-use crate::plan::{Exchange, SinkPlan, WorkerPlan};
+use crate::plan::SinkPlan;
 use crate::world::World;
 
 impl World {
@@ -28,6 +26,7 @@ impl World {
         for (session, grant) in &grants {
             self.check_depth_first(*session, grant);
         }
+        self.check_returns();
         if !grants.is_empty() {
             self.check_windows();
         }
@@ -61,54 +60,6 @@ impl World {
         }
     }
 
-    /// DEPTH-FIRST: the slot that was granted could not have gone to a waiting batch of a higher op.
-    fn check_depth_first(&mut self, session: SessionId, grant: &Grant) {
-        let Some(coordinator) = &self.coordinator else {
-            return;
-        };
-        let plan = &self.plan.jobs[self.oracle.job_of_run[&grant.run]];
-        if grant.batch.is_none() || plan.ops.iter().any(|op| op.limit.is_some()) {
-            return;
-        }
-        let job = jobs::job(plan, 0, None);
-        let granted = job.priority(grant.steps[0].op);
-        let workers: Vec<_> = coordinator.scheduler.workers().collect();
-        let Some(taker) = workers.iter().find(|worker| worker.session == session) else {
-            return;
-        };
-        let serves = |worker: &common::ids::WorkerName| {
-            let place = worker.as_str().trim_start_matches("worker-").parse().unwrap_or(0);
-            let plan: Option<&WorkerPlan> = self.plan.workers.get::<usize>(place);
-            plan.is_some_and(|plan| plan.exchange == Exchange::Listens)
-        };
-        let could_go = |op: OpId, holder: Option<&common::ids::WorkerName>| {
-            let knows = |op: OpId| taker.ops.contains(job.op(op).kind.name());
-            // What a worker without an exchange begins has to end there.
-            let can_do = knows(op) && (serves(&taker.worker) || job.op_ids().skip(op.index()).all(knows));
-            let can_fetch = holder.is_none_or(|holder| {
-                let live = workers
-                    .iter()
-                    .any(|worker| worker.worker == *holder && worker.state == WorkerState::Live);
-                *holder == taker.worker || live && serves(holder)
-            });
-            can_do && can_fetch
-        };
-        let passed_over = coordinator.scheduler.batches(grant.run).find(|batch| {
-            batch.state == BatchState::Waiting
-                && batch
-                    .op
-                    .is_some_and(|op| job.priority(op) > granted && could_go(op, batch.worker.as_ref()))
-        });
-        if let Some(batch) = passed_over {
-            self.fail("DEPTH-FIRST", || {
-                format!(
-                    "{} of op {} was granted before batch {}, which waits for {:?}",
-                    grant.run, grant.steps[0].op.0, batch.id, batch.op
-                )
-            });
-        }
-    }
-
     /// REPLAY = LIVE: the records, and a snapshot with the records behind it, add up to the same.
     pub(crate) fn check_replay(&mut self) {
         let (whole, from_snapshot) = self.disk.replay();
@@ -118,7 +69,7 @@ impl World {
         });
         let config = Config {
             generation: Generation(self.incarnation + 1),
-            global_cap: self.global_cap.and_then(NonZeroU32::new),
+            global_cap: self.told_cap(self.plan.terms.global_cap),
             ..Config::default()
         };
         let restored = Scheduler::restore(config, &whole, self.now);

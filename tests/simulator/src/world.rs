@@ -104,8 +104,6 @@ pub struct World {
     pub(crate) incarnation: u64,
     pub(crate) stalled_until: Time,
     pub(crate) slow_disk_until: Time,
-    /// The cap over all runs that is in force.
-    pub(crate) global_cap: Option<u32>,
     pub(crate) armed: crate::faults::Armed,
     pub(crate) processes: BTreeMap<ProcessId, Process>,
     pub(crate) last_process: u32,
@@ -147,7 +145,6 @@ impl World {
             incarnation: 0,
             stalled_until: Time::ZERO,
             slow_disk_until: Time::ZERO,
-            global_cap: plan.terms.global_cap,
             armed: crate::faults::Armed::default(),
             processes: BTreeMap::new(),
             last_process: 0,

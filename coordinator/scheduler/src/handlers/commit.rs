@@ -1,9 +1,9 @@
 //! Batches that end: prepared, committed, done; failed, given up; or back to wait for another lease.
 
 use common::failure::Failure;
-use common::ids::{AttemptId, BatchId, LeaseId, OpId, RunId, SessionId, TaskId};
+use common::ids::{Attempt, AttemptId, BatchId, LeaseId, OpId, RunId, SessionId, TaskId};
 use common::job::{OnFailure, OpKind, SingleFile, Sink};
-use common::message::ToWorker;
+use common::message::{Step, ToWorker};
 use common::part::Part;
 use common::slice::BadRow;
 use common::time::Time;
@@ -111,13 +111,20 @@ impl Scheduler {
         let seed = run.context.seed;
         let Some(batch) = run.batches.get_mut(&id) else { return };
         batch.failure = Some(failure.clone());
-        let attempts = batch.ops[op.index()].attempts;
         let progress = &mut batch.ops[op.index()];
         progress.failures += 1;
         let failures = progress.failures;
+        let number = Attempt(progress.attempts);
+        let failed = Record::AttemptFailed {
+            run: run_id,
+            batch: Some(id),
+            op,
+            attempt: number,
+        };
         if !failure.kind.may_be_retried() || failures >= retry.max_attempts.get() {
-            if self.begin_halving(run_id, id, op, &failure) == Halving::No {
-                self.fail_batch(run_id, id, op, failure, None, now);
+            match self.begin_halving(run_id, id, op, &failure) {
+                Halving::Begun => self.append(failed),
+                Halving::No => self.fail_batch(run_id, id, op, failure, None, now),
             }
             return;
         }
@@ -126,31 +133,29 @@ impl Scheduler {
             op,
             batch: Some(id),
         };
-        let attempt = AttemptId {
-            task,
-            attempt: common::ids::Attempt(attempts),
-        };
+        let attempt = AttemptId { task, attempt: number };
         let until = now + backoff(&retry, failures, attempt, seed);
         run.back_off(id, until);
-        self.append(Record::AttemptFailed {
-            run: run_id,
-            batch: id,
-            op,
-        });
+        self.append(failed);
         self.timers.set(until, Timer::BatchBackoff(run_id, id));
     }
 
     /// Counts a worker process that was lost while it ran a batch; one that loses too many is given up.
-    pub(crate) fn on_batch_crashed(&mut self, run_id: RunId, id: BatchId, op: OpId, failure: Failure, now: Time) {
+    pub(crate) fn on_batch_crashed(&mut self, run_id: RunId, id: BatchId, step: Step, failure: Failure, now: Time) {
         let Some(batch) = self.runs.get_mut(&run_id).and_then(|run| run.batches.get_mut(&id)) else {
             return;
         };
         batch.crashes += 1;
         let (crashes, phase) = (batch.crashes, batch.phase);
         batch.failure = Some(failure.clone());
-        self.append(Record::WorkerCrashed { run: run_id, batch: id });
+        self.append(Record::WorkerCrashed {
+            run: run_id,
+            batch: id,
+            op: step.op,
+            attempt: step.attempt,
+        });
         if crashes >= CRASH_BUDGET && phase == BatchPhase::Ready {
-            self.fail_batch(run_id, id, op, failure, None, now);
+            self.fail_batch(run_id, id, step.op, failure, None, now);
         }
     }
 

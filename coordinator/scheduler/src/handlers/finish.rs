@@ -17,7 +17,7 @@ use crate::retry::backoff;
 use crate::run::{Ending, FinishOp, FinishPhase, RunPhase};
 use crate::scheduler::Scheduler;
 use crate::timers::Timer;
-use crate::{Command, Record};
+use crate::{Command, Record, UsedUp};
 
 impl Scheduler {
     /// Lets the ops over the whole run begin: every batch is done, or given up.
@@ -39,9 +39,10 @@ impl Scheduler {
             return;
         }
         let committed = std::mem::take(&mut run.committed_ops);
-        let begun = std::mem::take(&mut run.finish_attempts);
+        let used = run.finishing.clone();
         let finish = |op| FinishOp {
-            attempts: begun.get(&op).copied().unwrap_or(0),
+            attempts: used.attempts.get(&op).copied().unwrap_or(0),
+            failures: used.failures.get(&op).copied().unwrap_or(0),
             ..FinishOp::new(op, now, committed.get(&op).map(|(_, parts)| parts.clone()))
         };
         run.finish = run.job.file_sinks().map(|(op, _)| finish(op)).collect();
@@ -66,8 +67,14 @@ impl Scheduler {
             ended: Some(now),
             ..self.summarize(run)
         });
+        let used = if state.may_be_reopened() {
+            run.used_up()
+        } else {
+            UsedUp::default()
+        };
         let record = Record::RunEnded {
             summary: Arc::clone(&summary),
+            used,
         };
         self.append_then(record, AfterDurable::RunEnded(summary));
     }
@@ -156,11 +163,21 @@ impl Scheduler {
     /// Tries an op over the whole run again, or fails the run. A run that fails here runs the op of a single file once
     /// more under its new ending, so that somebody sweeps: a failed run leaves nothing of it.
     pub(crate) fn on_finish_op_failed(&mut self, id: RunId, op: OpId, failure: &Failure, now: Time) {
+        let Some(finish) = self.runs.get_mut(&id).and_then(|run| run.finish_op(op)) else {
+            return;
+        };
+        finish.failures += 1;
+        let number = Attempt(finish.attempts);
+        self.append(Record::AttemptFailed {
+            run: id,
+            batch: None,
+            op,
+            attempt: number,
+        });
         let Some(run) = self.runs.get_mut(&id) else { return };
         let retry = run.job.op(op).retry;
         let seed = run.context.seed;
         let Some(finish) = run.finish_op(op) else { return };
-        finish.failures += 1;
         if failure.kind.may_be_retried() && finish.failures < retry.max_attempts.get() {
             finish.phase = FinishPhase::Backoff;
             let task = TaskId {
@@ -168,10 +185,7 @@ impl Scheduler {
                 op,
                 batch: None,
             };
-            let attempt = AttemptId {
-                task,
-                attempt: Attempt(finish.attempts),
-            };
+            let attempt = AttemptId { task, attempt: number };
             let at = now + backoff(&retry, finish.failures, attempt, seed);
             self.timers.set(at, Timer::RunOpBackoff(id, op));
             return;

@@ -208,10 +208,11 @@ impl Scheduler {
                 };
                 self.begin_finish(id, ending, now);
             }
-            RunPhase::Draining(ending) => self.begin_finish(id, ending, now),
+            // A worker may come back with a batch that was begun, and finish it.
+            RunPhase::Draining(ending) if !self.former.awaits(id) => self.begin_finish(id, ending, now),
             RunPhase::Stopping(ending) => self.begin_finish(id, ending, now),
             RunPhase::Finishing(ending) => self.end_when_finished(id, ending, now),
-            RunPhase::Accepting | RunPhase::Active | RunPhase::Ending => {}
+            RunPhase::Accepting | RunPhase::Active | RunPhase::Draining(_) | RunPhase::Ending => {}
         }
     }
 }

@@ -70,7 +70,7 @@ impl Scheduler {
             });
         }
         self.supersede_sessions(&mine, now);
-        self.settle_former(&new);
+        self.settle_former(&new, now);
         let holdings = new
             .reattached
             .as_mut()
@@ -380,7 +380,7 @@ impl Scheduler {
         }
         if let (Leave::Lost, Some(batch)) = (leave, batch) {
             let failure = lost_worker();
-            self.on_batch_crashed(run, batch, running.step.op, failure, now);
+            self.on_batch_crashed(run, batch, running.step, failure, now);
         }
     }
 }

@@ -38,8 +38,8 @@ impl Scheduler {
                 }
             }
             Timer::RunDeadline(run) => self.on_run_deadline(run, now),
-            Timer::ReattachPatience => self.former.stop_waiting(),
-            Timer::FormerSessions => self.on_former_sessions_over(),
+            Timer::ReattachPatience => self.stop_awaiting(now),
+            Timer::FormerSessions => self.on_former_sessions_over(now),
             Timer::Republish(lease) => self.publish_again(lease),
         }
     }

@@ -12,7 +12,7 @@ use common::ids::{BatchId, Halves, RunId};
 use redb::TableDefinition;
 
 /// The newest format that is known. Raised with every change of a stored type.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 /// The row of `meta` that holds the format.
 pub(super) const FORMAT_ROW: &str = "format";
 

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use common::counts::RowCounts;
 use common::failure::Failure;
-use common::ids::{LeaseId, OpId, SessionId, WorkerName};
+use common::ids::{Attempt, LeaseId, OpId, SessionId, WorkerName};
 use common::job::{Batching, CsvDialect, FailurePolicy, Job, Op, OpKind, Schedule, Sink, Source};
 use common::slice::{ByteSlice, FileId, FrozenSource, Slice, SourceFile};
 use common::steering::{Activity, Asker, RunCommand};
 use common::time::Time;
 use proptest::prelude::*;
-use scheduler::{FailedBatch, Record, Tolerance};
+use scheduler::{FailedBatch, Record, Tolerance, UsedUp};
 
 use super::group::SNAPSHOT_EVERY;
 use super::tables::{FORMAT, FORMAT_ROW, META};
@@ -94,6 +94,7 @@ fn ended(run: u64) -> Record {
     summary.ended = Some(Time(99));
     Record::RunEnded {
         summary: Arc::new(summary),
+        used: UsedUp::default(),
     }
 }
 
@@ -340,7 +341,7 @@ fn the_stored_form_of_a_record_is_that_of_its_format() {
     let (value, _) = stored.split_last_chunk::<4>().expect("has a checksum");
     assert_eq!(
         (FORMAT, crc32fast::hash(value)),
-        (2, 1_918_706_622),
+        (3, 1_476_144_389),
         "raise FORMAT when a stored type changes"
     );
 }
@@ -384,8 +385,9 @@ fn record() -> impl Strategy<Value = Record> {
         (run.clone(), 0..30_u64).prop_map(|(run, batch)| committed(run, batch)),
         (run.clone(), 0..30_u64).prop_map(|(run, batch)| Record::AttemptFailed {
             run: RunId(run),
-            batch: BatchId::whole(batch),
+            batch: (batch > 0).then(|| BatchId::whole(batch)),
             op: OpId(1),
+            attempt: Attempt(batch as u32 + 1),
         }),
         (run.clone(), 0..30_u64).prop_map(|(run, batch)| Record::BatchFailed {
             run: RunId(run),
