@@ -38,6 +38,8 @@ pub(crate) struct ClusterOptions {
     pub(crate) workers: u32,
     /// How many slots each of them has.
     pub(crate) slots: u32,
+    /// The programs that jobs may run on the workers.
+    pub(crate) allow_exec: Vec<String>,
     /// Where the children's log lines go.
     pub(crate) logs: Logs,
     /// Which log lines they write.

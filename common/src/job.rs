@@ -19,7 +19,10 @@ use serde::{Deserialize, Serialize};
 
 pub use columns::output_columns;
 pub use limits::{Change, LimitsChange, OpLimitsChange, PoolName, Rate, RateUnit, Weight};
-pub use op::{Add, AddedColumn, ColumnKind, Comparison, Delay, Filter, Op, OpKind, Require, Select, SelectedColumn};
+pub use op::{
+    Add, AddedColumn, ColumnKind, Comparison, Delay, Exec, ExecFormat, Filter, Op, OpKind, Require, Select,
+    SelectedColumn,
+};
 pub use problem::{FieldProblem, InvalidJob};
 pub use schedule::{Bisect, FailurePolicy, Jitter, OnFailure, Order, Retry, Schedule};
 pub use sink::{FileFormat, FileSink, IfExists, LogSink, MessagePiece, SingleFile, Sink};
@@ -103,6 +106,7 @@ impl Job {
             | OpKind::Add(_)
             | OpKind::Filter(_)
             | OpKind::Require(_)
+            | OpKind::Exec(_)
             | OpKind::Noop => None,
         })
     }

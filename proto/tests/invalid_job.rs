@@ -54,7 +54,7 @@ fn every_problem_is_named_in_the_order_of_the_spec() {
     assert_eq!(found[5], "ops[1].needs: there is no op \"nobody\"; the ops are a, b, c");
     assert_eq!(
         found[6],
-        "ops[1]: op has no kind: name one of select, add, filter, require, noop, write"
+        "ops[1]: op has no kind: name one of select, add, filter, require, noop, write, exec"
     );
     assert_eq!(found[7], format!("ops[1].retry.max_attempts: {zero}"));
     assert!(found[8].starts_with("ops[2].write: write has no sink"), "{found:?}");

@@ -10,6 +10,8 @@ use common::ids::WorkerName;
 use common::units::ByteSize;
 use proto::token::WorkerToken;
 
+use crate::ops::exec::AllowedPrograms;
+
 /// A worker's configuration, typed and checked; the program that runs the worker reads it from flags and environment.
 #[derive(Clone, Debug)]
 pub struct WorkerConfig {
@@ -36,6 +38,8 @@ pub struct WorkerConfig {
     pub leave_grace: Duration,
     /// How long an op may go on after its time-out before the process ends.
     pub timeout_grace: Duration,
+    /// The programs that jobs may run here; none unless somebody allows them.
+    pub allowed_programs: AllowedPrograms,
     /// Free words for people and tools.
     pub labels: BTreeMap<String, String>,
 }
@@ -55,6 +59,7 @@ impl WorkerConfig {
             drain_grace: Duration::from_secs(30),
             leave_grace: Duration::from_secs(2),
             timeout_grace: Duration::from_secs(10),
+            allowed_programs: AllowedPrograms::default(),
             labels: BTreeMap::new(),
         }
     }

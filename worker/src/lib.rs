@@ -25,5 +25,6 @@ pub mod worker;
 
 pub use config::WorkerConfig;
 pub use exchange::FetchError;
+pub use ops::exec::{AllowedPrograms, UnknownProgram};
 pub use session::SessionError;
 pub use worker::{Ready, Shutdown, ShutdownHandle, Worker, WorkerError, shutdown};

@@ -13,6 +13,7 @@
 mod add;
 mod buffers;
 mod condition;
+pub mod exec;
 mod extract;
 mod filter;
 mod locate;

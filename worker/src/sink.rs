@@ -18,7 +18,7 @@ mod discard;
 mod file;
 mod log;
 mod stdout;
-mod text;
+pub(crate) mod text;
 
 use arrow_schema::SchemaRef;
 use common::failure::Failure;

@@ -91,11 +91,11 @@ pub enum WorkerError {
 }
 
 impl Worker {
-    /// Makes a worker that can do every standard kind of op.
+    /// Makes a worker that can do every standard kind of op, and run the programs that it allows.
     pub fn new(config: WorkerConfig) -> Worker {
         Worker {
+            registry: Registry::with_programs(config.allowed_programs.clone()),
             config,
-            registry: Registry::standard(),
         }
     }
 

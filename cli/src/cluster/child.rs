@@ -60,6 +60,7 @@ impl Child {
             .args(["--coordinator", &format!("http://{coordinator}")])
             .args(["--slots", &options.slots.to_string()])
             .args(["--name", &name])
+            .args(options.allow_exec.iter().flat_map(|program| ["--allow-exec", program]))
             // The stdout sink writes there.
             .stdout(Stdio::inherit());
         Child::spawn(name, command, options, folder, screen)

@@ -66,6 +66,7 @@ pub(super) async fn execute(args: Args, log: &LogArgs) -> Result<Exit, CommandEr
         },
         workers: args.size.workers,
         slots: args.size.slots,
+        allow_exec: Vec::new(),
         logs: Logs::Files,
         levels: log.levels_or("info"),
     };

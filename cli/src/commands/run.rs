@@ -31,6 +31,9 @@ pub(crate) struct Args {
     spec: SpecArgs,
     #[command(flatten)]
     size: SizeArgs,
+    /// A program that the job may run with the `exec` op; may be given several times. [default: none]
+    #[arg(long = "allow-exec", value_name = "PROGRAM")]
+    allow_exec: Vec<String>,
     /// Where relative paths of sinks start. [default: this folder]
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
@@ -61,12 +64,14 @@ pub(super) struct Finished {
 
 pub(super) async fn execute(args: Args, log: &LogArgs) -> Result<Exit, CommandError> {
     let mut spec = args.spec.load()?;
+    super::worker::allowed_programs(&args.allow_exec)?;
     let here = std::env::current_dir().map_err(system("find the current folder"))?;
     spec.resolve(&here, &here.join(args.output.unwrap_or_default()));
     let options = ClusterOptions {
         ports: Ports::any(),
         workers: args.size.workers,
         slots: args.size.slots,
+        allow_exec: args.allow_exec,
         logs: Logs::Screen,
         levels: log.levels_or("warn,plumbline::log_sink=info"),
     };

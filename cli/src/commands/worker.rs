@@ -10,7 +10,7 @@ use common::ids::WorkerName;
 use common::units::{ByteSize, parse_duration};
 use proto::token::WorkerToken;
 use tokio::sync::oneshot;
-use worker::{Worker, WorkerConfig};
+use worker::{AllowedPrograms, Worker, WorkerConfig};
 
 use super::{CommandError, system};
 use crate::exit::Exit;
@@ -65,6 +65,15 @@ pub(crate) struct Args {
     /// How long it may take to leave when it is asked to.
     #[arg(long, env = "PLUMB_DRAIN_GRACE", value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
     drain_grace: Duration,
+    /// A program that jobs may run with the `exec` op: a name, looked for in PATH now, or an absolute path; may be given several
+    /// times. Whoever submits jobs chooses its arguments, so a shell or an interpreter allows everything. [default: none]
+    #[arg(
+        long = "allow-exec",
+        env = "PLUMB_ALLOW_EXEC",
+        value_name = "PROGRAM",
+        value_delimiter = ','
+    )]
+    allow_exec: Vec<String>,
     /// Words for people and tools, shown beside the worker.
     #[arg(long = "label", env = "PLUMB_LABELS", value_name = "KEY=VALUE", value_delimiter = ',', value_parser = parse_label)]
     labels: Vec<(String, String)>,
@@ -151,11 +160,18 @@ fn configure(args: Args) -> Result<WorkerConfig, CommandError> {
     let memory_limit = limit.map_or_else(|| "none".to_owned(), |limit| limit.to_string());
     tracing::info!(slots, %memory_limit, parking_memory = %config.parking_memory, "configured");
     config.drain_grace = args.drain_grace;
+    config.allowed_programs = allowed_programs(&args.allow_exec)?;
     config.labels = args.labels.into_iter().collect();
     if let Some(folder) = args.spill_dir {
         config.spill_dir = folder;
     }
     Ok(config)
+}
+
+/// Finds the programs that jobs may run.
+pub(super) fn allowed_programs(names: &[String]) -> Result<AllowedPrograms, CommandError> {
+    let search = std::env::var_os("PATH").unwrap_or_default();
+    AllowedPrograms::find(names, &search).map_err(|error| CommandError::Usage(format!("--allow-exec: {error}")))
 }
 
 /// Names a worker so that two of one machine, and two of two, differ.

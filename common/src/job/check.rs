@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::columns::output_columns;
 use super::problem::{FieldProblem, InvalidJob};
-use super::{Header, Job, Op, OpKind, Retry, Sink};
+use super::{Exec, ExecFormat, Header, Job, Op, OpKind, Retry, Sink};
 use crate::ids::OpId;
 use crate::limits;
 
@@ -133,6 +133,7 @@ impl Job {
                     "name at least one column",
                 ));
             }
+            OpKind::Exec(exec) => check_exec(problems, path, exec),
             OpKind::Write(Sink::Log(log)) => {
                 if let Err(problem) = log.pieces() {
                     problems.push(FieldProblem::new(format!("{path}.write.log.message"), problem));
@@ -185,6 +186,47 @@ fn check_time(problems: &mut Vec<FieldProblem>, path: &str, time: Option<Duratio
             path,
             "must be more than zero; leave it out for no limit",
         ));
+    }
+}
+
+fn check_exec(problems: &mut Vec<FieldProblem>, path: &str, exec: &Exec) {
+    let program = &exec.program;
+    if program.is_empty() || program.contains('\0') || program.contains('/') && !program.starts_with('/') {
+        problems.push(FieldProblem::new(
+            format!("{path}.exec.program"),
+            "name a program as workers allow it: a name without a folder, or an absolute path",
+        ));
+    }
+    if let Some(place) = exec.args.iter().position(|arg| arg.contains('\0')) {
+        problems.push(FieldProblem::new(
+            format!("{path}.exec.args[{place}]"),
+            "holds a zero byte",
+        ));
+    }
+    if exec.columns.len() > limits::MAX_COLUMNS {
+        problems.push(FieldProblem::new(
+            format!("{path}.exec.columns"),
+            format!(
+                "names {} columns, at most {} are allowed",
+                exec.columns.len(),
+                limits::MAX_COLUMNS
+            ),
+        ));
+    }
+    if exec.format == ExecFormat::Lines && exec.columns.len() > 1 {
+        problems.push(FieldProblem::new(
+            format!("{path}.exec.columns"),
+            "lines are the values of one column; name one, or use csv",
+        ));
+    }
+    let mut seen = BTreeSet::new();
+    for (place, name) in exec.columns.iter().enumerate() {
+        if !seen.insert(name) {
+            problems.push(FieldProblem::new(
+                format!("{path}.exec.columns[{place}]"),
+                format!("{name:?} is named twice"),
+            ));
+        }
     }
 }
 

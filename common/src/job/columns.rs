@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::problem::FieldProblem;
-use super::{OpKind, Sink, sink::MessagePiece};
+use super::{Exec, ExecFormat, OpKind, Sink, sink::MessagePiece};
 use crate::limits::MAX_COLUMNS;
 
 /// Returns the columns that an op makes of those it is given, or what it misses; the path is relative to the op.
@@ -49,6 +49,7 @@ pub fn output_columns(kind: &OpKind, input: &[String]) -> Result<Vec<String>, Fi
             require(input, &filter.column, || "filter.column".to_owned())?;
             Ok(input.to_vec())
         }
+        OpKind::Exec(exec) => exec_columns(exec, input),
         OpKind::Require(wanted) => {
             require(input, &wanted.column, || "require.column".to_owned())?;
             Ok(input.to_vec())
@@ -63,6 +64,23 @@ pub fn output_columns(kind: &OpKind, input: &[String]) -> Result<Vec<String>, Fi
             Ok(input.to_vec())
         }
     }
+}
+
+/// The columns that a program gives back; its lines are the values of one column, both ways.
+fn exec_columns(exec: &Exec, input: &[String]) -> Result<Vec<String>, FieldProblem> {
+    if exec.format == ExecFormat::Lines && input.len() != 1 {
+        return Err(FieldProblem::new(
+            "exec.format",
+            format!(
+                "lines are the values of one column, and there are {} here; select one, or use csv",
+                input.len()
+            ),
+        ));
+    }
+    if exec.columns.is_empty() {
+        return Ok(input.to_vec());
+    }
+    Ok(exec.columns.clone())
 }
 
 fn require(input: &[String], column: &str, path: impl Fn() -> String) -> Result<(), FieldProblem> {

@@ -76,11 +76,13 @@ pub enum OpKind {
     Noop,
     /// Hands the rows to a sink, and the batch on as it is.
     Write(Sink),
+    /// Sends the rows through a program of the worker's machine.
+    Exec(Exec),
 }
 
 impl OpKind {
     /// The names of all kinds, as workers announce what they can do.
-    pub const NAMES: [&str; 7] = ["extract", "select", "add", "filter", "require", "noop", "write"];
+    pub const NAMES: [&str; 8] = ["extract", "select", "add", "filter", "require", "noop", "write", "exec"];
 
     /// Returns the kind's name in specs and in a worker's announcement.
     pub fn name(&self) -> &'static str {
@@ -92,6 +94,7 @@ impl OpKind {
             OpKind::Require(_) => "require",
             OpKind::Noop => "noop",
             OpKind::Write(_) => "write",
+            OpKind::Exec(_) => "exec",
         }
     }
 }
@@ -161,6 +164,29 @@ pub struct Require {
     pub comparison: Comparison,
     /// What to compare with.
     pub value: String,
+}
+
+/// Sends the rows of a batch through a program: they are its standard input, and what it writes are the rows that go on.
+/// It may change and drop rows, not add any.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exec {
+    /// Its name or absolute path, as workers allow it. No shell reads it.
+    pub program: String,
+    /// Its arguments, as they are.
+    pub args: Vec<String>,
+    /// How rows are written and read.
+    pub format: ExecFormat,
+    /// The columns that come out; empty for those that go in.
+    pub columns: Vec<String>,
+}
+
+/// How a program is given rows, and gives them back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ExecFormat {
+    /// CSV (RFC 4180, comma), the header first, both ways.
+    Csv,
+    /// One column, a value a line.
+    Lines,
 }
 
 /// How two values are compared.

@@ -1,6 +1,8 @@
 //! The ops of a chain. Adding a kind of op touches this file and the proto.
 
-use common::job::{Add, AddedColumn, ColumnKind, Comparison, Delay, Filter, Op, OpKind, Require, Retry, Select};
+use common::job::{
+    Add, AddedColumn, ColumnKind, Comparison, Delay, Exec, ExecFormat, Filter, Op, OpKind, Require, Retry, Select,
+};
 
 use super::problems::Problems;
 use super::time::duration_to_wire;
@@ -8,6 +10,7 @@ use super::{limits, schedule, select, sink};
 use crate::v1;
 use crate::v1::Comparison as WireComparison;
 use crate::v1::column::Kind as WireColumn;
+use crate::v1::exec::Format as WireFormat;
 use crate::v1::op::Kind as WireKind;
 
 /// Reads an op; `path` is its place in the spec, such as `ops[1]`, and `retry` what holds if it says nothing of it.
@@ -17,7 +20,7 @@ pub(super) fn op_from_wire(problems: &mut Problems, path: &str, wire: v1::Op, re
         None => {
             problems.add(
                 path,
-                "op has no kind: name one of select, add, filter, require, noop, write",
+                "op has no kind: name one of select, add, filter, require, noop, write, exec",
             );
             OpKind::Noop
         }
@@ -85,6 +88,15 @@ fn kind_from_wire(problems: &mut Problems, path: &str, wire: WireKind) -> OpKind
             })
         }
         WireKind::Noop(v1::Noop {}) => OpKind::Noop,
+        WireKind::Exec(wire) => OpKind::Exec(Exec {
+            format: match problems.known(format!("{path}.exec.format"), wire.format) {
+                Some(WireFormat::Unspecified | WireFormat::Csv) | None => ExecFormat::Csv,
+                Some(WireFormat::Lines) => ExecFormat::Lines,
+            },
+            program: wire.program,
+            args: wire.args,
+            columns: wire.columns,
+        }),
         WireKind::Write(wire) => match sink::sink_from_wire(problems, path, wire) {
             Some(sink) => OpKind::Write(sink),
             None => OpKind::Noop,
@@ -116,6 +128,16 @@ fn kind_to_wire(kind: &OpKind) -> Option<WireKind> {
             value: require.value.clone(),
         })),
         OpKind::Noop => Some(WireKind::Noop(v1::Noop {})),
+        OpKind::Exec(exec) => Some(WireKind::Exec(v1::Exec {
+            program: exec.program.clone(),
+            args: exec.args.clone(),
+            format: match exec.format {
+                ExecFormat::Csv => WireFormat::Unspecified,
+                ExecFormat::Lines => WireFormat::Lines,
+            }
+            .into(),
+            columns: exec.columns.clone(),
+        })),
         OpKind::Write(sink) => Some(WireKind::Write(sink::sink_to_wire(sink))),
     }
 }

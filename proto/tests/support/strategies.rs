@@ -8,9 +8,9 @@ use common::failure::{Failure, FailureKind};
 use common::holdings::{DoneOp, HeldBatch, HeldCourse, HeldLease, HeldOutput, HeldState, Holdings, Past};
 use common::ids::{Attempt, BatchId, Generation, Halves, LeaseId, OpId, OutputId, RunId, SessionId};
 use common::job::{
-    Add, AddedColumn, Batching, Bisect, ColumnKind, Comparison, CsvDialect, Delay, FailurePolicy, FileFormat, FileSink,
-    Filter, Header, IfExists, Jitter, Job, LogSink, OnFailure, Op, OpKind, Order, PoolName, Rate, RateUnit, Require,
-    Retry, Schedule, Select, SelectedColumn, SingleFile, Sink, Source, Weight,
+    Add, AddedColumn, Batching, Bisect, ColumnKind, Comparison, CsvDialect, Delay, Exec, ExecFormat, FailurePolicy,
+    FileFormat, FileSink, Filter, Header, IfExists, Jitter, Job, LogSink, OnFailure, Op, OpKind, Order, PoolName, Rate,
+    RateUnit, Require, Retry, Schedule, Select, SelectedColumn, SingleFile, Sink, Source, Weight,
 };
 use common::message::{
     ChainRan, Grant, Input, LeaseEnd, OpDone, OpOutcome, OpRan, PermitFate, Publish, RemoteOutput, Report, Start, Step,
@@ -251,8 +251,19 @@ fn kind() -> impl Strategy<Value = OpKind> {
             })
         }),
         Just(OpKind::Noop),
+        exec().prop_map(OpKind::Exec),
         sink().prop_map(OpKind::Write),
     ]
+}
+
+fn exec() -> impl Strategy<Value = Exec> {
+    let format = select(vec![ExecFormat::Csv, ExecFormat::Lines]);
+    (column(), vec(column(), 0..3), format, vec(column(), 0..3)).prop_map(|(program, args, format, columns)| Exec {
+        program,
+        args,
+        format,
+        columns,
+    })
 }
 
 fn filter() -> impl Strategy<Value = Filter> {

@@ -28,6 +28,7 @@ impl AddFactory {
             | OpKind::Select(_)
             | OpKind::Filter(_)
             | OpKind::Require(_)
+            | OpKind::Exec(_)
             | OpKind::Noop
             | OpKind::Write(_) => Err(wrong_kind(self, kind)),
         }

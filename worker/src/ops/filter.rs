@@ -23,6 +23,7 @@ impl FilterFactory {
             | OpKind::Select(_)
             | OpKind::Add(_)
             | OpKind::Require(_)
+            | OpKind::Exec(_)
             | OpKind::Noop
             | OpKind::Write(_) => Err(wrong_kind(self, kind)),
         }

@@ -7,6 +7,7 @@ use common::failure::Failure;
 use common::job::OpKind;
 
 use super::OpFactory;
+use super::exec::{AllowedPrograms, ExecFactory};
 use super::{add, extract, filter, noop, require, select, write};
 
 /// The kinds of op that a worker can do, by name.
@@ -16,9 +17,14 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Returns the kinds that come with Plumbline.
+    /// Returns the kinds that come with Plumbline and run nothing else.
     pub fn standard() -> Registry {
-        let factories: [Box<dyn OpFactory>; 7] = [
+        Registry::with_programs(AllowedPrograms::default())
+    }
+
+    /// Returns the standard kinds, and `exec` if any program is allowed.
+    pub fn with_programs(allowed: AllowedPrograms) -> Registry {
+        let mut factories: Vec<Box<dyn OpFactory>> = vec![
             Box::new(extract::ExtractFactory),
             Box::new(select::SelectFactory),
             Box::new(add::AddFactory),
@@ -27,6 +33,9 @@ impl Registry {
             Box::new(noop::NoopFactory),
             Box::new(write::WriteFactory),
         ];
+        if !allowed.is_empty() {
+            factories.push(Box::new(ExecFactory::new(allowed)));
+        }
         Registry {
             factories: Arc::new(factories.into_iter().map(|factory| (factory.kind(), factory)).collect()),
         }
@@ -42,7 +51,26 @@ impl Registry {
         self.factories
             .get(kind.name())
             .map(Box::as_ref)
-            .ok_or_else(|| Failure::permanent(format!("this worker cannot do the op {}; upgrade it", kind.name())))
+            .ok_or_else(|| Failure::permanent(unknown(kind)))
+    }
+}
+
+fn unknown(kind: &OpKind) -> String {
+    let name = kind.name();
+    match kind {
+        OpKind::Exec(exec) => {
+            format!(
+                "this worker runs no programs; start it with --allow-exec {}",
+                exec.program
+            )
+        }
+        OpKind::Extract
+        | OpKind::Select(_)
+        | OpKind::Add(_)
+        | OpKind::Filter(_)
+        | OpKind::Require(_)
+        | OpKind::Noop
+        | OpKind::Write(_) => format!("this worker cannot do the op {name}; upgrade it"),
     }
 }
 
@@ -57,9 +85,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_of_op_of_the_vocabulary_is_registered() {
+    fn every_kind_of_op_of_the_vocabulary_is_registered_and_exec_only_where_programs_are_allowed() {
         let mut names = OpKind::NAMES;
         names.sort_unstable();
-        assert!(Registry::standard().names().eq(names));
+        let allowed = AllowedPrograms::find(&["/bin/sh".to_owned()], "".as_ref()).expect("is there");
+        assert!(Registry::with_programs(allowed).names().eq(names));
+        let without = names.into_iter().filter(|name| *name != "exec");
+        assert!(Registry::standard().names().eq(without));
     }
 }

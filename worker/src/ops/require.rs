@@ -28,6 +28,7 @@ impl RequireFactory {
             | OpKind::Select(_)
             | OpKind::Add(_)
             | OpKind::Filter(_)
+            | OpKind::Exec(_)
             | OpKind::Noop
             | OpKind::Write(_) => Err(wrong_kind(self, kind)),
         }

@@ -19,6 +19,7 @@ impl SelectFactory {
             | OpKind::Add(_)
             | OpKind::Filter(_)
             | OpKind::Require(_)
+            | OpKind::Exec(_)
             | OpKind::Noop
             | OpKind::Write(_) => Err(wrong_kind(self, kind)),
         }

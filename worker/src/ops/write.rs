@@ -35,6 +35,7 @@ impl OpFactory for WriteFactory {
             | OpKind::Add(_)
             | OpKind::Filter(_)
             | OpKind::Require(_)
+            | OpKind::Exec(_)
             | OpKind::Noop => {}
         }
         later

@@ -307,6 +307,7 @@ fn is_published_alone(kind: &OpKind) -> bool {
         | OpKind::Add(_)
         | OpKind::Filter(_)
         | OpKind::Require(_)
+        | OpKind::Exec(_)
         | OpKind::Noop => false,
     }
 }
