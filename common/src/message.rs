@@ -170,6 +170,13 @@ pub enum Report {
         /// How.
         outcome: OpOutcome,
     },
+    /// The input of a lease's first op was begun to be fetched from another worker; said before that op starts.
+    FetchStarted {
+        /// The lease.
+        lease: LeaseId,
+        /// When.
+        at: Time,
+    },
     /// The lease will end after this op: the answer to a truncation of a lease that runs.
     Truncated {
         /// The lease.

@@ -183,7 +183,9 @@ impl Session {
     pub(crate) fn report(&mut self, report: Report) {
         let mut mapped = report;
         match &mut mapped {
-            Report::OpStarted { at, .. } | Report::OpEnded { at, .. } => *at = self.clock.to_coordinator(*at),
+            Report::OpStarted { at, .. } | Report::OpEnded { at, .. } | Report::FetchStarted { at, .. } => {
+                *at = self.clock.to_coordinator(*at)
+            }
             Report::ChainRan(ran) => {
                 for op in &mut ran.ops {
                     op.started = self.clock.to_coordinator(op.started);

@@ -279,6 +279,7 @@ impl Scheduler {
             pools: Vec::new(),
             tokens: None,
             queued,
+            fetch_started: None,
             failure: None,
         };
         self.enter_lease(lease);

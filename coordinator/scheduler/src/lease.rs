@@ -36,6 +36,8 @@ pub(crate) struct Lease {
     pub(crate) tokens: Option<u64>,
     /// Since when its next step could have run.
     pub(crate) queued: Time,
+    /// When its input was begun to be fetched, until its first step starts.
+    pub(crate) fetch_started: Option<Time>,
     /// Why its last op failed.
     pub(crate) failure: Option<Failure>,
 }

@@ -335,6 +335,7 @@ fn lease_of(session: SessionId, held: &HeldLease, standing: Standing, now: Time)
         tokens: None,
         granted: now,
         queued: now,
+        fetch_started: None,
         failure: None,
     }
 }

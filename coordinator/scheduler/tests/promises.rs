@@ -206,6 +206,15 @@ fn a_draining_worker_hands_its_batch_over_and_leaves() {
         panic!("{:?}", world.grants[1])
     };
     assert_eq!((remote.address.as_str(), remote.holder), ("http://w1", leaving));
+    let fetched = world
+        .timeline
+        .values()
+        .map(|entry| (entry.op, entry.fetch_started.is_some()));
+    assert_eq!(
+        fetched.collect::<Vec<_>>(),
+        [(OpId(0), false), (OpId(1), false), (OpId(2), true)],
+        "only the op that began with another worker's output has fetched"
+    );
     assert!(world.session_ends.contains(&(leaving, EndReason::Drained)));
     assert!(world.scheduler.workers().any(|worker| worker.session == staying));
 }

@@ -68,6 +68,7 @@ pub fn reports_to_wire(reports: &[Report]) -> Vec<v1::Report> {
             Report::ChainRan(ran) => belongs(&packed, ran),
             Report::OpStarted { .. }
             | Report::OpEnded { .. }
+            | Report::FetchStarted { .. }
             | Report::Truncated { .. }
             | Report::LeaseEnded { .. }
             | Report::Published { .. }

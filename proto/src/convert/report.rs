@@ -26,6 +26,10 @@ impl From<&Report> for v1::Report {
                 at_nanos: at.0,
                 outcome: Some(outcome.into()),
             }),
+            Report::FetchStarted { lease, at } => Wire::FetchStarted(v1::FetchStarted {
+                lease: Some((*lease).into()),
+                at_nanos: at.0,
+            }),
             Report::Truncated { lease, last } => Wire::Truncated(v1::Truncated {
                 lease: Some((*lease).into()),
                 last: last.0.into(),
@@ -66,6 +70,10 @@ impl TryFrom<v1::Report> for Report {
                 op: op_id("op_ended.op", ended.op)?,
                 at: Time(ended.at_nanos),
                 outcome: required("op_ended.outcome", ended.outcome)?,
+            },
+            Wire::FetchStarted(started) => Report::FetchStarted {
+                lease: required("fetch_started.lease", started.lease)?,
+                at: Time(started.at_nanos),
             },
             Wire::Truncated(truncated) => Report::Truncated {
                 lease: required("truncated.lease", truncated.lease)?,

@@ -550,6 +550,7 @@ pub(crate) fn report() -> impl Strategy<Value = Report> {
             at,
             outcome
         }),
+        (lease(), time()).prop_map(|(lease, at)| Report::FetchStarted { lease, at }),
         (lease(), op_id()).prop_map(|(lease, last)| Report::Truncated { lease, last }),
         (lease(), lease_end(), permit()).prop_map(|(lease, end, permit)| Report::LeaseEnded { lease, end, permit }),
         chain_ran().prop_map(Report::ChainRan),

@@ -285,6 +285,7 @@ fn input_code(input: &Input) -> u64 {
         Input::Disconnected => 3,
         Input::SessionEnded(_) => 4,
         Input::SessionUnknown => 8,
+        Input::FetchStarted { lease, .. } => 90 + lease.sequence * 64,
         Input::OpStarted { lease, op, .. } => 100 + lease.sequence * 64 + u64::from(op.0),
         Input::OpEnded { lease, op, .. } => 200 + lease.sequence * 64 + u64::from(op.0),
         Input::ChainTruncated { lease, .. } => 300 + lease.sequence * 64,

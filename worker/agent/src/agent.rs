@@ -101,6 +101,7 @@ impl Agent {
             Input::Disconnected => self.link.on_disconnected(),
             Input::SessionUnknown => self.on_session_unknown(),
             Input::SessionEnded(end) => self.on_session_ended(end),
+            Input::FetchStarted { lease, at } => self.on_fetch_started(lease, at),
             Input::OpStarted { lease, op, at } => self.on_op_started(lease, op, at),
             Input::OpEnded { lease, op, at, outcome } => self.on_op_ended(lease, op, at, outcome),
             Input::ChainTruncated { lease, last } => self.on_chain_truncated(lease, last),

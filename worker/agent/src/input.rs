@@ -25,6 +25,13 @@ pub enum Input {
     SessionUnknown,
     /// The coordinator ended the session: it cannot be resumed.
     SessionEnded(SessionEnd),
+    /// The input of a chain was begun to be fetched from another worker.
+    FetchStarted {
+        /// The chain's lease.
+        lease: LeaseId,
+        /// When.
+        at: Time,
+    },
     /// An op of a chain started.
     OpStarted {
         /// The chain's lease.

@@ -131,6 +131,7 @@ impl ChainRunner {
                 Err(error) => Err(Failure::retryable(error.to_string())),
             },
             message::Input::Remote(remote) => {
+                job.control.fetch_started(monotonic_now());
                 let fetch = surroundings.fetcher.fetch(run, job.chain.lease, remote);
                 let fetched = surroundings.runtime.block_on(async {
                     tokio::select! {

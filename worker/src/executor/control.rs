@@ -115,6 +115,11 @@ impl ChainControl {
         &self.cancel
     }
 
+    /// Says that the chain's input was begun to be fetched.
+    pub(super) fn fetch_started(&self, at: Time) {
+        self.news.fetch_started(self.lease, at);
+    }
+
     /// Starts a step unless the chain was truncated or stopped before it: a chain that was first truncated and then
     /// stopped has told which op is its last. The start is told under the lock, so that it is told before a truncation
     /// that names this step.

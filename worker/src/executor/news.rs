@@ -169,6 +169,13 @@ enum Holds {
 }
 
 impl SlotNews {
+    /// The input of the next chain was begun to be fetched. Nothing is held back of that, and chains whose input is here
+    /// never say it.
+    pub(super) fn fetch_started(&self, lease: LeaseId, at: Time) {
+        self.lock().inputs.push(Input::FetchStarted { lease, at });
+        self.bell.ring(Urgency::Soon);
+    }
+
     /// An op of the running chain started.
     pub(super) fn op_started(&self, lease: LeaseId, op: OpId, at: Time, urgency: Urgency) {
         let mut said = self.lock();

@@ -43,6 +43,7 @@ fn word(report: &Report) -> String {
             OpOutcome::Done(done) => format!("done {} {}/{}", op.0, done.rows_in, done.rows_out),
             OpOutcome::Failed(failure) => format!("failed {} {}", op.0, failure.kind),
         },
+        Report::FetchStarted { .. } => "fetch".to_owned(),
         Report::Truncated { last, .. } => format!("truncated {}", last.0),
         Report::LeaseEnded { end, permit, .. } => match (end, permit) {
             (LeaseEnd::Prepared, PermitFate::Returned) => "prepared".to_owned(),

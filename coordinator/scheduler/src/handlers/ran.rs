@@ -63,7 +63,7 @@ impl Scheduler {
             let running = RunningStep {
                 step: *step,
                 slot: ran.slot,
-                fetch_started: None,
+                fetch_started: lease.fetch_started.take(),
                 started: op.started,
             };
             let entry = TimelineEntry {

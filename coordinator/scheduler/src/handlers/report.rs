@@ -29,6 +29,10 @@ impl Scheduler {
         let fits = match report {
             Report::OpStarted { lease, op, slot, at } => self.on_op_started(session, lease, op, slot, at),
             Report::OpEnded { lease, op, at, outcome } => self.on_op_ended(session, lease, op, at, outcome),
+            Report::FetchStarted { lease, at } => {
+                self.on_fetch_started(session, lease, at);
+                Ok(())
+            }
             Report::Truncated { lease, last } => self.on_truncated(session, lease, last),
             Report::LeaseEnded { lease, end, permit } => self.on_lease_ended(session, lease, end, permit, now),
             Report::ChainRan(ran) => self.on_chain_ran(session, ran, now),
@@ -55,6 +59,14 @@ impl Scheduler {
         self.settle_reports(session);
     }
 
+    /// Notes when the input of a lease was begun to be fetched; that says nothing of what runs.
+    fn on_fetch_started(&mut self, session: SessionId, id: LeaseId, at: Time) {
+        let lease = self.lease_of_session(session, id);
+        if let Some(lease) = lease.filter(|lease| lease.started == 0) {
+            lease.fetch_started = Some(at);
+        }
+    }
+
     pub(super) fn on_op_started(
         &mut self,
         session: SessionId,
@@ -73,7 +85,7 @@ impl Scheduler {
         let running = RunningStep {
             step,
             slot,
-            fetch_started: None,
+            fetch_started: lease.fetch_started.take(),
             started: at,
         };
         lease.running = Some(running);

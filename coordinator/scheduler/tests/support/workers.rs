@@ -110,6 +110,9 @@ impl World {
         }
         let step = grant.steps[place];
         let duration = self.duration(&grant, step.op);
+        if place == 0 && matches!(grant.input, Input::Remote(_)) {
+            self.report(session, Report::FetchStarted { lease, at: self.now });
+        }
         self.schedule(self.now + duration, Happening::StepEnd(session, lease, place));
         self.report(
             session,

@@ -286,6 +286,7 @@ fn ops_ended(report: &Report) -> u64 {
         Report::OpEnded { .. } => 1,
         Report::ChainRan(ran) => ran.ops.len() as u64,
         Report::OpStarted { .. }
+        | Report::FetchStarted { .. }
         | Report::Truncated { .. }
         | Report::LeaseEnded { .. }
         | Report::Published { .. }

@@ -15,6 +15,12 @@ use crate::lease::{Course, Lease, LeaseState, Why};
 use crate::leaving::Leaving;
 
 impl Agent {
+    pub(super) fn on_fetch_started(&mut self, lease: LeaseId, at: Time) {
+        if self.in_slot(lease).is_some() {
+            self.report(Report::FetchStarted { lease, at });
+        }
+    }
+
     pub(super) fn on_op_started(&mut self, lease: LeaseId, op: OpId, at: Time) {
         let Some((slot, held)) = self.in_slot(lease) else {
             return;
