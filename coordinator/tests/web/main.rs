@@ -1,206 +1,21 @@
 //! The web port over real loopback sockets: made-up runs, and runs of a coordinator that nobody works for.
 
-use std::net::SocketAddr;
+mod chart;
+mod port;
+
 use std::path::Path;
 use std::time::Duration;
 
-use common::ids::{Generation, RunId};
+use common::ids::RunId;
 use coordinator::chart::fixture::{Fixture, Shape, Story};
-use coordinator::clock::Clock;
-use coordinator::driver::Driver;
-use coordinator::registry::Retention;
-use coordinator::service::Service;
-use coordinator::shutdown::{ShutdownTrigger, shutdown_channel};
-use coordinator::store::MemoryJournal;
-use coordinator::submit::Folders;
-use coordinator::timeline::Timelines;
-use coordinator::web::{PageOptions, serve_web};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
 
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// A web port with the driver behind it.
-struct Port {
-    address: SocketAddr,
-    trigger: ShutdownTrigger,
-    driving: JoinHandle<()>,
-    serving: JoinHandle<()>,
-    folder: tempfile::TempDir,
-}
-
-/// An answer of HTTP.
-struct Answer {
-    status: u16,
-    head: String,
-    body: Vec<u8>,
-}
-
-impl Port {
-    async fn open(fixtures: Vec<Fixture>) -> Port {
-        let folder = tempfile::tempdir().expect("a folder");
-        std::fs::write(folder.path().join("in.csv"), "a,b\n1,2\n3,4\n").expect("writes");
-        let journal = Box::new(MemoryJournal::new(Generation(1)));
-        let retention = Retention {
-            runs: 1_000,
-            age: Duration::from_secs(86_400),
-        };
-        let (driver, handle) = Driver::new(
-            scheduler::Config::default(),
-            Clock::start(),
-            journal,
-            Timelines::in_memory(),
-            retention,
-            |_: &_, _: &_| unreachable!("a journal in memory holds no run to go on with"),
-        );
-        let (trigger, shutdown) = shutdown_channel();
-        let stop = shutdown.clone();
-        let driving = tokio::spawn(async move { driver.run(stop).await.expect("drives") });
-        let install = move |world: &mut _| fixtures.iter().for_each(|fixture| fixture.install(world));
-        handle.read(install).await.expect("installs");
-        let folders = Folders::new(folder.path(), folder.path(), &[]).expect("are there");
-        let service = Service::new(handle, folders);
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
-        let address = listener.local_addr().expect("an address");
-        let options = PageOptions {
-            ui_dir: None,
-            grpc: address,
-        };
-        let serving = tokio::spawn(async move {
-            serve_web(listener, service, options, shutdown).await.expect("serves");
-        });
-        Port {
-            address,
-            trigger,
-            driving,
-            serving,
-            folder,
-        }
-    }
-
-    async fn get(&self, path: &str) -> Answer {
-        self.send("GET", path, &[], "").await
-    }
-
-    async fn json(&self, path: &str) -> Value {
-        let answer = self.get(path).await;
-        assert_eq!(answer.status, 200, "{path}: {}", answer.head);
-        answer.json()
-    }
-
-    async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-        let mut stream = self.request(method, path, headers, body).await;
-        let mut bytes = Vec::new();
-        let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes)).await;
-        read.expect("in time").expect("reads");
-        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a head");
-        let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
-        let mut body = bytes[end + 4..].to_vec();
-        if head.contains("transfer-encoding: chunked") {
-            body = unchunked(&body);
-        }
-        let status = head
-            .split(' ')
-            .nth(1)
-            .and_then(|code| code.parse().ok())
-            .expect("a status");
-        Answer { status, head, body }
-    }
-
-    async fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> TcpStream {
-        let mut stream = TcpStream::connect(self.address).await.expect("connects");
-        let mut text = format!(
-            "{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n",
-            body.len()
-        );
-        if !headers.iter().any(|(name, _)| *name == "host") {
-            text += &format!("host: {}\r\n", self.address);
-        }
-        for (name, value) in headers {
-            text += &format!("{name}: {value}\r\n");
-        }
-        stream
-            .write_all(format!("{text}\r\n{body}").as_bytes())
-            .await
-            .expect("writes");
-        stream
-    }
-
-    async fn close(self) {
-        self.trigger.request();
-        self.serving.await.expect("ends");
-        self.driving.await.expect("ends");
-    }
-}
-
-impl Answer {
-    fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).expect("JSON")
-    }
-}
-
-fn unchunked(mut bytes: &[u8]) -> Vec<u8> {
-    let mut whole = Vec::new();
-    while let Some(end) = bytes.windows(2).position(|two| two == b"\r\n") {
-        let size = std::str::from_utf8(&bytes[..end]).expect("ASCII");
-        let size = usize::from_str_radix(size, 16).expect("a size");
-        whole.extend(&bytes[end + 2..end + 2 + size]);
-        bytes = &bytes[end + 4 + size..];
-        if size == 0 {
-            break;
-        }
-    }
-    whole
-}
+use port::{PATIENCE, Port};
 
 fn job() -> Value {
     json!({"job": {"name": "first", "source": {"uris": ["in.csv"], "csv": {}}, "ops": [{"name": "rest", "noop": {}}]}})
-}
-
-#[tokio::test]
-async fn a_large_run_is_columns_and_a_part_of_it_is_bars() {
-    let port = Port::open(vec![Fixture::new(RunId(1), 40_000, Shape::DepthFirst, Story::Failures)]).await;
-    let view = port.json("/api/runs/r1/view?by=batch&width=1000&height=600").await;
-    assert_eq!(view["shown"], "columns");
-    let tasks = view["tasks"].as_u64().expect("a number");
-    assert!(tasks > 40_000);
-    for tile in view["tiles"].as_array().expect("tiles") {
-        assert_eq!(tile["sealed"], true);
-        let answer = port.get(tile["url"].as_str().expect("an url")).await;
-        assert_eq!((answer.status, &answer.body[..4]), (200, b"PLT1".as_slice()));
-        assert!(answer.head.contains("immutable"), "{}", answer.head);
-        let (ops, rows) = (usize::from(answer.body[4]), usize::from(answer.body[6]));
-        assert_eq!(answer.body.len(), 16 + rows * 512 * (6 + ops));
-    }
-    let part = port
-        .json("/api/runs/r1/view?by=slot&from_us=1000000&to_us=1100000")
-        .await;
-    assert_eq!(part["shown"], "bars");
-    let bars = part["bars"]["id"].as_array().expect("bars").len();
-    assert_eq!(part["tasks"].as_u64(), Some(bars as u64));
-    let table = port
-        .json("/api/runs/r1/tasks?by=slot&from_us=1000000&to_us=1100000&page_size=1000")
-        .await;
-    assert_eq!(table["tasks"].as_array().expect("tasks").len(), bars.min(1_000));
-    port.close().await;
-}
-
-#[tokio::test]
-async fn a_tile_that_is_known_is_not_sent_again() {
-    let port = Port::open(vec![Fixture::new(RunId(1), 8_000, Shape::BreadthFirst, Story::Plain)]).await;
-    let path = "/api/runs/r1/tiles/slot/14/0/0/0";
-    let first = port.get(path).await;
-    let etag = first
-        .head
-        .lines()
-        .find_map(|line| line.strip_prefix("etag: "))
-        .expect("an etag");
-    let again = port.send("GET", path, &[("if-none-match", etag)], "").await;
-    assert_eq!((again.status, again.body.len()), (304, 0));
-    assert_eq!(port.get("/api/runs/r1/tiles/slot/99/0/0/0").await.status, 400);
-    port.close().await;
 }
 
 #[tokio::test]

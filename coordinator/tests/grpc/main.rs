@@ -1,169 +1,23 @@
 //! A coordinator on real loopback sockets, spoken to as clients and workers do.
 
+mod serving;
+mod sessions;
+
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use coordinator::{BindError, Coordinator, CoordinatorConfig};
 use proto::v1;
-use proto::v1::job_service_client::JobServiceClient;
-use proto::v1::worker_service_client::WorkerServiceClient;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_stream::StreamExt;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Channel;
-use tonic::{Code, Status};
+use tonic::Code;
 use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_types::StatusExt;
 
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A coordinator that serves, and what stops it.
-struct Serving {
-    addresses: coordinator::Addresses,
-    folder: tempfile::TempDir,
-    stop: oneshot::Sender<()>,
-    task: tokio::task::JoinHandle<Result<(), coordinator::RunError>>,
-}
-
-fn any_port() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 0))
-}
-
-fn serve() -> Serving {
-    serve_with(|_| {})
-}
-
-/// Serves with a configuration that the test changes first.
-fn serve_with(change: impl FnOnce(&mut CoordinatorConfig)) -> Serving {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    std::fs::write(
-        folder.path().join("in.csv"),
-        "name,type\nbulbasaur,grass\ncharmander,fire\n",
-    )
-    .expect("writes");
-    let mut config = CoordinatorConfig {
-        grpc: any_port(),
-        worker_grpc: any_port(),
-        web: any_port(),
-        state: Some(folder.path().join("state")),
-        data_root: folder.path().to_owned(),
-        output_root: folder.path().to_owned(),
-        ..CoordinatorConfig::default()
-    };
-    change(&mut config);
-    let coordinator = Coordinator::bind(config).expect("binds");
-    let addresses = coordinator.addresses();
-    let (stop, stopped) = oneshot::channel();
-    let task = tokio::spawn(coordinator.run(async {
-        let _ = stopped.await;
-    }));
-    Serving {
-        addresses,
-        folder,
-        stop,
-        task,
-    }
-}
-
-impl Serving {
-    async fn jobs(&self) -> JobServiceClient<Channel> {
-        JobServiceClient::new(connect(self.addresses.grpc).await)
-    }
-
-    async fn stop(self) {
-        let _ = self.stop.send(());
-        let ended = timeout(PATIENCE, self.task).await.expect("stops in time");
-        ended.expect("does not panic").expect("stops cleanly");
-    }
-}
-
-async fn connect(address: SocketAddr) -> Channel {
-    let endpoint = Channel::from_shared(format!("http://{address}")).expect("an address");
-    endpoint.connect().await.expect("connects")
-}
-
-fn spec(column: &str) -> v1::JobSpec {
-    v1::JobSpec {
-        name: "sample".to_owned(),
-        source: Some(v1::Source {
-            uris: vec!["in.csv".to_owned()],
-            format: Some(v1::source::Format::Csv(v1::CsvFormat::default())),
-        }),
-        ops: vec![v1::Op {
-            name: "pick".to_owned(),
-            kind: Some(v1::op::Kind::Select(v1::Select {
-                columns: vec![column.to_owned()],
-            })),
-            ..v1::Op::default()
-        }],
-        ..v1::JobSpec::default()
-    }
-}
-
-fn submission(column: &str, request_id: &str) -> v1::SubmitJobRequest {
-    v1::SubmitJobRequest {
-        job: Some(spec(column)),
-        request_id: request_id.to_owned(),
-        validate_only: false,
-    }
-}
-
-fn hello(name: &str, protocol_version: u32, resume: Option<v1::Resume>) -> v1::WorkerFrame {
-    v1::WorkerFrame {
-        hello: Some(v1::Hello {
-            protocol_version,
-            worker_name: name.to_owned(),
-            slots: 1,
-            ops: ["extract", "select"].map(str::to_owned).to_vec(),
-            resume,
-            ..v1::Hello::default()
-        }),
-        ..v1::WorkerFrame::default()
-    }
-}
-
-/// A worker's stream, spoken by hand.
-struct PlayedSession {
-    frames: mpsc::Sender<v1::WorkerFrame>,
-    answers: tonic::Streaming<v1::CoordinatorFrame>,
-}
-
-impl PlayedSession {
-    async fn open(address: SocketAddr, first: v1::WorkerFrame) -> PlayedSession {
-        let (frames, outgoing) = mpsc::channel(16);
-        frames.send(first).await.expect("has room");
-        let mut client = WorkerServiceClient::new(connect(address).await);
-        let answers = client.session(ReceiverStream::new(outgoing)).await.expect("a stream");
-        PlayedSession {
-            frames,
-            answers: answers.into_inner(),
-        }
-    }
-
-    async fn next(&mut self) -> Result<v1::CoordinatorFrame, Status> {
-        let frame = timeout(PATIENCE, self.answers.message()).await.expect("comes in time");
-        frame.map(|frame| frame.expect("the stream goes on"))
-    }
-
-    async fn welcome(&mut self) -> v1::Welcome {
-        self.next().await.expect("a frame").welcome.expect("a welcome")
-    }
-
-    /// Returns the next numbered frame.
-    async fn messages(&mut self) -> v1::CoordinatorFrame {
-        loop {
-            let frame = self.next().await.expect("a frame");
-            if frame.number != 0 {
-                return frame;
-            }
-        }
-    }
-}
+use serving::{PATIENCE, any_port, connect, serve, submission};
 
 #[tokio::test]
 async fn a_bad_spec_is_answered_with_the_path_of_each_wrong_field() {
@@ -357,103 +211,6 @@ async fn both_services_are_healthy() {
             .expect("an answer");
         assert_eq!(answer.into_inner().status(), ServingStatus::Serving);
     }
-    serving.stop().await;
-}
-
-#[tokio::test]
-async fn a_worker_of_another_protocol_is_refused_clearly() {
-    let serving = serve();
-    let mut session = PlayedSession::open(serving.addresses.worker_grpc, hello("w1", 2, None)).await;
-    let status = session.next().await.expect_err("is refused");
-    assert_eq!(status.code(), Code::FailedPrecondition);
-    assert!(status.message().contains("version 2"), "{status}");
-    serving.stop().await;
-}
-
-#[tokio::test]
-async fn only_who_shows_the_worker_token_gets_a_session() {
-    let secrets = tempfile::tempdir().expect("a temporary folder");
-    let file = secrets.path().join("token");
-    std::fs::write(&file, "0123456789abcdef\n").expect("writes");
-    let serving = serve_with(|config| config.worker_token_file = Some(file));
-    for (shown, outcome) in [
-        (None, Err(Code::Unauthenticated)),
-        (Some("0123456789abcdeg"), Err(Code::Unauthenticated)),
-        (Some("0123456789abcdef"), Ok(())),
-    ] {
-        let (frames, outgoing) = mpsc::channel(16);
-        frames.send(hello("w1", 1, None)).await.expect("has room");
-        let mut request = tonic::Request::new(ReceiverStream::new(outgoing));
-        if let Some(token) = shown.and_then(proto::token::WorkerToken::new) {
-            token.authorize(request.metadata_mut());
-        }
-        let mut client = WorkerServiceClient::new(connect(serving.addresses.worker_grpc).await);
-        let answered = client.session(request).await;
-        assert_eq!(answered.map(drop).map_err(|status| status.code()), outcome, "{shown:?}");
-    }
-    serving.stop().await;
-}
-
-#[tokio::test]
-async fn a_session_that_is_resumed_gets_again_what_it_did_not_take() {
-    let serving = serve();
-    let address = serving.addresses.worker_grpc;
-    let mut session = PlayedSession::open(address, hello("w1", 1, None)).await;
-    let welcome = session.welcome().await;
-    assert_eq!(welcome.exchange_key.len(), 32);
-    serving
-        .jobs()
-        .await
-        .submit_job(submission("name", ""))
-        .await
-        .expect("runs");
-    let first = session.messages().await;
-    assert_eq!(first.number, 1);
-    drop(session);
-    let resume = v1::Resume {
-        session: welcome.session,
-        last_received: 0,
-    };
-    let mut again = PlayedSession::open(address, hello("w1", 1, Some(resume))).await;
-    let resumed = again.welcome().await;
-    assert_eq!(resumed.resumption(), v1::welcome::Resumption::Resumed);
-    assert_eq!(again.messages().await.messages, first.messages);
-    let heartbeat = v1::WorkerFrame {
-        acknowledged: 1,
-        heartbeat: Some(v1::Heartbeat {
-            sent_at_nanos: 7,
-            ..v1::Heartbeat::default()
-        }),
-        ..v1::WorkerFrame::default()
-    };
-    again.frames.send(heartbeat).await.expect("the session lives");
-    let reply = loop {
-        if let Some(reply) = again.next().await.expect("a frame").heartbeat_reply {
-            break reply;
-        }
-    };
-    assert_eq!(reply.sent_at_nanos, 7);
-    assert!(reply.replied_at_nanos >= reply.received_at_nanos);
-    serving.stop().await;
-}
-
-#[tokio::test]
-async fn a_later_session_of_the_same_name_ends_the_earlier_one() {
-    let serving = serve();
-    let address = serving.addresses.worker_grpc;
-    let mut first = PlayedSession::open(address, hello("w1", 1, None)).await;
-    let welcome = first.welcome().await;
-    let mut second = PlayedSession::open(address, hello("w1", 1, None)).await;
-    second.welcome().await;
-    let ended = first.next().await.expect("a frame").ended.expect("the end");
-    assert_eq!(ended.reason(), v1::session_ended::Reason::Replaced);
-    let resume = v1::Resume {
-        session: welcome.session,
-        last_received: 0,
-    };
-    let mut late = PlayedSession::open(address, hello("w1", 1, Some(resume))).await;
-    let status = late.next().await.expect_err("is over");
-    assert_eq!(status.code(), Code::FailedPrecondition);
     serving.stop().await;
 }
 
