@@ -1,16 +1,18 @@
 //! Serves made-up runs, to look at the pages at scale: `cargo run --release -p coordinator --example fixture_server -- 1000000`.
 //!
-//! Listens on 127.0.0.1:3000, or where the second argument says; a third names the folder that assets are read from.
-//! Runs: r1 depth first, r2 breadth first (both of the
-//! asked size, with failures), then small ones: r3 plain, r4 with a lost worker, r5 cancelled, r6 empty.
+//! Listens on 127.0.0.1:3000, or where the second argument says; a third names the folder that assets are read from (`-`:
+//! none), a fourth how many seconds a live run goes on with 20,000 tasks a second.
+//! Runs: r1 depth first, r2 breadth first (both of the asked size, with failures), then small ones: r3 plain, r4 with a lost
+//! worker, r5 cancelled, r6 empty; r7 is the live one.
 
 use std::path::Path;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use common::ids::{Generation, RunId};
-use coordinator::chart::fixture::{Fixture, Shape, Story};
+use coordinator::chart::fixture::{Fixture, Growing, Left, Shape, Story};
 use coordinator::clock::Clock;
-use coordinator::driver::Driver;
+use coordinator::driver::{Driver, DriverHandle};
 use coordinator::registry::Retention;
 use coordinator::service::Service;
 use coordinator::shutdown::shutdown_channel;
@@ -19,6 +21,9 @@ use coordinator::submit::Folders;
 use coordinator::timeline::Timelines;
 use coordinator::web::{PageOptions, serve_web};
 use tokio::net::TcpListener;
+
+/// How many tasks a second the live run has.
+const LIVE_RATE: u64 = 20_000;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
@@ -43,12 +48,18 @@ async fn main() -> anyhow::Result<()> {
         Fixture::new(RunId(5), 2_000, Shape::BreadthFirst, Story::Cancelled),
         Fixture::new(RunId(6), 0, Shape::DepthFirst, Story::Empty),
     ];
+    let ui_dir = arguments.next().filter(|folder| folder != "-");
+    let live_seconds = arguments.next().map_or(Ok(0), |text| text.parse())?;
     let here = Path::new(".");
     let service = Service::new(handle.clone(), Folders::new(here, here, &[])?);
     let listener = TcpListener::bind(&address).await?;
     let install = async {
         let install = move |world: &mut _| fixtures.iter().for_each(|fixture| fixture.install(world));
-        handle.read(install).await
+        handle.read(install).await?;
+        if live_seconds > 0 {
+            grow(&handle, live_seconds).await?;
+        }
+        anyhow::Ok(())
     };
     let driving = driver.run(shutdown.clone());
     tokio::pin!(driving);
@@ -57,7 +68,7 @@ async fn main() -> anyhow::Result<()> {
         ended = &mut driving => return Ok(ended?),
     }
     let options = PageOptions {
-        ui_dir: std::env::args().nth(3).map(Into::into),
+        ui_dir: ui_dir.map(Into::into),
         grpc: ([127, 0, 0, 1], 50_051).into(),
     };
     let serving = serve_web(listener, service, options, shutdown);
@@ -67,5 +78,24 @@ async fn main() -> anyhow::Result<()> {
         stopped = tokio::signal::ctrl_c() => stopped?,
     }
     trigger.request();
+    Ok(())
+}
+
+/// Lets a run grow by 20,000 tasks a second, on a thread that ends with the run.
+async fn grow(handle: &DriverHandle, seconds: u64) -> anyhow::Result<()> {
+    let fixture = Fixture {
+        workers: 6,
+        slots: 8,
+        ..Fixture::new(RunId(0), LIVE_RATE * seconds, Shape::DepthFirst, Story::Failures)
+    };
+    let (_, mut growing) = Growing::start(handle, fixture).await?;
+    let timelines = Arc::clone(handle.timelines());
+    std::thread::Builder::new().name("grower".to_owned()).spawn(move || {
+        let begun = Instant::now();
+        let now = || u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        while growing.advance(&timelines, now()) == Left::Something {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    })?;
     Ok(())
 }

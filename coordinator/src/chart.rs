@@ -13,6 +13,7 @@ mod raster;
 #[cfg(test)]
 mod tests;
 mod tiles;
+mod totals;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -22,10 +23,11 @@ use common::timeline::TimelineEntry;
 
 use crate::timeline::{Chunk, Failures, Lanes, Row, Scratch, Summary, Task, TimelineError};
 
-pub use cells::{Cells, Flag, Seal, TILE_COLUMNS, TILE_ROWS};
+pub use cells::{Cells, Flag, Seal, Shares, TILE_COLUMNS, TILE_ROWS};
 pub use query::{Area, Found, TaskFilter};
 pub use raster::Window;
 pub use tiles::{Arrangement, Overview, TileId};
+pub use totals::{Sums, Totals, WaitTimes};
 
 /// From here on the places of attempts that run: theirs until they end, when they get a place among the rows.
 pub(crate) const RUNNING_IDS: u64 = 1 << 52;
@@ -133,7 +135,7 @@ impl ChartView {
             flow
         };
         let wanted = |summary: &Summary| end_of(summary) > from && wants(summary);
-        for chunk in self.chunks.iter().filter(|chunk| wanted(&chunk.summary)) {
+        for chunk in self.chunks.iter().filter(|chunk| wanted(&chunk.known())) {
             let mut id = chunk.summary.first;
             let mut last = ControlFlow::Continue(());
             chunk.tasks(&mut scratch, |task| {

@@ -12,12 +12,13 @@ FIXTURES = os.environ.get("PLUMB_FIXTURES", str(ROOT / "target/release/examples/
 
 
 class Fixtures(contextlib.AbstractContextManager):
-    """r1 depth first and r2 breadth first of the asked size, with failures; small ones with a lost worker, cancelled, empty."""
+    """r1 depth first and r2 breadth first of the asked size, with failures; small ones with a lost worker, cancelled, empty;
+    r7 goes on for so many seconds with 20,000 tasks in each."""
 
-    def __init__(self, tasks: int):
+    def __init__(self, tasks: int, live_seconds: int = 0):
         self.web = free_port()
         self.log = tempfile.TemporaryFile()
-        words = [FIXTURES, str(tasks), f"127.0.0.1:{self.web}", *filter(None, [os.environ.get("PLUMB_UI_DIR")])]
+        words = [FIXTURES, str(tasks), f"127.0.0.1:{self.web}", os.environ.get("PLUMB_UI_DIR", "-"), str(live_seconds)]
         self.process = subprocess.Popen(words, cwd=ROOT, stdout=self.log, stderr=self.log)
         until(lambda: is_ready(self.url), "the made-up runs", 60)
 

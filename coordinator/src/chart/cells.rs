@@ -1,5 +1,7 @@
 //! The cells of a tile: exact sums of time per op, flags, how two tiles become one, and the bytes that browsers get.
 
+use std::ops::Range;
+
 use super::raster::Window;
 
 /// The most ops that are told apart in columns; those behind count as the last one.
@@ -34,6 +36,15 @@ impl Flag {
     pub fn bit(self) -> u8 {
         1 << self as u8
     }
+}
+
+/// Whether a tile tells each op's share of its cells: lanes are drawn as stacks of ops, batches are not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shares {
+    /// It does.
+    Told,
+    /// It does not.
+    LeftOut,
 }
 
 /// Whether a tile may still change.
@@ -134,46 +145,74 @@ impl Cells {
         self.flags[row * self.window.columns + column]
     }
 
-    /// Returns the bytes of a tile as API.md has them.
-    pub fn encode(&self, seal: Seal) -> Vec<u8> {
+    /// Returns the bytes of a tile as API.md has them: of each row the columns between the first and the last that hold
+    /// anything.
+    pub fn encode(&self, seal: Seal, shares: Shares) -> Vec<u8> {
         let Window { columns, k, .. } = self.window;
         let cells = self.flags.len();
-        let (busy, wait) = self.times.split_at(self.ops * cells);
-        let is_used = |row: &usize| {
-            let line = row * columns..(row + 1) * columns;
-            self.flags[line.clone()].iter().any(|flags| *flags != 0)
-                || self
-                    .times
-                    .chunks_exact(cells)
-                    .any(|plane| plane[line.clone()].iter().any(|time| *time > 0))
+        let spans: Vec<Range<usize>> = (0..self.window.rows).map(|row| self.span(row)).collect();
+        let rows = spans.iter().rposition(|span| !span.is_empty()).map_or(0, |row| row + 1);
+        let spans = &spans[..rows];
+        let shown: usize = spans.iter().map(Range::len).sum();
+        let places = || {
+            let of_row = |(row, span): (usize, &Range<usize>)| row * columns + span.start..row * columns + span.end;
+            spans.iter().enumerate().flat_map(of_row)
         };
-        let rows = (0..self.window.rows).rev().find(is_used).map_or(0, |row| row + 1);
-        let shown = rows * columns;
-        let mut bytes = Vec::with_capacity(16 + shown * (6 + self.ops));
-        bytes.extend(b"PLT1");
-        bytes.extend([u8::try_from(self.ops).unwrap_or(NO_OP), 0]);
-        bytes.extend(u16::try_from(rows).unwrap_or(u16::MAX).to_le_bytes());
-        bytes.extend([u8::from(seal == Seal::Sealed), 0, 0, 0, 0, 0, 0, 0]);
-
-        let mut sums = vec![0_u64; shown];
-        let mut best = vec![(0_u64, NO_OP); shown];
-        for (op, plane) in (0_u8..).zip(busy.chunks_exact(cells)) {
-            for ((time, sum), best) in plane[..shown].iter().zip(&mut sums).zip(&mut best) {
-                *sum += time;
-                if *time > best.0 {
-                    *best = (*time, op);
+        let (busy, wait) = self.times.split_at(self.ops * cells);
+        let mut sums = Vec::with_capacity(shown);
+        let mut best = Vec::with_capacity(shown);
+        for place in places() {
+            let (mut sum, mut most, mut op) = (0, 0, NO_OP);
+            for (number, plane) in (0_u8..).zip(busy.chunks_exact(cells)) {
+                let time = plane[place];
+                sum += time;
+                if time > most {
+                    (most, op) = (time, number);
                 }
             }
+            sums.push(sum);
+            best.push(op);
         }
-        bytes.extend(best.iter().map(|(_, op)| op));
-        bytes.extend(&self.flags[..shown]);
+
+        let short = |number: usize| u16::try_from(number).unwrap_or(u16::MAX).to_le_bytes();
+        let mut bytes = Vec::with_capacity(16 + 4 * rows + shown * (6 + self.ops));
+        bytes.extend(b"PLT2");
+        bytes.extend([
+            u8::try_from(self.ops).unwrap_or(NO_OP),
+            u8::from(shares == Shares::Told),
+        ]);
+        bytes.extend(short(rows));
+        bytes.extend([u8::from(seal == Seal::Sealed), 0, 0, 0, 0, 0, 0, 0]);
+        bytes.extend(spans.iter().flat_map(|span| short(span.start)));
+        bytes.extend(spans.iter().flat_map(|span| short(span.len())));
         bytes.extend(sums.iter().flat_map(|time| average(*time, k).to_le_bytes()));
-        bytes.extend(wait[..shown].iter().flat_map(|time| average(*time, k).to_le_bytes()));
-        for plane in busy.chunks_exact(cells) {
-            bytes.extend(plane[..shown].iter().zip(&sums).map(|(time, sum)| share(*time, *sum)));
+        bytes.extend(places().flat_map(|place| average(wait[place], k).to_le_bytes()));
+        bytes.extend(best);
+        bytes.extend(places().map(|place| self.flags[place]));
+        if shares == Shares::Told {
+            for plane in busy.chunks_exact(cells) {
+                bytes.extend(places().zip(&sums).map(|(place, sum)| share(plane[place], *sum)));
+            }
         }
         bytes
     }
+
+    /// Returns the columns of a row from the first to the last that hold anything.
+    fn span(&self, row: usize) -> Range<usize> {
+        let flags = &self.flags[row * self.window.columns..][..self.window.columns];
+        let of_flags = ends(flags, |flags| *flags != 0);
+        let of_times = (0..=self.ops).filter_map(|plane| ends(self.times(plane, row), |time| *time > 0));
+        let spans = of_flags.into_iter().chain(of_times);
+        let wider = |one: Range<usize>, other: Range<usize>| one.start.min(other.start)..one.end.max(other.end);
+        spans.reduce(wider).unwrap_or(0..0)
+    }
+}
+
+/// Returns the places from the first to the last that are used, if any is.
+fn ends<T>(all: &[T], is_used: impl Fn(&T) -> bool) -> Option<Range<usize>> {
+    let first = all.iter().position(&is_used)?;
+    let last = all.iter().rposition(&is_used)?;
+    Some(first..last + 1)
 }
 
 /// How many tasks that is on average over a column, in 1/256.

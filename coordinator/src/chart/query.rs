@@ -88,7 +88,7 @@ impl ChartView {
         let whole = self
             .chunks
             .iter()
-            .map(|chunk| &chunk.summary)
+            .map(|chunk| chunk.known())
             .filter(|summary| lies_in(summary));
         let mut count: usize = whole.map(|summary| summary.rows as usize).sum();
         let is_cut = |summary: &Summary| {
@@ -205,7 +205,7 @@ impl ChartView {
             Arrangement::ByBatch if summary.whole_run > 0 => (0, u64::MAX),
             Arrangement::ByBatch => summary.batches,
         };
-        summary.first_us >= area.from_us
+        area.by.begin_of(summary) >= area.from_us
             && summary.last_us < area.to_us
             && first >= area.first_row
             && last < area.end_row
@@ -214,8 +214,6 @@ impl ChartView {
     fn is_in(&self, task: &Task, area: &Area) -> bool {
         let row = self.row_of(task, area.by);
         let ended = task.ended.unwrap_or(self.now_us.max(task.started));
-        (area.first_row..area.end_row).contains(&row)
-            && task.queued.min(task.started) < area.to_us
-            && ended >= area.from_us
+        (area.first_row..area.end_row).contains(&row) && area.by.seen_from(task) < area.to_us && ended >= area.from_us
     }
 }

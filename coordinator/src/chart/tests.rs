@@ -85,7 +85,7 @@ proptest! {
         let view = view_of(&drawn);
         let ran: u64 = drawn.iter().map(|attempt| attempt.6).sum();
         for by in [Arrangement::ByBatch, Arrangement::BySlot] {
-            let shown = |attempt: &&Drawn| by == Arrangement::BySlot || attempt.0 > 0;
+            let shown = |attempt: &&Drawn| by == Arrangement::ByBatch && attempt.0 > 0;
             let waited: u64 = drawn.iter().filter(shown).map(|attempt| attempt.5).sum();
             let (mut busy, mut wait) = (0, 0);
             for i in 0..=(4_000_000_u64 >> k) / 512 {
@@ -137,20 +137,21 @@ proptest! {
 
     #[test]
     fn an_overview_that_grows_with_its_run_gives_the_tiles_that_the_rows_give(drawn in attempts(200), pieces in 1..6_usize) {
-        let by = Arrangement::ByBatch;
-        let mut timeline = RunTimeline::new(Time::ZERO, 3, OpId(2));
-        let mut overview: Option<Overview> = None;
-        for (piece, attempts) in drawn.chunks(drawn.len().div_ceil(pieces)).enumerate() {
-            for (op, batch, attempt, slot, queued, wait, ran, state) in attempts {
-                // Each piece lies four times as far from the run's start, so the grid has to grow.
-                timeline.add(&entry((*op, *batch, *attempt, *slot, queued << (2 * piece), *wait, *ran, *state)), None, 4);
-            }
-            timeline.seal_all();
-            let view = timeline.view(&Outlook::default(), Time::ZERO);
-            let overview = overview.get_or_insert_with(|| Overview::new(&view, by));
-            for k in [8, 14, 18, 22] {
-                let window = tile(by, k, 1, 0, 0);
-                prop_assert_eq!(overview.cells(&view, window), view.cells(by, window));
+        for by in [Arrangement::ByBatch, Arrangement::BySlot] {
+            let mut timeline = RunTimeline::new(Time::ZERO, 3, OpId(2));
+            let mut overview: Option<Overview> = None;
+            for (piece, attempts) in drawn.chunks(drawn.len().div_ceil(pieces)).enumerate() {
+                for (op, batch, attempt, slot, queued, wait, ran, state) in attempts {
+                    // Each piece lies four times as far from the run's start, so the grid has to grow.
+                    timeline.add(&entry((*op, *batch, *attempt, *slot, queued << (2 * piece), *wait, *ran, *state)), None, 4);
+                }
+                timeline.seal_all();
+                let view = timeline.view(&Outlook::default(), Time::ZERO);
+                let overview = overview.get_or_insert_with(|| Overview::new(&view, by));
+                for k in [8, 14, 18, 22] {
+                    let window = tile(by, k, 1, 0, 0);
+                    prop_assert_eq!(overview.cells(&view, window), view.cells(by, window));
+                }
             }
         }
     }
@@ -292,11 +293,37 @@ fn what_is_counted_in_an_area_is_what_is_found_in_it() {
         let by_hand = view.tasks_in(Area::all(area.by), 0, usize::MAX).expect("is in memory");
         let is_in = |found: &&Found| {
             let task = &found.task;
-            task.queued < to_us && task.ended >= Some(from_us) && (first_row..end_row).contains(&task.batch)
+            let seen = if task.op == 0 && task.attempt == 1 {
+                task.started
+            } else {
+                task.queued
+            };
+            seen < to_us && task.ended >= Some(from_us) && (first_row..end_row).contains(&task.batch)
         };
         assert_eq!(found.len(), by_hand.iter().filter(is_in).count());
         assert_eq!(view.count_in(area, usize::MAX), Ok(found.len()));
     }
+}
+
+#[test]
+fn a_gap_in_a_lane_is_empty_whoever_waits_to_come_to_it_later() {
+    let made = Fixture::new(RunId(1), 40_000, Shape::BreadthFirst, Story::Plain).make();
+    let view = view(&made);
+    let area = Area {
+        from_us: 2_000_000,
+        to_us: 2_010_000,
+        ..Area::all(Arrangement::BySlot)
+    };
+    let found = view.tasks_in(area, 0, usize::MAX).expect("is in memory");
+    assert!(
+        (16..200).contains(&found.len()),
+        "{} run in 10 ms on 16 slots",
+        found.len()
+    );
+    assert!(found.iter().all(|found| found.task.started < area.to_us));
+    assert_eq!(view.count_in(area, usize::MAX), Ok(found.len()));
+    let cells = view.cells(area.by, tile(area.by, 14, 0, 0, 0)).expect("is in memory");
+    assert_eq!(cells.wait_us(), 0);
 }
 
 #[test]

@@ -1,14 +1,15 @@
 //! Tiles out of rows: few rows are drawn as they are, many were drawn before into the run's overview.
 //!
 //! An [`Overview`] is a grid over the whole run, fine enough that a tile which it cannot give covers only a part of the
-//! run's rows; those are drawn directly. Chunks are drawn into it once, when somebody looks; rows that may still change
+//! run's rows; those are drawn directly. By slot there are few rows, each with something in every column, so the grid has more
+//! columns and fewer rows than by batch. Chunks are drawn into it once, when somebody looks; rows that may still change
 //! are drawn anew for each tile. When the run outgrows the grid, its cells are merged into wider ones.
 
 use std::ops::ControlFlow;
 use std::str::FromStr;
 
 use super::ChartView;
-use super::cells::{Cells, Seal, TILE_COLUMNS, TILE_ROWS};
+use super::cells::{Cells, Seal, Shares, TILE_COLUMNS, TILE_ROWS};
 use super::raster::{Raster, Waits, Window};
 use crate::timeline::row::WHOLE_RUN;
 use crate::timeline::{Scratch, Summary, Task, TimelineError};
@@ -16,9 +17,14 @@ use crate::timeline::{Scratch, Summary, Task, TimelineError};
 /// The coarsest levels there are.
 const MAX_LEVEL: u32 = 44;
 const MAX_ROW_LEVEL: u32 = 32;
-/// The size of an overview.
+/// The size of an overview by batch.
 const OVERVIEW_COLUMNS: usize = 2_048;
-const OVERVIEW_ROWS: usize = 256;
+const OVERVIEW_ROWS: usize = 512;
+/// The least and most rows and columns of one by slot, and how many cells it has at most, all ops together, unless it would
+/// have too few columns.
+const LANE_ROWS: (usize, usize) = (16, 256);
+const LANE_COLUMNS: (usize, usize) = (2_048, 8_192);
+const LANE_CELLS: usize = 1 << 20;
 
 /// What a row of the chart is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,6 +53,16 @@ impl FromStr for Arrangement {
             "batch" => Ok(Arrangement::ByBatch),
             "slot" => Ok(Arrangement::BySlot),
             _ => Err("must be batch or slot".to_owned()),
+        }
+    }
+}
+
+impl Arrangement {
+    /// Tells whether tiles of a level of rows tell each op's share: a lane is drawn as a stack of its ops.
+    pub fn shares(self, r: u32) -> Shares {
+        match self {
+            Arrangement::BySlot if r == 0 => Shares::Told,
+            Arrangement::BySlot | Arrangement::ByBatch => Shares::LeftOut,
         }
     }
 }
@@ -150,16 +166,34 @@ impl ChartView {
             Arrangement::ByBatch if summary.whole_run > 0 => (0, u64::MAX),
             Arrangement::ByBatch => summary.batches,
         };
-        summary.first_us < time.1 && summary.last_us >= time.0 && first < rows.1 && last >= rows.0
+        by.begin_of(summary) < time.1 && summary.last_us >= time.0 && first < rows.1 && last >= rows.0
     }
 }
 
 impl Arrangement {
-    /// By batch the wait of `extract` is not shown: a batch that was not begun does not wait in memory.
+    /// By batch the wait of `extract` is not shown: a batch that was not begun does not wait in memory. By slot nothing
+    /// waits: a gap in a lane is a slot that had nothing to do, whoever came to it later.
     pub(super) fn waits(self, task: &Task) -> Waits {
         match self {
-            Arrangement::ByBatch if task.op == 0 => Waits::Hidden,
-            Arrangement::ByBatch | Arrangement::BySlot => Waits::Shown,
+            Arrangement::ByBatch if task.op > 0 => Waits::Shown,
+            Arrangement::ByBatch | Arrangement::BySlot => Waits::Hidden,
+        }
+    }
+
+    /// Returns the first microsecond in which anything is seen of an attempt. Bars show also how long a batch whose
+    /// `extract` failed waited for the next attempt.
+    pub(super) fn seen_from(self, task: &Task) -> u64 {
+        match self {
+            Arrangement::ByBatch if task.op > 0 || task.attempt > 1 => task.queued.min(task.started),
+            Arrangement::ByBatch | Arrangement::BySlot => task.started,
+        }
+    }
+
+    /// Returns a microsecond before which nothing is seen of any of some rows.
+    pub(super) fn begin_of(self, summary: &Summary) -> u64 {
+        match self {
+            Arrangement::ByBatch => summary.first_us,
+            Arrangement::BySlot => summary.first_started,
         }
     }
 }
@@ -188,8 +222,13 @@ impl Overview {
     /// # Errors
     /// [`TimelineError`] when what is kept cannot be read.
     pub fn cells(&mut self, view: &ChartView, window: Window) -> Result<Cells, TimelineError> {
-        let own = self.raster.window();
         let wanted = Self::window(view, self.by);
+        let own = self.raster.window();
+        if (wanted.columns, wanted.rows) != (own.columns, own.rows) {
+            // There are more lanes than the grid was made for.
+            *self = Overview::new(view, self.by);
+        }
+        let own = self.raster.window();
         if wanted.k > own.k || wanted.r > own.r {
             let (k, r) = (wanted.k.max(own.k), wanted.r.max(own.r));
             self.raster = self.raster.coarser(Window { k, r, ..own });
@@ -200,9 +239,11 @@ impl Overview {
         }
         self.draw_chunks(view)?;
         let mut cells = self.raster.read(window);
-        let mut changing = Raster::new(window, view.ops);
-        view.draw(&mut changing, self.by, self.drawn)?;
-        cells.add(&changing.read(window));
+        if view.rows > self.drawn || !view.running.is_empty() {
+            let mut changing = Raster::new(window, view.ops);
+            view.draw(&mut changing, self.by, self.drawn)?;
+            cells.add(&changing.read(window));
+        }
         Ok(cells)
     }
 
@@ -225,13 +266,23 @@ impl Overview {
     /// The whole run in at most as many columns and rows as an overview has.
     fn window(view: &ChartView, by: Arrangement) -> Window {
         let level = |extent: u64, cells: usize| (0..=MAX_LEVEL).find(|level| extent >> level < cells as u64);
+        let (columns, rows) = match by {
+            Arrangement::ByBatch => (OVERVIEW_COLUMNS, OVERVIEW_ROWS),
+            Arrangement::BySlot => {
+                let rows = (view.lanes.len() + 1)
+                    .next_power_of_two()
+                    .clamp(LANE_ROWS.0, LANE_ROWS.1);
+                let most = (LANE_CELLS / (rows * view.ops.max(1))).clamp(LANE_COLUMNS.0, LANE_COLUMNS.1);
+                (1 << most.ilog2(), rows)
+            }
+        };
         Window {
-            k: level(view.end_us, OVERVIEW_COLUMNS).unwrap_or(MAX_LEVEL),
-            r: level(view.row_count(by), OVERVIEW_ROWS).unwrap_or(MAX_ROW_LEVEL),
+            k: level(view.end_us, columns).unwrap_or(MAX_LEVEL),
+            r: level(view.row_count(by), rows).unwrap_or(MAX_ROW_LEVEL),
             column: 0,
-            columns: OVERVIEW_COLUMNS,
+            columns,
             row: 0,
-            rows: OVERVIEW_ROWS,
+            rows,
         }
     }
 }

@@ -1,9 +1,14 @@
 //! Charts, series and tiles of runs: the driver says what runs, the timelines what ran, everything is drawn elsewhere.
 //!
-//! Viewers of one run share what one of them made a moment ago: a look is used again for a tick's time
-//! ([`Service::recent_chart`]), a tile as long as nothing in it changed. Overviews and tiles that were drawn last are kept,
-//! each kind within a bound.
+//! Viewers of one run share what one of them made a moment ago: a look is taken once for a tick's time
+//! ([`Service::recent_chart`]), an answer that was made from it is made once for all who ask the same ([`Look::answer`]), a
+//! tile is drawn and encoded once as long as nothing in it changed. Overviews and tiles that were drawn last are kept, each
+//! kind within a bound.
 
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -12,11 +17,11 @@ use common::ids::RunId;
 use common::slice::FrozenSource;
 use common::time::Time;
 use scheduler::WorkerState;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::{LookupError, RunView, Service};
-use crate::chart::{Arrangement, ChartView, Overview, Seal, TileId};
+use crate::chart::{Arrangement, ChartView, Overview, Seal, Sums, TileId, Totals};
 use crate::driver::{NoSuchRun, Stopped};
 use crate::timeline::series::{Bucket, Series};
 use crate::timeline::{Known, TimelineError};
@@ -24,10 +29,13 @@ use crate::timeline::{Known, TimelineError};
 /// How long a look is good enough for another viewer.
 pub const TICK: Duration = Duration::from_millis(250);
 /// How many bytes of overviews are kept, and of tiles.
-const OVERVIEW_BYTES: usize = 24 << 20;
+const OVERVIEW_BYTES: usize = 48 << 20;
 const TILE_BYTES: usize = 12 << 20;
-/// How many looks are kept.
+/// How many looks are kept, and how many runs' totals.
 const KEPT_LOOKS: usize = 64;
+const KEPT_TOTALS: usize = 64;
+/// How many different answers are kept with a look.
+const KEPT_ANSWERS: usize = 256;
 /// How many streams of events there may be at once.
 const MAX_VIEWERS: usize = 256;
 
@@ -36,12 +44,22 @@ const MAX_VIEWERS: usize = 256;
 pub(super) struct Drawn {
     overviews: Kept<(RunId, Arrangement), Mutex<Overview>>,
     tiles: Kept<(RunId, TileId), DrawnTile>,
-    looks: Kept<RunId, Look>,
+    looks: Kept<RunId, Taking>,
+    totals: Kept<RunId, Mutex<Totals>>,
     viewers: Arc<Semaphore>,
+    /// Tells this process from others whose versions mean something else.
+    born: u64,
 }
 
 /// The newest things of a kind, the newest at the end.
 type Kept<K, T> = Arc<Mutex<Vec<(K, Arc<T>)>>>;
+
+/// A look that somebody takes, for all who want it meanwhile.
+#[derive(Debug)]
+struct Taking {
+    begun: Instant,
+    look: OnceCell<Arc<Look>>,
+}
 
 /// A run and its chart at one moment.
 #[derive(Debug)]
@@ -50,8 +68,9 @@ pub struct Look {
     pub view: RunView,
     /// Its chart.
     pub chart: Arc<ChartView>,
-    taken: Instant,
     told: OnceLock<Told>,
+    /// What was made of it, by what was asked.
+    answers: Mutex<BTreeMap<String, Arc<OnceCell<Bytes>>>>,
 }
 
 /// A look as viewers are told of it.
@@ -74,6 +93,8 @@ pub struct DrawnTile {
     pub epoch: u32,
     /// Tells two versions of it apart.
     pub checksum: u64,
+    /// The version of the chart in which it was found to have changed last.
+    pub changed: u64,
     version: u64,
 }
 
@@ -97,6 +118,8 @@ pub struct ClusterView {
     pub busy: u64,
     /// Runs that have not ended.
     pub runs_live: usize,
+    /// How many tasks of all runs may run at once; `None` leaves it to the slots.
+    pub max_concurrent: Option<NonZeroU32>,
     /// When that was.
     pub now: Time,
 }
@@ -107,7 +130,9 @@ impl Default for Drawn {
             overviews: Kept::default(),
             tiles: Kept::default(),
             looks: Kept::default(),
+            totals: Kept::default(),
             viewers: Arc::new(Semaphore::new(MAX_VIEWERS)),
+            born: RandomState::new().build_hasher().finish(),
         }
     }
 }
@@ -116,6 +141,27 @@ impl Look {
     /// Returns the look as viewers are told of it; the first one who asks says how.
     pub fn told(&self, tell: impl FnOnce(&Look) -> Told) -> &Told {
         self.told.get_or_init(|| tell(self))
+    }
+
+    /// Returns the answer to a question about the look; of those who ask the same at once, one makes it.
+    ///
+    /// # Errors
+    /// What making it fails with.
+    pub async fn answer<E>(&self, question: &str, make: impl Future<Output = Result<Bytes, E>>) -> Result<Bytes, E> {
+        let answer = self.answer_to(question);
+        answer.get_or_try_init(|| make).await.cloned()
+    }
+
+    fn answer_to(&self, question: &str) -> Arc<OnceCell<Bytes>> {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(answer) = answers.get(question) {
+            return Arc::clone(answer);
+        }
+        let answer = Arc::new(OnceCell::new());
+        if answers.len() < KEPT_ANSWERS {
+            answers.insert(question.to_owned(), Arc::clone(&answer));
+        }
+        answer
     }
 }
 
@@ -134,14 +180,26 @@ impl Service {
     /// # Errors
     /// As [`Service::chart`].
     pub async fn recent_chart(&self, run: RunId) -> Result<Arc<Look>, LookupError> {
-        let known = find(&self.drawn.looks, &run).filter(|look| look.taken.elapsed() < TICK);
-        match known {
-            Some(look) => Ok(look),
-            None => self.look(run).await,
-        }
+        let known = find(&self.drawn.looks, &run).filter(|taking| taking.begun.elapsed() < TICK);
+        let taking = known.unwrap_or_else(|| self.keep_look(run, OnceCell::new()));
+        taking.look.get_or_try_init(|| self.take_look(run)).await.cloned()
+    }
+
+    fn keep_look(&self, run: RunId, look: OnceCell<Arc<Look>>) -> Arc<Taking> {
+        let begun = Instant::now();
+        let taking = Arc::new(Taking { begun, look });
+        keep(&self.drawn.looks, run, Arc::clone(&taking));
+        trim(&self.drawn.looks, |looks| looks.len() > KEPT_LOOKS);
+        taking
     }
 
     pub(super) async fn look(&self, run: RunId) -> Result<Arc<Look>, LookupError> {
+        let look = self.take_look(run).await?;
+        self.keep_look(run, OnceCell::from(Arc::clone(&look)));
+        Ok(look)
+    }
+
+    async fn take_look(&self, run: RunId) -> Result<Arc<Look>, LookupError> {
         let found = self.driver.read(move |world| {
             let view = world.view(run)?;
             Ok::<_, NoSuchRun>((view, world.scheduler.outlook(run)))
@@ -150,15 +208,12 @@ impl Service {
         let known = view.known();
         let timelines = Arc::clone(self.driver.timelines());
         let chart = blocking(move || timelines.view(&known, &outlook)).await??;
-        let look = Arc::new(Look {
+        Ok(Arc::new(Look {
             view,
             chart: Arc::new(chart),
-            taken: Instant::now(),
             told: OnceLock::new(),
-        });
-        keep(&self.drawn.looks, run, look.clone());
-        trim(&self.drawn.looks, |looks| looks.len() > KEPT_LOOKS);
-        Ok(look)
+            answers: Mutex::default(),
+        }))
     }
 
     /// Draws a tile; `None` when it lies where no tile can be.
@@ -166,44 +221,79 @@ impl Service {
     /// # Errors
     /// As [`Service::chart`].
     pub async fn tile(&self, run: RunId, tile: TileId) -> Result<Option<Arc<DrawnTile>>, LookupError> {
-        let Some(window) = tile.window() else { return Ok(None) };
         let look = self.recent_chart(run).await?;
-        let chart = Arc::clone(&look.chart);
+        let (service, chart) = (self.clone(), Arc::clone(&look.chart));
+        Ok(blocking(move || service.draw(run, &chart, tile)).await??)
+    }
+
+    /// Draws a tile of a chart, unless it is drawn; `None` when it lies where no tile can be. Takes a while: it is for
+    /// threads that may wait.
+    ///
+    /// # Errors
+    /// [`TimelineError`] when what is kept cannot be read.
+    pub fn draw(&self, run: RunId, chart: &ChartView, tile: TileId) -> Result<Option<Arc<DrawnTile>>, TimelineError> {
+        let Some(window) = tile.window() else { return Ok(None) };
         let key = (run, tile);
-        let is_current = |drawn: &Arc<DrawnTile>| {
+        let before = find(&self.drawn.tiles, &key);
+        let is_current = |drawn: &&Arc<DrawnTile>| {
             drawn.epoch == chart.epoch && (drawn.seal == Seal::Sealed || drawn.version == chart.version)
         };
-        if let Some(drawn) = find(&self.drawn.tiles, &key).filter(is_current) {
-            return Ok(Some(drawn));
+        if let Some(drawn) = before.as_ref().filter(is_current) {
+            return Ok(Some(Arc::clone(drawn)));
         }
-        let overviews = self.drawn.overviews.clone();
-        let drawn = blocking(move || {
-            let of_run = (run, tile.by);
-            let new = || Arc::new(Mutex::new(Overview::new(&chart, tile.by)));
-            let overview = find(&overviews, &of_run).unwrap_or_else(new);
-            let mut drawing = overview.lock().unwrap_or_else(PoisonError::into_inner);
-            let cells = drawing.cells(&chart, window)?;
-            drop(drawing);
-            keep(&overviews, of_run, overview);
-            trim(&overviews, |kept| {
-                kept.iter().map(|(_, kept)| bytes_of(kept)).sum::<usize>() > OVERVIEW_BYTES
-            });
-            let seal = chart.seal(&window);
-            let bytes = cells.encode(seal);
-            Ok::<_, TimelineError>(DrawnTile {
-                checksum: checksum(&bytes),
-                bytes: bytes.into(),
-                seal,
-                epoch: chart.epoch,
-                version: chart.version,
-            })
+        let overviews = &self.drawn.overviews;
+        let of_run = (run, tile.by);
+        let new = || Arc::new(Mutex::new(Overview::new(chart, tile.by)));
+        let overview = find(overviews, &of_run).unwrap_or_else(new);
+        let mut drawing = overview.lock().unwrap_or_else(PoisonError::into_inner);
+        let cells = drawing.cells(chart, window)?;
+        drop(drawing);
+        keep(overviews, of_run, overview);
+        trim(overviews, |kept| {
+            kept.iter().map(|(_, kept)| bytes_of(kept)).sum::<usize>() > OVERVIEW_BYTES
         });
-        let drawn = Arc::new(drawn.await??);
+        let seal = chart.seal(&window);
+        let bytes = cells.encode(seal, tile.by.shares(tile.r));
+        let checksum = checksum(&bytes);
+        let is_same = |before: &Arc<DrawnTile>| before.epoch == chart.epoch && before.checksum == checksum;
+        let drawn = Arc::new(DrawnTile {
+            checksum,
+            changed: before.filter(is_same).map_or(chart.version, |before| before.changed),
+            bytes: bytes.into(),
+            seal,
+            epoch: chart.epoch,
+            version: chart.version,
+        });
         keep(&self.drawn.tiles, key, drawn.clone());
         trim(&self.drawn.tiles, |tiles| {
             tiles.iter().map(|(_, tile)| tile.bytes.len()).sum::<usize>() > TILE_BYTES
         });
         Ok(Some(drawn))
+    }
+
+    /// Returns a mark by which a viewer says which state of a chart it has.
+    pub fn mark(&self, chart: &ChartView) -> String {
+        format!("{:x}-{}-{}", self.drawn.born, chart.epoch, chart.version)
+    }
+
+    /// Returns the version that a mark stands for; `None` when its viewer has nothing that is of use any more.
+    pub fn version_of(&self, chart: &ChartView, mark: &str) -> Option<u64> {
+        let version = mark.strip_prefix(&format!("{:x}-{}-", self.drawn.born, chart.epoch))?;
+        version.parse().ok()
+    }
+
+    /// Adds up what the attempts of a run did and waited.
+    ///
+    /// # Errors
+    /// As [`Service::chart`].
+    pub async fn totals(&self, run: RunId) -> Result<Sums, LookupError> {
+        let look = self.recent_chart(run).await?;
+        let chart = Arc::clone(&look.chart);
+        let totals = find(&self.drawn.totals, &run).unwrap_or_default();
+        keep(&self.drawn.totals, run, Arc::clone(&totals));
+        trim(&self.drawn.totals, |kept| kept.len() > KEPT_TOTALS);
+        let sum = move || totals.lock().unwrap_or_else(PoisonError::into_inner).sum(&chart);
+        Ok(blocking(sum).await??)
     }
 
     /// Reads a part of a run's series in at most so many buckets.
@@ -272,6 +362,7 @@ impl Service {
                 slots: 0,
                 busy: 0,
                 runs_live: world.scheduler.runs().count(),
+                max_concurrent: world.scheduler.coordinator_cap(),
                 now: world.now,
             };
             for worker in world.scheduler.workers() {

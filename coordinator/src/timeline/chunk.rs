@@ -32,6 +32,9 @@ pub(crate) struct Summary {
     pub(crate) lanes: (u32, u32),
     /// A bit for each outcome that is among them.
     pub(crate) outcomes: u8,
+    /// When the first of its attempts started; 0 where nobody knows, because it is not kept on the disk.
+    #[serde(skip)]
+    pub(crate) first_started: u64,
 }
 
 impl Summary {
@@ -46,6 +49,7 @@ impl Summary {
             whole_run: 0,
             lanes: (u32::MAX, 0),
             outcomes: 0,
+            first_started: u64::MAX,
         }
     }
 
@@ -62,6 +66,7 @@ impl Summary {
     pub(crate) fn add(&mut self, task: &Task) {
         self.rows += 1;
         self.first_us = self.first_us.min(task.queued);
+        self.first_started = self.first_started.min(task.started);
         self.last_us = self.last_us.max(task.ended.unwrap_or(u64::MAX));
         if task.batch == WHOLE_RUN {
             self.whole_run += 1;

@@ -1,6 +1,7 @@
 //! A chunk on its way to the disk and back: in memory while there is room, then only where its bytes are.
 
 use std::fs::File;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::chunk::{self, Scratch, Summary};
@@ -11,6 +12,8 @@ use super::row::{Row, Task};
 #[derive(Debug)]
 pub(crate) struct Chunk {
     pub(crate) summary: Summary,
+    /// As in the summary; known once somebody has looked at what is drawn of the rows.
+    first_started: AtomicU64,
     held: Mutex<Held>,
 }
 
@@ -26,6 +29,7 @@ impl Chunk {
         let memory = Some(bytes.into());
         Chunk {
             summary,
+            first_started: summary.first_started.into(),
             held: Mutex::new(Held { memory, disk: None }),
         }
     }
@@ -35,7 +39,16 @@ impl Chunk {
         let disk = Some((file, place));
         Chunk {
             summary,
+            first_started: summary.first_started.into(),
             held: Mutex::new(Held { memory: None, disk }),
+        }
+    }
+
+    /// Returns the summary with all that is known by now.
+    pub(crate) fn known(&self) -> Summary {
+        Summary {
+            first_started: self.first_started.load(Ordering::Relaxed),
+            ..self.summary
         }
     }
 
@@ -64,9 +77,16 @@ impl Chunk {
     }
 
     /// Calls `each` with what is drawn of every row.
-    pub(crate) fn tasks(&self, scratch: &mut Scratch, each: impl FnMut(Task)) -> Result<(), TimelineError> {
+    pub(crate) fn tasks(&self, scratch: &mut Scratch, mut each: impl FnMut(Task)) -> Result<(), TimelineError> {
         let bytes = self.bytes()?;
-        chunk::tasks(&bytes, self.summary.rows as usize, scratch, each).map_err(unreadable)
+        let mut first_started = u64::MAX;
+        let tell = |task: Task| {
+            first_started = first_started.min(task.started);
+            each(task);
+        };
+        chunk::tasks(&bytes, self.summary.rows as usize, scratch, tell).map_err(unreadable)?;
+        self.first_started.store(first_started, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Returns all rows.

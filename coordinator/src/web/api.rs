@@ -20,7 +20,8 @@ use axum::routing::{get, post};
 use common::ids::RunId;
 use serde::Deserialize;
 
-use crate::service::{PageRequest, Service};
+use crate::chart::ChartView;
+use crate::service::{PageRequest, RunView, Service};
 
 pub(super) use problem::Problem;
 
@@ -48,6 +49,7 @@ pub(super) fn router() -> Router<Service> {
         .route("/runs/{run}/view", get(chart::view))
         .route("/runs/{run}/bars", get(chart::bars))
         .route("/runs/{run}/tiles/{by}/{k}/{r}/{i}/{j}", get(chart::tile))
+        .route("/runs/{run}/totals", get(chart::totals))
         .route("/runs/{run}/series", get(chart::series))
         .route("/runs/{run}/tasks", get(chart::tasks))
         .route("/runs/{run}/failures", get(chart::failures))
@@ -79,6 +81,11 @@ impl From<PageQuery> for PageRequest {
             token: query.page_token,
         }
     }
+}
+
+/// Returns what a run's page begins with, so that it need not ask: CHART and RUN.
+pub(super) fn seed(view: &RunView, chart: &ChartView) -> String {
+    serde_json::json!({"chart": shapes::chart(view, chart), "run": shapes::run(view)}).to_string()
 }
 
 fn run_id(text: &str) -> Result<RunId, Problem> {

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::body::Bytes;
+use axum::extract::{Path, Query, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use common::ids::{BatchId, WorkerName};
+use common::ids::{BatchId, RunId, WorkerName};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Problem, run_id, shapes};
 use crate::chart::{Area, Arrangement, ChartView, Found, Seal, TILE_COLUMNS, TILE_ROWS, TaskFilter, TileId};
-use crate::service::Service;
+use crate::service::{DrawnTile, Service};
 use crate::timeline::{NAMES, Outcome, TimelineError};
 
 /// How many attempts are shown as bars at most, unless a client says so.
@@ -47,6 +48,8 @@ pub(super) struct AreaQuery {
     worker: Option<String>,
     error: Option<String>,
     v: Option<u32>,
+    inline: Option<u8>,
+    since: String,
 }
 
 impl AreaQuery {
@@ -91,42 +94,104 @@ pub(super) async fn axes(State(service): State<Service>, Path(run): Path<String>
     Ok(Json(shapes::chart(&view, &chart)))
 }
 
+/// What is seen of a part of a chart: bars, or columns with their tiles. All who ask the same within a tick get the same bytes.
 pub(super) async fn view(
     State(service): State<Service>,
     Path(run): Path<String>,
+    RawQuery(question): RawQuery,
     Query(query): Query<AreaQuery>,
-) -> Answer {
+) -> Result<Response, Problem> {
     let run = run_id(&run)?;
-    let chart = Arc::clone(&service.recent_chart(run).await?.chart);
-    let mut area = query.area()?;
+    let look = service.recent_chart(run).await?;
+    let question = question.unwrap_or_default();
+    let is_inline = query.inline == Some(1);
+    let area = query.area()?;
+    let (service, chart) = (service.clone(), Arc::clone(&look.chart));
+    let make = async move {
+        let made = tokio::task::spawn_blocking(move || view_of(&service, run, &chart, area, &query));
+        Ok::<Bytes, Problem>(made.await.map_err(|_| crate::driver::Stopped)??)
+    };
+    let answer = look.answer(&question, make).await?;
+    let kind = if is_inline {
+        "application/octet-stream"
+    } else {
+        "application/json"
+    };
+    let named = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-store")];
+    Ok((named, answer).into_response())
+}
+
+fn view_of(
+    service: &Service,
+    run: RunId,
+    chart: &ChartView,
+    mut area: Area,
+    query: &AreaQuery,
+) -> Result<Bytes, TimelineError> {
     area.to_us = area.to_us.min(chart.end_us + 1).max(area.from_us + 1);
     area.end_row = area.end_row.min(chart.row_count(area.by)).max(area.first_row);
     let width = query.width.unwrap_or(1_200).clamp(64, 4_096);
     let height = query.height.unwrap_or(600).clamp(64, 4_096);
-    let shown = tokio::task::spawn_blocking(move || {
-        let tasks = chart.count_in(area, MAX_COUNT)?;
-        let k = level((area.to_us - area.from_us).div_ceil(width));
-        let r = level((area.end_row - area.first_row).div_ceil(height / CELL_HEIGHT));
-        let (tiles, bars) = if tasks <= BARS {
-            (Vec::new(), bars_shape(&chart, area, BARS)?)
-        } else {
-            (tiles_of(&chart, &run.to_string(), area, (k, r)), Value::Null)
-        };
-        Ok::<_, TimelineError>(json!({
-            "by": area.by.as_str(),
-            "shown": if tasks <= BARS { "bars" } else { "columns" },
-            "tasks": tasks,
-            "tasks_exact": tasks < MAX_COUNT,
-            "epoch": chart.epoch,
-            "k": k,
-            "r": r,
-            "column_us": 1_u64 << k,
-            "rows_per_cell": 1_u64 << r,
-            "tiles": tiles,
-            "bars": bars,
-        }))
+    let tasks = chart.count_in(area, MAX_COUNT)?;
+    let k = level((area.to_us - area.from_us).div_ceil(width));
+    let r = level((area.end_row - area.first_row).div_ceil(height / CELL_HEIGHT));
+    let has_bars = tasks <= BARS;
+    let bars = if has_bars {
+        bars_shape(chart, area, BARS)?
+    } else {
+        Value::Null
+    };
+    let places = if has_bars { Vec::new() } else { tiles_in(area, (k, r)) };
+    let since = service.version_of(chart, &query.since);
+    let mut tiles = Vec::new();
+    let mut drawn = Vec::new();
+    for id in places {
+        let is_sealed = id.window().is_some_and(|window| chart.seal(&window) == Seal::Sealed);
+        let is_wanted = query.inline == Some(1) && !(since.is_some() && is_sealed);
+        let tile = if is_wanted { service.draw(run, chart, id)? } else { None };
+        let news = tile.filter(|tile| since.is_none_or(|since| tile.changed > since));
+        tiles.push(json!({
+            "i": id.i,
+            "j": id.j,
+            "sealed": is_sealed,
+            "url": format!("/api/runs/{run}/tiles/{}/{k}/{r}/{}/{}?v={}", area.by.as_str(), id.i, id.j, chart.epoch),
+            "bytes": news.as_ref().map(|tile| tile.bytes.len()),
+        }));
+        drawn.extend(news);
+    }
+    let shape = json!({
+        "by": area.by.as_str(),
+        "shown": if has_bars { "bars" } else { "columns" },
+        "tasks": tasks,
+        "tasks_exact": tasks < MAX_COUNT,
+        "epoch": chart.epoch,
+        "mark": service.mark(chart),
+        "k": k,
+        "r": r,
+        "column_us": 1_u64 << k,
+        "rows_per_cell": 1_u64 << r,
+        "tiles": tiles,
+        "bars": bars,
     });
-    Ok(Json(shown.await.map_err(|_| crate::driver::Stopped)??))
+    let text = shape.to_string();
+    if query.inline != Some(1) {
+        return Ok(text.into());
+    }
+    Ok(with_tiles(&text, &drawn).into())
+}
+
+/// The text of a view and the tiles behind it, each from a multiple of eight bytes on.
+fn with_tiles(text: &str, tiles: &[Arc<DrawnTile>]) -> Vec<u8> {
+    let most = 16 + text.len() + tiles.iter().map(|tile| tile.bytes.len() + 8).sum::<usize>();
+    let mut bytes = Vec::with_capacity(most);
+    bytes.extend(b"PLV1");
+    bytes.extend(u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
+    bytes.extend(text.as_bytes());
+    for tile in tiles {
+        bytes.resize(bytes.len().next_multiple_of(8), 0);
+        bytes.extend(&tile.bytes);
+    }
+    bytes
 }
 
 /// The least level whose cells hold so much.
@@ -134,25 +199,28 @@ fn level(extent: u64) -> u32 {
     extent.max(1).next_power_of_two().trailing_zeros()
 }
 
-fn tiles_of(chart: &ChartView, run: &str, area: Area, (k, r): (u32, u32)) -> Vec<Value> {
+fn tiles_in(area: Area, (k, r): (u32, u32)) -> Vec<TileId> {
     let (columns, rows) = ((TILE_COLUMNS as u64) << k, (TILE_ROWS as u64) << r);
-    let by = area.by.as_str();
-    let mut tiles = Vec::new();
-    for j in area.first_row / rows..=area.end_row.saturating_sub(1) / rows {
-        for i in area.from_us / columns..=(area.to_us - 1) / columns {
-            let id = TileId {
-                by: area.by,
-                k,
-                r,
-                i,
-                j,
-            };
-            let is_sealed = id.window().is_some_and(|window| chart.seal(&window) == Seal::Sealed);
-            let url = format!("/api/runs/{run}/tiles/{by}/{k}/{r}/{i}/{j}?v={}", chart.epoch);
-            tiles.push(json!({"i": i, "j": j, "sealed": is_sealed, "url": url}));
-        }
-    }
-    tiles
+    let lines = area.first_row / rows..=area.end_row.saturating_sub(1) / rows;
+    let places = lines.flat_map(|j| (area.from_us / columns..=(area.to_us - 1) / columns).map(move |i| (i, j)));
+    let tile = |(i, j)| TileId {
+        by: area.by,
+        k,
+        r,
+        i,
+        j,
+    };
+    places.map(tile).collect()
+}
+
+pub(super) async fn totals(State(service): State<Service>, Path(run): Path<String>) -> Answer {
+    let sums = service.totals(run_id(&run)?).await?;
+    let waits = sums
+        .waits
+        .map(|waits| json!({"p50_us": waits.p50_us, "p95_us": waits.p95_us}));
+    Ok(Json(
+        json!({"tasks": sums.tasks, "busy_us": sums.busy_us, "waits": waits}),
+    ))
 }
 
 pub(super) async fn bars(

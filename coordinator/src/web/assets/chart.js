@@ -1,14 +1,13 @@
 // The chart of one run: a canvas of rows (batches or slots) over time, drawn from exact bars or from columns,
 // whichever the coordinator decided for what is seen.
 
-import { get } from "./api.js";
 import { count, duration } from "./format.js";
 import { AXIS, GUTTER, STATES } from "./palette.js";
 import { paintChart } from "./paint.js";
 import { pointers } from "./pointer.js";
 import { onTheme } from "./shell.js";
-import { loadTile, picture } from "./tiles.js";
-import { breathe, eachFrame } from "./view.js";
+import { loadView, picture } from "./tiles.js";
+import { afterwards, breathe, eachFrame } from "./view.js";
 
 /** How high a row is at most, and how high the chart is at least and at most. */
 const ROW = 22;
@@ -43,7 +42,7 @@ export class Chart extends EventTarget {
     this.canvas = canvas;
     this.view = view;
     this.paint = eachFrame(() => paintChart(this));
-    this.look = eachFrame(() => this.#load());
+    this.look = afterwards(() => this.#load());
     view.addEventListener("change", () => this.#moved());
     onTheme(this.paint);
     new ResizeObserver(() => this.#moved()).observe(canvas.parentElement);
@@ -175,14 +174,16 @@ export class Chart extends EventTarget {
     const rowSpan = this.rowTo - this.rowFrom;
     const firstRow = Math.max(0, Math.floor(this.rowFrom - (this.allRows ? 0 : rowSpan / 2)));
     const lastRow = Math.min(this.rows, Math.ceil(this.rowTo + (this.allRows ? 0 : rowSpan / 2)));
-    const seen = await get(`/api/runs/${this.run}/view`, {
-      by, from_us: from, to_us: to, first_row: firstRow, last_row: lastRow,
-      width: Math.round((this.plotWidth * (to - from)) / view.span),
-      height: Math.max(1, Math.round((this.plotHeight * (lastRow - firstRow)) / rowSpan)),
-    }, signal);
-    const data = { ...seen, by, from, to, firstRow, lastRow, exact: seen.shown === "bars" };
-    data.tiles = await Promise.all(
-      (seen.tiles ?? []).map(async (place) => ({ ...place, entry: await loadTile(place.url, place.sealed, signal) })));
+    const width = Math.round((this.plotWidth * (to - from)) / view.span);
+    const height = Math.max(1, Math.round((this.plotHeight * (lastRow - firstRow)) / rowSpan));
+    // Only what changed comes along where the same tiles are seen as before.
+    const before = this.data;
+    const isAlike = before?.by === by && before.tiles?.length && before.width === width && before.height === height &&
+      before.to - before.from === to - from;
+    const asked = new URLSearchParams({ by, from_us: String(from), to_us: String(to), first_row: String(firstRow),
+      last_row: String(lastRow), width: String(width), height: String(height), inline: "1", since: isAlike || view.mode === "fit" && before ? before.mark : "" });
+    const seen = await loadView(`/api/runs/${this.run}/view?${asked}`, signal);
+    const data = { ...seen, by, from, to, firstRow, lastRow, width, height, exact: seen.shown === "bars" };
     // Pictures are made one by one, so that the page answers in between.
     for (const { entry } of data.tiles) {
       if (picture(entry, this.cells(data)).fresh) await breathe();

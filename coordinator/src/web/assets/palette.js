@@ -106,8 +106,8 @@ export function drawTask(ctx, op, state, retried, x, y, w, h) {
   }
 }
 
-/** Prepares a canvas for its size on the screen. @param {HTMLCanvasElement} canvas */
-export function prepare(canvas, height = canvas.clientHeight) {
+/** Prepares a canvas for its size on the screen. @param {HTMLCanvasElement} canvas @param {number} height @param {boolean} anew */
+export function prepare(canvas, height = canvas.clientHeight, anew = true) {
   const ratio = Math.min(window.devicePixelRatio || 1, 2);
   const width = canvas.clientWidth;
   const [w, h] = [Math.round(width * ratio), Math.round(height * ratio)];
@@ -118,7 +118,7 @@ export function prepare(canvas, height = canvas.clientHeight) {
   }
   const ctx = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
   ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
-  ctx.clearRect(0, 0, width, height);
+  if (anew) ctx.clearRect(0, 0, width, height);
   ctx.font = "12px system-ui, sans-serif";
   ctx.textBaseline = "middle";
   return { ctx, width, height };

@@ -100,9 +100,13 @@ export class Panel {
     this.followButton?.setAttribute("aria-pressed", String(this.view.mode === "follow"));
   }
 
-  /** Loads the axes, and draws. @param {any} [summary] the run, if it is known already */
-  async load(summary) {
-    const [info, run] = await Promise.all([get(`/api/runs/${this.run}/chart`), summary ?? get(`/api/runs/${this.run}`)]);
+  /** Draws with the axes that came with the page, or else asks for them. */
+  async load() {
+    const seed = this.root.dataset.seed;
+    const known = seed && JSON.parse(seed);
+    const [info, run] = known ? [known.chart, known.run] :
+      await Promise.all([get(`/api/runs/${this.run}/chart`), get(`/api/runs/${this.run}`)]);
+    this.root.removeAttribute("data-seed");
     this.update(info, run);
   }
 

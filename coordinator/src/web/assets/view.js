@@ -77,12 +77,37 @@ export class View extends EventTarget {
   }
 }
 
-/** Runs a callback at most once a frame. @param {() => void} callback */
+/** How long a frame works on what wants to be painted, in milliseconds; what is left comes first in the next one. */
+const FRAME = 8;
+/** What wants to be painted, in the order in which it was asked for. @type {Set<() => void>} */
+const wanted = new Set();
+
+function frame() {
+  const began = performance.now();
+  for (const callback of wanted) {
+    wanted.delete(callback);
+    callback();
+    if (performance.now() - began > FRAME) break;
+  }
+  if (wanted.size > 0) requestAnimationFrame(frame);
+}
+
+/** Runs a callback at most once a frame, and later when others take the frame's time. @param {() => void} callback */
 export function eachFrame(callback) {
-  let asked = 0;
   return () => {
-    asked ||= requestAnimationFrame(() => {
-      asked = 0;
+    if (wanted.size === 0) requestAnimationFrame(frame);
+    wanted.add(callback);
+  };
+}
+
+/** Runs a callback once behind what happens now, however often it is asked for. @param {() => void} callback */
+export function afterwards(callback) {
+  let asked = false;
+  return () => {
+    if (asked) return;
+    asked = true;
+    queueMicrotask(() => {
+      asked = false;
       callback();
     });
   };
