@@ -17,7 +17,7 @@ def the_first_page_starts_the_sample_jobs_and_compares_them(browser: Browser, cl
         for run in ("r1", "r2", "r3"):
             cluster.wait_for(run, 120)
         becomes(page, "document.querySelectorAll('.state.succeeded').length === 3")
-        assert page.get_by_role("checkbox", checked=True).count() == 3, "what was started is picked"
+        until(lambda: page.get_by_role("checkbox", checked=True).count() == 3, "what was started is picked", 5)
         page.get_by_role("link", name="Compare the three sample jobs").wait_for()
         page.get_by_role("button", name="Compare", exact=True).click()
         page.wait_for_url("**/compare?runs=r1,r2,r3")

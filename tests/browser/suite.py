@@ -6,6 +6,7 @@ import traceback
 
 import fixture
 import journeys
+import limits
 import look
 import safety
 import shapes
@@ -24,6 +25,8 @@ TESTS = [
     journeys.a_cut_stream_says_so_and_comes_back_by_itself,
     journeys.a_run_can_be_cancelled_and_the_page_says_what_is_lost,
     journeys.a_run_is_paused_resumed_and_cancelled_and_each_state_is_without_an_axe_violation,
+    limits.the_keyboard_changes_limits_of_a_run_and_asks_what_holds_it,
+    limits.pools_and_the_coordinators_cap_are_listed_and_set,
     journeys.a_viewer_is_told_at_most_four_times_a_second,
     safety.nothing_from_the_data_becomes_markup,
     safety.commands_of_other_origins_are_refused_and_nothing_inline_runs,
@@ -32,6 +35,7 @@ TESTS = [
     speed.the_chart_of_a_million_tasks_is_shown_in_time,
     speed.panning_and_zooming_a_million_tasks_never_blocks,
     speed.the_chart_of_a_million_tasks_says_what_it_shows,
+    speed.a_page_stays_small_and_quick_at_twenty_thousand_tasks_a_second,
     speed.the_heap_stays_small_while_tasks_pour_in,
     journeys.a_page_outlives_a_restart_of_the_coordinator,
 ]

@@ -47,6 +47,7 @@ static ASSETS: &[Asset] = &assets![
     "theme.js": SCRIPT,
     "shell.js": SCRIPT,
     "api.js": SCRIPT,
+    "ask.js": SCRIPT,
     "format.js": SCRIPT,
     "palette.js": SCRIPT,
     "view.js": SCRIPT,

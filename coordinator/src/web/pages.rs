@@ -9,6 +9,7 @@
 mod compare;
 mod format;
 mod layout;
+mod limits;
 mod run;
 mod runs;
 mod submit;

@@ -129,6 +129,7 @@ pub(super) fn cluster_shape(cluster: &ClusterView) -> Value {
         "slots": cluster.slots,
         "busy": cluster.busy,
         "runs_live": cluster.runs_live,
+        "max_concurrent": cluster.max_concurrent,
         "now_ms": shapes::millis(cluster.now),
     })
 }

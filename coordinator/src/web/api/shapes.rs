@@ -21,6 +21,20 @@ pub(super) fn ops(job: &Job) -> Vec<Value> {
     job.ops.iter().map(op).collect()
 }
 
+/// The ops of a run with the limits in force.
+fn limited_ops(job: &Job) -> Vec<Value> {
+    let op = |op: &common::job::Op| {
+        json!({
+            "name": op.name,
+            "kind": op.kind.name(),
+            "max_concurrent": op.max_concurrent,
+            "rate": op.rate.as_ref().map(ToString::to_string),
+            "pools": op.pools.iter().map(common::job::PoolName::as_str).collect::<Vec<_>>(),
+        })
+    };
+    job.ops.iter().map(op).collect()
+}
+
 /// RUN without its strip.
 pub(super) fn run(view: &RunView) -> Value {
     let summary = &view.summary;
@@ -37,7 +51,8 @@ pub(super) fn run(view: &RunView) -> Value {
         "wall_s": summary.wall_seconds(view.now),
         "first_batch_loaded_s": summary.first_batch_loaded.map(|loaded| loaded.seconds_since(summary.accepted)),
         "eta_s": eta_seconds(view),
-        "ops": ops(&view.job),
+        "ops": limited_ops(&view.job),
+        "weight": schedule.weight.get(),
         "order": match schedule.order {
             Order::DepthFirst => "depth_first",
             Order::BreadthFirst => "breadth_first",

@@ -2,7 +2,7 @@
 
 import { get, retry } from "./api.js";
 import { bytes, count, duration } from "./format.js";
-import { byId, make, offers } from "./shell.js";
+import { byId, make } from "./shell.js";
 import { nameOf, stateMark } from "./table.js";
 
 const drawer = byId("drawer");
@@ -28,7 +28,7 @@ export async function openDrawer(page, task, acts) {
   drawer.hidden = false;
   side.classList.add("open");
   if (acts.focus) close.focus();
-  if (offers("logs")) tail(page, task, mine);
+  tail(page, task, mine);
 }
 
 export function closeDrawer() {
@@ -88,7 +88,7 @@ function elsewhere(page, task) {
   const named = JSON.stringify({ run_id: page.run, batch_id: task.batch ?? undefined });
   const buttons = make("p", { class: "row apart" }, copier("Copy link", () => location.href),
     copier("Copy grpcurl", () => `grpcurl -plaintext -d '${named}' ${drawer.dataset.grpc} plumbline.v1.JobService/${task.batch === null ? "GetRun" : "GetBatch"}`));
-  if (task.batch !== null && task.state === "failed" && offers("retry")) {
+  if (task.batch !== null && task.state === "failed") {
     const again = make("button", { type: "button", onclick: async () => {
       again.disabled = true;
       await retry(page.run, { batches: [task.batch] }).catch((problem) => (again.textContent = problem.message));

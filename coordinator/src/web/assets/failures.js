@@ -2,7 +2,7 @@
 
 import { get, retry } from "./api.js";
 import { count, duration } from "./format.js";
-import { byId, make, offers } from "./shell.js";
+import { byId, make } from "./shell.js";
 import { cell, name, number, quiet, row, table, wrapped } from "./table.js";
 
 /** How many batches a group names at most. */
@@ -18,10 +18,10 @@ export async function failures(page) {
       wrapped(make("code", {}, group.error ?? group.example), make("br", {}), make("small", { class: "quiet" }, `first: ${group.example}`)),
       cell(page.ops[group.op]?.name ?? "–"), cell(words(group.kind)), number(count(group.attempts)),
       cell(first(page, group, `Batch ${group.first_batch ?? "–"}`), more), name(group.workers.join(", ")),
-      number(duration(group.first_us)), ...(offers("retry") ? [cell(again(page, group))] : []));
+      number(duration(group.first_us)), cell(again(page, group)));
   });
   const parts = [table("Failures, by op and error", ["Error", "Op", "Kind", "#Attempts", "First at", "Workers", "#First",
-    ...(offers("retry") ? ["Again"] : [])], rows)];
+    "Again"], rows)];
   if (dropped) parts.push(quiet(`${count(dropped)} more kinds of error were not kept.`));
   return parts;
 }

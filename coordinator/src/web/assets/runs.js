@@ -69,9 +69,13 @@ function soon() {
   }, wait);
 }
 
-function picked() {
-  return [...document.querySelectorAll("input[name=runs]:checked")].map((box) => /** @type {any} */ (box).value);
-}
+/** Runs that are to be picked and may not be in the list yet. @type {Set<string>} */
+const toPick = new Set();
+
+/** @returns {any[]} */
+const boxes = () => [...document.querySelectorAll("input[name=runs]")];
+
+const picked = () => boxes().filter((box) => box.checked).map((box) => box.value);
 
 function sayPicked() {
   const button = byId("compare-button");
@@ -93,10 +97,10 @@ async function startSamples(button) {
       started.push((await post("/api/runs", { job: JSON.parse(sample.dataset.job) })).run);
     }
     said.textContent = "Started.";
+    // They are picked as soon as they are in the list: what remains is to compare them.
+    for (const box of boxes()) box.checked = false;
+    for (const run of started) toPick.add(run);
     await renew();
-    // They are picked already: what remains is to compare them.
-    for (const box of document.querySelectorAll("input[name=runs]")) /** @type {any} */ (box).checked = started.includes(/** @type {any} */ (box).value);
-    sayPicked();
   } catch (error) {
     const first = error.problems?.[0];
     said.textContent = first ? `${first.path}: ${first.problem}` : error.message;
@@ -106,6 +110,7 @@ async function startSamples(button) {
 }
 
 function wire() {
+  for (const box of boxes()) if (toPick.delete(box.value)) box.checked = true;
   sayPicked();
 }
 

@@ -6,9 +6,6 @@ const root = document.documentElement;
 /** @param {string} id @returns {any} */
 export const byId = (id) => document.getElementById(id);
 
-/** Tells whether the coordinator can do something, as its page says. @param {string} what */
-export const offers = (what) => (byId("side")?.dataset.offers ?? "").split(" ").includes(what);
-
 /**
  * Makes an element; children that are texts stay texts.
  * @param {string} tag @param {Record<string, any>} [attributes] @param {...(Node|string|number|null)} children

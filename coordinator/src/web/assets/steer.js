@@ -1,57 +1,9 @@
 // Steering a run: pause, resume, cancel, limits, retry; every command says what it does before it does it.
 
 import { get, post, retry } from "./api.js";
+import { ask, choice, limit, number, size } from "./ask.js";
 import { bytes, count } from "./format.js";
-import { byId, make, offers } from "./shell.js";
-
-/**
- * Opens a dialog with a form; `send` gets what was filled in and closes it unless it fails.
- * @param {{title: string, body: Node[], yes: string, no?: string, danger?: boolean, send: (data: FormData) => Promise<any>}} what
- */
-function ask({ title, body, yes, no = "Close", danger = false, send }) {
-  const said = make("p", { role: "alert" });
-  const form = make("form", { method: "dialog" }, make("h2", { id: "ask-title" }, title), ...body,
-    make("p", { class: "row" }, make("button", { type: "submit", class: danger ? "danger" : "primary" }, yes),
-      make("button", { type: "button", onclick: () => dialog.close() }, no)), said);
-  const dialog = make("dialog", { "aria-labelledby": "ask-title", onclose: () => dialog.remove() }, form);
-  form.addEventListener("submit", async (event) => {
-    event.preventDefault();
-    try {
-      await send(new FormData(form));
-      dialog.close();
-    } catch (error) {
-      said.textContent = error.problems?.length ? error.problems.map(({ path, problem }) => `${path}: ${problem}`).join("; ") : error.message;
-    }
-  });
-  document.body.append(dialog);
-  dialog.showModal();
-}
-
-/** Makes a choice of several with a sentence each. */
-function choice(name, options) {
-  return make("fieldset", {}, make("legend", { class: "sr" }, "How"), ...options.map(([value, label, more], place) =>
-    make("label", { class: "choice" }, make("input", { type: "radio", name, value, checked: place === 0 }),
-      make("span", {}, label, make("small", { class: "quiet" }, more)))));
-}
-
-/** Reads what was filled in: nothing leaves a limit as it is, `none` takes it off. @param {string} text @param {(text: string) => any} read */
-function limit(text, read) {
-  const said = text.trim();
-  if (said === "") return undefined;
-  return said.toLowerCase() === "none" ? null : read(said);
-}
-
-/** Reads `256MiB` and plain numbers of bytes. */
-function size(text) {
-  const found = /^([\d.]+)\s*(b|kib|mib|gib|tib)?$/i.exec(text);
-  if (!found) throw new Error(`"${text}" is no size; write 64KiB, 8MiB or 1GiB`);
-  return Math.round(Number(found[1]) * 1024 ** ["b", "kib", "mib", "gib", "tib"].indexOf((found[2] ?? "b").toLowerCase()));
-}
-
-function number(text) {
-  if (!/^\d+(\.\d+)?$/.test(text)) throw new Error(`"${text}" is no number; write one, or none`);
-  return Number(text);
-}
+import { byId, make } from "./shell.js";
 
 export class Steering {
   /** @param {string} run @param {() => any} latest the run as it was last heard of @param {() => void} renew */
@@ -97,7 +49,7 @@ export class Steering {
         choice("mode", [
           ["now", "Now", `What the ${count(begun)} batches in flight have done so far is lost.`],
           ["after_running", "After what runs", `The ${count(running.now)} tasks that run may end; nothing else is begun.`],
-        ].slice(0, offers("cancel-modes") ? 2 : 1)),
+        ]),
       ],
       send: (data) => this.#send("cancel", { mode: data.get("mode") }),
     });
@@ -116,9 +68,10 @@ export class Steering {
           field("max_concurrent", "Tasks at once", count(run.cap)),
           field("max_in_flight", "Batches in flight", run.batches.max_in_flight && count(run.batches.max_in_flight)),
           field("max_in_flight_bytes", "Bytes in flight", run.bytes.max && bytes(run.bytes.max)),
-          field("weight", "Weight among runs", run.weight ?? "as given")),
+          field("weight", "Weight among runs", String(run.weight))),
         make("details", {}, make("summary", {}, "Of single ops"), ...ops.map((op) => make("div", { class: "fields" },
-          field(`cap:${op.name}`, `${op.name}: tasks at once`, "as given"), field(`rate:${op.name}`, `${op.name}: rate, as in 50/s`, "as given")))),
+          field(`cap:${op.name}`, `${op.name}: tasks at once`, op.max_concurrent && count(op.max_concurrent)),
+          field(`rate:${op.name}`, `${op.name}: rate, as in 50/s`, op.rate)))),
       ],
       send: (data) => {
         const read = (name, how) => limit(String(data.get(name) ?? ""), how);
@@ -150,25 +103,50 @@ export class Steering {
 
   async #explain() {
     try {
-      const found = await get(`/api/runs/${this.run}/explain`);
-      explain(found);
+      explain(await this.#obstacles(), () => this.#obstacles());
     } catch (error) {
       this.say(error.message);
     }
   }
+
+  #obstacles() {
+    return get(`/api/runs/${this.run}/explain`);
+  }
 }
 
-/** Says why nothing more runs, op by op. @param {any} found */
-function explain({ state, ops }) {
-  const said = ops.map((op) => {
-    const more = op.in_backoff ? `, ${count(op.in_backoff)} wait for their next attempt` : "";
-    return make("li", {}, make("strong", {}, op.name), `: ${count(op.running)} running, ${count(op.waiting)} waiting${more}`,
-      make("ul", {}, ...op.obstacles.map((obstacle) => make("li", {}, obstacle.message))));
-  });
+/** How often an explanation that is looked at is made anew, in milliseconds. */
+const AGAIN = 1000;
+
+/** Says why nothing more runs, op by op, as long as somebody looks. @param {any} found @param {() => Promise<any>} again */
+function explain(found, again) {
+  const state = make("p", { class: "quiet" });
+  const list = make("ul", { class: "explained" });
+  const fill = ({ state: name, ops }) => {
+    state.textContent = `The run is ${name}.`;
+    list.replaceChildren(...ops.map((op) => {
+      const more = op.in_backoff ? `, ${count(op.in_backoff)} wait for their next attempt` : "";
+      const obstacles = op.obstacles.length ? op.obstacles.map(({ message }) => message) : ["nothing is in its way: more begins at once"];
+      return make("li", {}, make("strong", {}, op.name), `: ${count(op.running)} running, ${count(op.waiting)} waiting${more}`,
+        make("ul", {}, ...obstacles.map((message) => make("li", {}, message))));
+    }));
+  };
+  fill(found);
   const dialog = make("dialog", { "aria-labelledby": "explain-title", onclose: () => dialog.remove() },
-    make("h2", { id: "explain-title" }, "Why does nothing more run?"), make("p", { class: "quiet" }, `The run is ${state}.`),
-    make("ul", { class: "explained" }, ...said),
+    make("h2", { id: "explain-title" }, "Why does nothing more run?"), state,
+    make("div", { class: "explaining", role: "region", "aria-label": "Op by op", tabindex: "0" }, list),
     make("p", { class: "row" }, make("button", { type: "button", onclick: () => dialog.close() }, "Close")));
   document.body.append(dialog);
   dialog.showModal();
+  const renew = async () => {
+    if (!dialog.open) return;
+    try {
+      fill(await again());
+    } catch (error) {
+      // A run that has ended is held by nothing any more.
+      state.textContent = error.message;
+      return;
+    }
+    setTimeout(renew, AGAIN);
+  };
+  setTimeout(renew, AGAIN);
 }

@@ -1,7 +1,8 @@
-// The list of workers: refreshed while it is looked at; a worker can be drained.
+// The list of workers and the limits that runs share: refreshed while it is looked at; a worker can be drained, a limit set.
 
 import { follow, post } from "./api.js";
-import { byId, refresh } from "./shell.js";
+import { ask, limit, number } from "./ask.js";
+import { byId, make, refresh } from "./shell.js";
 
 const PAUSE = 1000;
 let last = performance.now();
@@ -30,6 +31,34 @@ document.addEventListener("click", async (event) => {
     button.disabled = left;
   }
   soon();
+});
+
+/** Asks for a limit. @param {string} title @param {Node[]} body @param {(data: FormData) => Promise<any>} send */
+function change(title, body, send) {
+  ask({ title, yes: "Set it", body, send: async (data) => {
+    await send(data);
+    soon();
+  } });
+}
+
+const field = (name, label, value = "") => make("label", {}, label, make("input", { name, value, required: true, autocomplete: "off" }));
+
+document.addEventListener("click", (event) => {
+  const button = /** @type {any} */ (event.target).closest?.("[data-pool], [data-cap]");
+  if (!button) return;
+  const { pool, limit: now, cap } = button.dataset;
+  if (cap !== undefined) {
+    change("The coordinator's cap", [
+      make("p", { class: "quiet" }, "How many tasks of all runs together may run at once. Nothing that runs is stopped. none leaves it to the slots."),
+      make("div", { class: "fields" }, field("cap", "Tasks at once", cap || "none")),
+    ], (data) => post("/api/cluster/cap", { max_concurrent: limit(String(data.get("cap")), number) ?? null }));
+    return;
+  }
+  change(pool ? `The pool ${pool}` : "A new pool", [
+    make("p", { class: "quiet" }, pool ? "Ops that name it take a unit each while they run. Nothing that runs is stopped." :
+      "Ops that name it take a unit each while they run, over all runs. A pool stays for good."),
+    make("div", { class: "fields" }, ...(pool ? [] : [field("name", "Name")]), field("limit", "Units", now)),
+  ], (data) => post("/api/pools", { name: pool || String(data.get("name")).trim(), limit: number(String(data.get("limit")).trim()) }));
 });
 
 follow("/api/events", soon);

@@ -13,6 +13,7 @@ use super::layout::{Frame, Place};
 use super::runs::{left, state_mark, wide_bar};
 use super::{PartQuery, Site};
 use crate::service::RunView;
+use crate::web::api;
 
 /// The tabs below the chart: what is behind them is loaded when they are opened.
 const TABS: [(&str, &str); 6] = [
@@ -24,14 +25,6 @@ const TABS: [(&str, &str); 6] = [
     ("activity", "Activity"),
 ];
 
-/// What of steering and looking the coordinator can do: buttons and tabs of other words are left out, by the templates and
-/// by the scripts. There are `cancel-modes`, `limits`, `explain`, `retry` and `logs`.
-const OFFERS: &str = "cancel-modes retry logs";
-
-fn offers(what: &str) -> bool {
-    OFFERS.split(' ').any(|offered| offered == what)
-}
-
 /// Shows the page.
 pub(super) async fn page(
     State(site): State<Site>,
@@ -42,7 +35,17 @@ pub(super) async fn page(
         Ok(run) => run,
         Err(error) => return site.say(StatusCode::NOT_FOUND, "There is no such run", &format!("{error}")),
     };
-    match site.service.run(run).await {
+    let found = match query.part {
+        // The page begins with what its chart is made of; what cannot be read it finds out by asking.
+        super::Part::Page => site.service.recent_chart(run).await.ok(),
+        super::Part::Live => None,
+    };
+    let seed = found.as_ref().map(|look| api::seed(&look.view, &look.chart));
+    let view = match found {
+        Some(look) => Ok(look.view.clone()),
+        None => site.service.run(run).await,
+    };
+    match view {
         Ok(view) => {
             let title = format!("{} · {run}", view.job.name);
             let frame = Frame {
@@ -51,7 +54,7 @@ pub(super) async fn page(
                 script: "run.js",
             };
             let body = match query.part {
-                super::Part::Page => body(&view, &site.grpc),
+                super::Part::Page => body(&view, &site.grpc, seed.as_deref()),
                 super::Part::Live => head(&view),
             };
             site.answer(&frame, query.part, body)
@@ -60,11 +63,11 @@ pub(super) async fn page(
     }
 }
 
-fn body(view: &RunView, grpc: &str) -> Markup {
+fn body(view: &RunView, grpc: &str, seed: Option<&str>) -> Markup {
     html! {
         (head(view))
-        div id="side" class="side" data-offers=(OFFERS) {
-            div id="chart" class="chart" data-run=(view.summary.run) {
+        div id="side" class="side" {
+            div id="chart" class="chart" data-run=(view.summary.run) data-seed=[seed] {
                 p class="scale" { "The chart is drawn by a script. Without one, the tasks are at "
                     a href={ "/api/runs/" (view.summary.run) "/tasks.csv" } { "tasks.csv" } "." }
             }
@@ -119,16 +122,12 @@ fn tools(summary: &RunSummary) -> Markup {
                 RunState::Paused => button type="button" class="primary" data-act="resume" { "Resume" },
                 RunState::Succeeded | RunState::CompletedWithFailures | RunState::Failed | RunState::Cancelled => {}
             }
-            @if summary.batches.failed > 0 && offers("retry") {
+            @if summary.batches.failed > 0 {
                 button type="button" data-act="retry" aria-haspopup="dialog" { "Retry " (count(summary.batches.failed)) " failed…" }
             }
-            @if !is_over && offers("explain") {
-                button type="button" data-act="explain" aria-haspopup="dialog" { "Why not more?" }
-            }
-            @if !is_over && offers("limits") {
-                button type="button" data-act="limits" aria-haspopup="dialog" { "Limits…" }
-            }
             @if !is_over {
+                button type="button" data-act="explain" aria-haspopup="dialog" { "Why not more?" }
+                button type="button" data-act="limits" aria-haspopup="dialog" { "Limits…" }
                 button type="button" data-act="cancel" class="danger" aria-haspopup="dialog" { "Cancel…" }
             }
             a class="button" href={ "/new?from=" (summary.run) } { "Run again…" }
@@ -241,20 +240,16 @@ fn op_name(view: &RunView, op: OpId) -> &str {
     view.job.ops.get(op.index()).map_or("a later op", |op| &op.name)
 }
 
-fn is_offered((name, _): &&(&str, &str)) -> bool {
-    *name != "log" || offers("logs")
-}
-
 fn tabs() -> Markup {
     html! {
         div class="tabs" role="tablist" aria-label="More about the run" {
-            @for (place, (name, label)) in TABS.iter().filter(is_offered).enumerate() {
+            @for (place, (name, label)) in TABS.iter().enumerate() {
                 button type="button" role="tab" id={ "tab-" (name) } data-tab=(name) aria-controls={ "panel-" (name) }
                     aria-selected=(if place == 0 { "true" } else { "false" })
                     tabindex=(if place == 0 { "0" } else { "-1" }) { (label) }
             }
         }
-        @for (place, (name, _)) in TABS.iter().filter(is_offered).enumerate() {
+        @for (place, (name, _)) in TABS.iter().enumerate() {
             div class="tabpanel" role="tabpanel" id={ "panel-" (name) } aria-labelledby={ "tab-" (name) } tabindex="0"
                 hidden[place != 0] {}
         }

@@ -1,4 +1,4 @@
-//! `/workers`: the sessions of workers, how busy they are, and draining.
+//! `/workers`: the sessions of workers, how busy they are, and draining; below them what runs share.
 
 use axum::extract::{Query, State};
 use axum::response::Response;
@@ -8,8 +8,8 @@ use scheduler::{WorkerState, WorkerView};
 use super::format::{ago, bytes, count, percent};
 use super::layout::{Frame, Place};
 use super::runs::state_mark;
-use super::{PartQuery, Site};
-use crate::service::PageRequest;
+use super::{PartQuery, Site, limits};
+use crate::service::{LookupError, PageRequest};
 use crate::vitals::Vitals;
 use common::time::Time;
 
@@ -22,8 +22,13 @@ pub(super) async fn page(State(site): State<Site>, Query(query): Query<PartQuery
         size: Some(SHOWN),
         token: String::new(),
     };
-    match site.service.workers(request).await {
-        Ok(workers) => {
+    let found = async {
+        let workers = site.service.workers(request).await?;
+        let shared = (site.service.cluster().await?, site.service.pools().await?);
+        Ok::<_, LookupError>((workers, shared))
+    };
+    match found.await {
+        Ok((workers, (cluster, pools))) => {
             let frame = Frame {
                 title: "Workers",
                 place: Place::Workers,
@@ -31,13 +36,14 @@ pub(super) async fn page(State(site): State<Site>, Query(query): Query<PartQuery
             };
             let workers = workers.items.into_iter();
             let workers = workers.map(|worker| (site.service.vitals().of(worker.session), worker));
-            site.answer(&frame, query.part, body(&workers.collect::<Vec<_>>()))
+            let shared = limits::shared(&cluster, &pools);
+            site.answer(&frame, query.part, body(&workers.collect::<Vec<_>>(), &shared))
         }
         Err(error) => site.refuse(&error),
     }
 }
 
-fn body(workers: &[(Vitals, WorkerView)]) -> Markup {
+fn body(workers: &[(Vitals, WorkerView)], shared: &Markup) -> Markup {
     let sum = |value: &dyn Fn(&(Vitals, WorkerView)) -> u64| workers.iter().map(value).sum::<u64>();
     let rate: f64 = workers.iter().map(|(vitals, _)| vitals.tasks_per_second).sum();
     // The worker that was heard last tells the time well enough.
@@ -77,6 +83,7 @@ fn body(workers: &[(Vitals, WorkerView)]) -> Markup {
                 }
             }
             p id="workers-said" role="status" data-keep {}
+            (shared)
         }
     }
 }
