@@ -82,7 +82,7 @@ def pools_and_the_coordinators_cap_are_listed_and_set(browser: Browser, cluster:
         page.get_by_label("Name").fill("geocoder")
         page.get_by_role("button", name="Set it").click()
         page.get_by_role("button", name="Change the pool geocoder").wait_for()
-        spec = slow(cluster, ATTACK, "pooled.csv")
+        spec = slow(cluster, "pooled", "<img src=x onerror=alert(8)>.csv")
         spec["ops"][0]["pools"] = ["geocoder"]
         run = cluster.submit(spec)
         row = page.locator("tr", has_text="geocoder")

@@ -190,6 +190,12 @@ impl SlotNews {
             Telling::HeldBack => {
                 let (started, ended) = (at, None);
                 said.held.push(HeldOp { op, started, ended });
+                let is_first = said.held.len() == 1;
+                drop(said);
+                // A run loop that has nothing to do learns that there will be something to say.
+                if is_first {
+                    self.bell.ring(Urgency::Soon);
+                }
             }
             Telling::OpByOp => {
                 said.inputs.push(Input::OpStarted { lease, op, at });
@@ -387,5 +393,24 @@ mod tests {
         news.wait().await;
         news.take(Time(7 * MILLI), &mut inputs);
         assert_eq!(kinds(&inputs), ["started"], "the wait ends by itself");
+    }
+
+    #[tokio::test]
+    async fn what_is_held_back_while_nobody_looks_is_told_when_it_takes_long() {
+        let mut news = News::of_slots(1);
+        let slot = news.slot(0);
+        run(&slot, 1, (0, 1), Urgency::Soon, done());
+        let mut inputs = Vec::new();
+        news.take(Time(MILLI), &mut inputs);
+        inputs.clear();
+        news.take(Time(MILLI), &mut inputs);
+        assert_eq!(kinds(&inputs), [""; 0], "there is nothing to do for the run loop");
+        slot.op_started(lease(2), OpId(0), Time(2 * MILLI), Urgency::Soon);
+        for now in [3, 9] {
+            let looked = tokio::time::timeout(Duration::from_secs(5), news.wait()).await;
+            looked.expect("a chain has begun, and nobody will say so");
+            news.take(Time(now * MILLI), &mut inputs);
+        }
+        assert_eq!(kinds(&inputs), ["started"]);
     }
 }
