@@ -68,6 +68,7 @@ impl World {
                     } => Some(*heir),
                     Report::ChainRan(ran) => ran.heir,
                     Report::LeaseEnded { .. }
+                    | Report::FetchStarted { .. }
                     | Report::OpStarted { .. }
                     | Report::OpEnded { .. }
                     | Report::Truncated { .. }
