@@ -19,7 +19,7 @@ use common::message::{
 use common::part::Part;
 use common::slice::{ByteSlice, FileId, FrozenSource, RunContext, Slice, SourceFile};
 use common::time::Time;
-use proptest::collection::{btree_map, vec};
+use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option::of;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -258,11 +258,18 @@ fn kind() -> impl Strategy<Value = OpKind> {
 
 fn exec() -> impl Strategy<Value = Exec> {
     let format = select(vec![ExecFormat::Csv, ExecFormat::Lines]);
-    (column(), vec(column(), 0..3), format, vec(column(), 0..3)).prop_map(|(program, args, format, columns)| Exec {
-        program,
-        args,
-        format,
-        columns,
+    let columns = btree_set(column(), 0..3);
+    ("/?[a-z]{1,8}", vec("[ -~]{0,6}", 0..3), format, columns).prop_map(|(program, args, format, columns)| {
+        let most = match format {
+            ExecFormat::Csv => usize::MAX,
+            ExecFormat::Lines => 1,
+        };
+        Exec {
+            program,
+            args,
+            format,
+            columns: columns.into_iter().take(most).collect(),
+        }
     })
 }
 

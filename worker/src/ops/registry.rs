@@ -14,6 +14,8 @@ use super::{add, extract, filter, noop, require, select, write};
 #[derive(Clone)]
 pub struct Registry {
     factories: Arc<BTreeMap<&'static str, Box<dyn OpFactory>>>,
+    /// Whether any program is allowed.
+    offers_exec: bool,
 }
 
 impl Registry {
@@ -24,7 +26,8 @@ impl Registry {
 
     /// Returns the standard kinds, and `exec` if any program is allowed.
     pub fn with_programs(allowed: AllowedPrograms) -> Registry {
-        let mut factories: Vec<Box<dyn OpFactory>> = vec![
+        let offers_exec = !allowed.is_empty();
+        let factories: [Box<dyn OpFactory>; 8] = [
             Box::new(extract::ExtractFactory),
             Box::new(select::SelectFactory),
             Box::new(add::AddFactory),
@@ -32,18 +35,19 @@ impl Registry {
             Box::new(require::RequireFactory),
             Box::new(noop::NoopFactory),
             Box::new(write::WriteFactory),
+            // A worker that runs no programs still does the other ops of a chain, and has to know their columns.
+            Box::new(ExecFactory::new(allowed)),
         ];
-        if !allowed.is_empty() {
-            factories.push(Box::new(ExecFactory::new(allowed)));
-        }
         Registry {
             factories: Arc::new(factories.into_iter().map(|factory| (factory.kind(), factory)).collect()),
+            offers_exec,
         }
     }
 
     /// Returns the names of the kinds, as a worker announces them.
     pub fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
-        self.factories.keys().copied()
+        let is_offered = |name: &&'static str| *name != "exec" || self.offers_exec;
+        self.factories.keys().copied().filter(is_offered)
     }
 
     /// Returns the factory of an op's kind.
@@ -51,26 +55,7 @@ impl Registry {
         self.factories
             .get(kind.name())
             .map(Box::as_ref)
-            .ok_or_else(|| Failure::permanent(unknown(kind)))
-    }
-}
-
-fn unknown(kind: &OpKind) -> String {
-    let name = kind.name();
-    match kind {
-        OpKind::Exec(exec) => {
-            format!(
-                "this worker runs no programs; start it with --allow-exec {}",
-                exec.program
-            )
-        }
-        OpKind::Extract
-        | OpKind::Select(_)
-        | OpKind::Add(_)
-        | OpKind::Filter(_)
-        | OpKind::Require(_)
-        | OpKind::Noop
-        | OpKind::Write(_) => format!("this worker cannot do the op {name}; upgrade it"),
+            .ok_or_else(|| Failure::permanent(format!("this worker cannot do the op {}; upgrade it", kind.name())))
     }
 }
 
