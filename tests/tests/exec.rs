@@ -66,8 +66,8 @@ fn a_program_that_takes_too_long_or_whose_run_is_cancelled_is_killed() {
         .discard();
     let report = cluster.wait_for_end(&cluster.submit(&timed));
     assert_eq!(report.state, "failed");
-    let run = cluster.submit(&job(&cluster, &script).discard());
     let before = fs::read_to_string(&pids).expect("was written").lines().count();
+    let run = cluster.submit(&job(&cluster, &script).discard());
     within(Duration::from_secs(20), "it runs", || {
         let now = fs::read_to_string(&pids).expect("was written").lines().count();
         (now > before).then_some(())
