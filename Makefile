@@ -77,6 +77,13 @@ deny: ## Checks licences, sources and advisories with cargo-deny (installing it 
 deny-if-there:
 	@if command -v cargo-deny >/dev/null; then $(MAKE) --no-print-directory deny; fi
 
+.PHONY: test-kills
+test-kills: ## Kills 100 coordinators and 100 workers under one run of 2,000 batches (KILLS=100 KILL_BATCHES=2000)
+	$(call section,kills)
+	@$(CARGO) build --quiet --locked -p plumb
+	KILLS=$(or $(KILLS),100) KILL_BATCHES=$(or $(KILL_BATCHES),2000) RESTART_SUBMISSIONS=200 \
+	  $(CARGO) test --quiet --locked -p tests --test many_kills --test coordinator_restart -- --test-threads=1
+
 .PHONY: test-data
 test-data: ## Compiles the sample data again from its sources and compares (needs python3 and the network)
 	$(call section,data)
