@@ -2,11 +2,13 @@
 //! cap was never exceeded, and the run ends.
 //!
 //! A short form runs with the other suites; `make test-kills` kills a hundred coordinators and a hundred workers during
-//! one run of 2,000 batches.
+//! one run of 2,000 batches. The run must last longer than the kills do, and those take as long as the machine lets new
+//! processes start: so one round of them is timed before, the ops take their time by it, and a run that is still too
+//! fast has its cap lowered until the last kill.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tests::cluster::SHORT_LEASES;
@@ -104,6 +106,35 @@ fn collect(known: &mut BTreeMap<String, Attempt>, attempts: Vec<Attempt>) {
     }
 }
 
+/// Returns how long one step takes here, with what it reads of the run before.
+fn time_a_step(cluster: &mut Cluster, run: &str) -> Duration {
+    let begun = Instant::now();
+    cluster.show(run);
+    cluster.timeline(run);
+    kill(cluster, Victim::Both(0));
+    begun.elapsed()
+}
+
+/// Returns how long an op has to take, so that the run lasts well longer than its kills.
+fn delay_for(batches: usize, steps: usize, step: Duration) -> Duration {
+    let kills = step.as_secs_f64() * steps as f64;
+    let (least, most) = (0.02, 1.0);
+    // Each batch waits in two ops.
+    let delay = 1.5 * kills * f64::from(CAP) / (2 * batches) as f64;
+    Duration::from_secs_f64(delay.clamp(least, most))
+}
+
+/// Changes the run's cap, if it is to be another one.
+fn set_cap(cluster: &Cluster, run: &str, now: &mut u32, cap: u32) {
+    if *now != cap {
+        cluster
+            .plumb(["limits", run, "--cap", &cap.to_string()])
+            .call()
+            .expect_code(0);
+        *now = cap;
+    }
+}
+
 #[test]
 fn the_output_is_that_of_an_undisturbed_run_whoever_is_killed_and_however_often() {
     // Each of the steps kills a coordinator, a worker or both: so many of each in all.
@@ -113,25 +144,31 @@ fn the_output_is_that_of_an_undisturbed_run_whoever_is_killed_and_however_often(
     for worker in 0..WORKERS {
         cluster.add_worker(&name(worker), 2);
     }
-    cluster.run(&job(&cluster, batches, "undisturbed.csv", "0s"));
+    let undisturbed = cluster.run(&job(&cluster, batches, "undisturbed.csv", "0s"));
     let expected = output(&cluster, "undisturbed.csv");
     tables::expect_each_row_once(&tables::parse(&expected), batches * BATCH);
 
-    let run = cluster.submit(&job(&cluster, batches, "disturbed.csv", "20ms"));
     let steps = kills.div_ceil(3) * 4;
+    let delay = delay_for(batches, steps, time_a_step(&mut cluster, &undisturbed.run));
+    let delay = format!("{}ms", delay.as_millis());
+    let run = cluster.submit(&job(&cluster, batches, "disturbed.csv", &delay));
+    let mut cap = CAP;
     let mut attempts = BTreeMap::new();
     let (mut coordinators, mut workers) = (0, 0);
     for step in 0..steps {
         // Spread over the whole run, and somewhere else within the work each time.
         let wanted = (batches * step / steps) as u64 + step as u64 % 3;
-        within(PATIENCE, "the run goes on after a kill", || {
+        let report = within(PATIENCE, "the run goes on after a kill", || {
             let report = cluster.show(&run);
-            (report.batches.committed >= wanted || report.ended()).then_some(())
+            (report.batches.committed >= wanted || report.ended()).then_some(report)
         });
         assert!(
-            !cluster.show(&run).ended(),
-            "the run ended before step {step} of {steps}"
+            !report.ended(),
+            "the run ended before step {step} of {steps}: {report:#?}"
         );
+        let left = batches as u64 - report.batches.committed;
+        let is_ahead = left < 4 * (steps - step) as u64 && step > 0;
+        set_cap(&cluster, &run, &mut cap, if is_ahead { 1 } else { CAP });
         collect(&mut attempts, cluster.timeline(&run));
         let victim = Victim::of(step);
         match victim {
@@ -145,6 +182,7 @@ fn the_output_is_that_of_an_undisturbed_run_whoever_is_killed_and_however_often(
         coordinators >= kills && workers >= kills,
         "{coordinators} and {workers} were killed"
     );
+    set_cap(&cluster, &run, &mut cap, CAP);
     let report = cluster.wait_for_end(&run).expect_success();
     assert_eq!(report.rows.loaded, (batches * BATCH) as u64);
     assert_eq!(output(&cluster, "disturbed.csv"), expected, "byte for byte, uuids too");
