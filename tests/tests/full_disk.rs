@@ -71,7 +71,7 @@ fn a_coordinator_whose_disk_is_full_ends_and_goes_on_right_when_there_is_room_ag
         let mut cluster = Cluster::coordinator_with_scratch(scratch, SHORT_LEASES);
         workers(&mut cluster);
         let disturbed = Disturbed::after_an_undisturbed_run(&cluster);
-        let run = disturbed.submit(&cluster, "40ms");
+        let run = disturbed.submit(&cluster, "200ms");
         cluster.wait_until(&run, "the run is in its middle", in_the_middle);
         disk.fill();
         // What the journal has room for already is no reason to give up; submissions make it grow.
@@ -86,8 +86,8 @@ fn a_coordinator_whose_disk_is_full_ends_and_goes_on_right_when_there_is_room_ag
         disk.free();
         cluster.start_coordinator();
         cluster.wait_for_workers(2);
-        // The timeline was on the full disk too: what it misses says nothing about what ran.
-        disturbed.expect_same_output(&cluster, &run);
+        // The timeline was on the full disk too, so it may miss rows; those that it has are judged in full.
+        disturbed.expect_same_as_far_as_known(&cluster, &run);
         disturbed.expect_nothing_else();
         cluster.finish();
     });

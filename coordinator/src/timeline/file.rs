@@ -146,8 +146,9 @@ impl FrameFile {
 
     /// Empties the file.
     pub(crate) fn clear(&mut self) -> io::Result<()> {
+        self.file.set_len(0)?;
         self.end = 0;
-        self.file.set_len(0)
+        Ok(())
     }
 
     /// Makes a file without a name, which goes with the process.

@@ -215,7 +215,11 @@ fn read(folder: &Path, run: RunId, timeline: RunTimeline) -> io::Result<RunTimel
         Err(error) => return Err(error),
     };
     let length = opened.metadata()?.len();
-    file::scan(&opened, length, &mut |found| reading.take(found, &opened))?;
+    let whole = file::scan(&opened, length, &mut |found| reading.take(found, &opened))?;
+    if whole == 0 {
+        // A full disk, or a kill in the first write, left a file without its first frame: nothing was kept yet.
+        return Ok(reading.timeline);
+    }
     if !reading.format_is_known {
         let problem = "its format is not known to this program";
         return Err(io::Error::new(io::ErrorKind::InvalidData, problem));

@@ -200,6 +200,55 @@ fn what_a_kill_leaves_is_a_prefix_of_the_rows_however_the_files_are_cut() {
 const CHUNK: usize = chunk::CHUNK_ROWS;
 
 #[test]
+fn a_run_whose_first_write_found_no_room_has_no_rows_and_is_no_error() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let timelines = Timelines::in_folder(folder.path()).expect("is made");
+    timelines.begin(RUN, Time(1_000_000), &job());
+    fill(&timelines, 0..10);
+    drop(timelines);
+    let path = folder.path().join(format!("{RUN}.rows"));
+    let whole = std::fs::read(&path).expect("is there");
+    std::fs::remove_file(folder.path().join(format!("{RUN}.tail"))).expect("it comes after the other file");
+    for length in [0, 1, 5, 9] {
+        std::fs::write(&path, &whole[..length]).expect("is cut");
+        let again = Timelines::in_folder(folder.path()).expect("is made");
+        let view = look(&again, Some(Time(800_000_000_000)));
+        assert_eq!((entries(&view).len(), view.restarts), (0, 1), "cut to {length} bytes");
+        drop(again);
+        let live = Timelines::in_folder(folder.path()).expect("is made");
+        live.resume([(RUN, Time(1_000_000), &job())].into_iter(), std::iter::empty());
+        fill(&live, 0..4);
+        live.finish(RUN, Time(800_000_000_000));
+        drop(live);
+        let again = Timelines::in_folder(folder.path()).expect("is made");
+        assert_eq!(entries(&look(&again, Some(Time(800_000_000_000)))), expected(0..4));
+    }
+}
+
+#[test]
+fn workers_and_slots_keep_their_rows_when_only_the_tail_finds_no_room() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let tail = folder.path().join(format!("{RUN}.tail"));
+    std::os::unix::fs::symlink("/dev/full", &tail).expect("is linked");
+    let timelines = Timelines::in_folder(folder.path()).expect("is made");
+    timelines.begin(RUN, Time(1_000_000), &job());
+    // The first write brings what it can to the disk; the second one comes with lanes that are new.
+    fill(&timelines, 0..2);
+    let rows = folder.path().join(format!("{RUN}.rows"));
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while std::fs::metadata(&rows).map_or(0, |rows| rows.len()) == 0 {
+        assert!(std::time::Instant::now() < deadline, "the first write");
+        std::thread::yield_now();
+    }
+    fill(&timelines, 2..12);
+    timelines.finish(RUN, Time(800_000_000_000));
+    drop(timelines);
+    assert!(!tail.exists(), "the run is complete");
+    let again = Timelines::in_folder(folder.path()).expect("is made");
+    assert_eq!(entries(&look(&again, Some(Time(800_000_000_000)))), expected(0..12));
+}
+
+#[test]
 fn a_flipped_bit_is_an_error_and_no_other_row() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let timelines = Timelines::in_folder(folder.path()).expect("is made");

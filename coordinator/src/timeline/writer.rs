@@ -192,10 +192,18 @@ impl Files {
         };
         let head = file::head(timeline.accepted, timeline.ops);
         drop(state);
-        self.files_of(run, &folder)?.write(&batch, &head)?;
-        if let Some(timeline) = self.shared.state().runs.get_mut(&run) {
-            timeline.written = batch.written;
-        }
+        let shared = Arc::clone(&self.shared);
+        let note = |written| {
+            if let Some(timeline) = shared.state().runs.get_mut(&run) {
+                timeline.written = written;
+            }
+        };
+        let open = self.files_of(run, &folder)?;
+        open.write_rows(&batch, &head)?;
+        // What is there now is not written again when the tail finds no room: lanes have their numbers by their place.
+        note(batch.written_without_tail());
+        open.write_tail(&batch)?;
+        note(batch.written);
         Ok(())
     }
 
@@ -425,8 +433,19 @@ impl Batch {
     }
 }
 
+impl Batch {
+    /// Returns what is written when all but the tail is.
+    fn written_without_tail(&self) -> Written {
+        Written {
+            tail: self.tail.0,
+            ..self.written
+        }
+    }
+}
+
 impl Open {
-    fn write(&mut self, batch: &Batch, head: &Note) -> io::Result<()> {
+    /// Appends all but the rows that make no chunk: as a whole, or nothing of it.
+    fn write_rows(&mut self, batch: &Batch, head: &Note) -> io::Result<()> {
         let mut frames = Frames::default();
         if self.rows.is_empty() {
             frames.note(head);
@@ -444,7 +463,12 @@ impl Open {
                 chunk.written(Arc::clone(&self.rows.file), place.behind(begin));
             }
         }
-        if batch.tail_is_emptied {
+        Ok(())
+    }
+
+    /// Appends the rows that make no chunk.
+    fn write_tail(&mut self, batch: &Batch) -> io::Result<()> {
+        if batch.tail_is_emptied && !self.tail.is_empty() {
             self.tail.clear()?;
         }
         let (first, rows) = &batch.tail;
