@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use common::state::Reopening;
 use tokio::io::AsyncBufReadExt as _;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -44,6 +45,8 @@ pub(crate) struct ClusterOptions {
     pub(crate) logs: Logs,
     /// Which log lines they write.
     pub(crate) levels: String,
+    /// Whether runs may go on again after their end.
+    pub(crate) reopening: Reopening,
 }
 
 /// Where a coordinator listens.

@@ -24,6 +24,16 @@ pub enum RunState {
     Cancelled,
 }
 
+/// Whether a coordinator lets runs go on again that have ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reopening {
+    /// Those that ended with failures.
+    #[default]
+    Possible,
+    /// None: the coordinator does not outlive them.
+    Never,
+}
+
 impl RunState {
     /// Tells whether the run has ended.
     pub fn is_terminal(self) -> bool {
@@ -40,6 +50,14 @@ impl RunState {
             RunState::Queued | RunState::Running | RunState::Paused | RunState::Succeeded | RunState::Cancelled => {
                 false
             }
+        }
+    }
+
+    /// Tells whether a run that ended so keeps beside its result what it would go on from.
+    pub fn keeps_for_reopening(self, reopening: Reopening) -> bool {
+        match reopening {
+            Reopening::Possible => self.may_be_reopened(),
+            Reopening::Never => false,
         }
     }
 

@@ -54,6 +54,10 @@ pub struct CoordinatorConfig {
     #[arg(long, env = "PLUMB_KEEP_RUNS_FOR", value_name = "DURATION", default_value = "30d", value_parser = parse_duration)]
     pub keep_runs_for: Duration,
 
+    /// Keeps nothing that a run could go on from after it has ended with failures: for a coordinator that ends with its run.
+    #[arg(long, env = "PLUMB_FINAL_RUNS", hide = true)]
+    pub final_runs: bool,
+
     /// How many tasks may run at once over all runs and workers [default: as many as there are slots].
     #[arg(long, env = "PLUMB_MAX_CONCURRENT", value_name = "N")]
     pub max_concurrent: Option<NonZeroU32>,
@@ -187,6 +191,7 @@ impl Default for CoordinatorConfig {
             worker_token_file: None,
             web: local(3_000),
             state: None,
+            final_runs: false,
             keep_runs: 1_000,
             keep_runs_for: Duration::from_secs(30 * 24 * 3_600),
             max_concurrent: None,

@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use common::ids::Generation;
+use common::state::Reopening;
 use proto::token::{TokenError, WorkerToken};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -179,6 +180,11 @@ impl Coordinator {
             pools: self.config.pools.iter().cloned().collect(),
             lease_time: self.config.lease_time,
             lease_margin: self.config.lease_margin(),
+            reopening: if self.config.final_runs {
+                Reopening::Never
+            } else {
+                Reopening::Possible
+            },
             ..scheduler::Config::default()
         };
         let retention = Retention {

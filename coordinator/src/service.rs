@@ -18,7 +18,7 @@ use std::sync::Arc;
 use common::ids::{self, BatchId, OpId, RunId, WorkerName};
 use common::job::{FieldProblem, InvalidJob, Job};
 use common::part::Part;
-use common::state::{BatchState, RunState};
+use common::state::{BatchState, Reopening, RunState};
 use common::steering::{AskRefused, Asker};
 use common::summary::RunSummary;
 use common::time::Time;
@@ -87,6 +87,8 @@ pub struct Page<T> {
 pub struct CommittedParts {
     /// How the run is about to end.
     pub state: RunState,
+    /// Whether it may go on again after that.
+    pub reopening: Reopening,
     /// The parts of one op, with their batches.
     pub parts: Vec<(BatchId, Part)>,
     /// The last batch looked at; `None` when there was none left.
@@ -284,9 +286,10 @@ impl Service {
         let found = self.driver.read(move |world| {
             let known = world.registry.run(run).map(|_| ());
             known.ok_or(NoSuchRun { run })?;
-            world.scheduler.outcome(run).ok_or(LookupError::NotFinishing { run })
+            let state = world.scheduler.outcome(run).ok_or(LookupError::NotFinishing { run })?;
+            Ok::<_, LookupError>((state, world.scheduler.reopening()))
         });
-        let state = found.await??;
+        let (state, reopening) = found.await??;
         let kept = self
             .driver
             .read_archive(move |archive| archive.parts_page(run, after, LARGEST_PAGE));
@@ -298,6 +301,7 @@ impl Service {
         });
         Ok(CommittedParts {
             state,
+            reopening,
             parts: parts.collect(),
             last,
         })

@@ -27,7 +27,7 @@ use common::job::{OpKind, Sink as SinkSpec};
 use common::message::Publish;
 use common::part::Part;
 use common::slice::RunContext;
-use common::state::RunState;
+use common::state::{Reopening, RunState};
 
 use crate::batch::Batch;
 use crate::ops::OpContext;
@@ -59,10 +59,19 @@ pub struct Finish<'a> {
     pub lease: LeaseId,
     /// How the run is about to end; what is not yet final counts as failed.
     pub state: RunState,
+    /// Whether it may go on again after that, if it ends with failures.
+    pub reopening: Reopening,
     /// The committed parts of the op, in the order of their batches.
     pub committed: &'a mut dyn Iterator<Item = Result<CommittedPart, Failure>>,
     /// Says when to stop.
     pub cancel: &'a crate::ops::CancelToken,
+}
+
+impl Finish<'_> {
+    /// Tells whether what the run would go on from has to stay beside its result.
+    pub fn keeps_for_reopening(&self) -> bool {
+        self.state.keeps_for_reopening(self.reopening)
+    }
 }
 
 /// A part whose commit is durable, and the batch it belongs to.

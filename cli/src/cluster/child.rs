@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use common::state::Reopening;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{ChildStderr, ChildStdout, Command};
@@ -42,6 +43,10 @@ impl Child {
             .args(["--web", &options.ports.web.to_string()])
             .arg("--state")
             .arg(folder.join("state"))
+            .args(match options.reopening {
+                Reopening::Possible => None,
+                Reopening::Never => Some("--final-runs"),
+            })
             .stdout(Stdio::piped());
         Child::spawn("coordinator".to_owned(), command, options, folder, screen)
     }

@@ -3,6 +3,8 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 
+use common::state::Reopening;
+
 use super::gantt::charts;
 use super::run::{SizeArgs, run_to_end};
 use super::{CommandError, system};
@@ -59,6 +61,7 @@ pub(super) async fn execute(args: Args, log: &LogArgs) -> Result<Exit, CommandEr
         check_free(flag, variable, address)?;
     }
     let options = ClusterOptions {
+        reopening: Reopening::Possible,
         ports: Ports {
             grpc: args.grpc,
             worker_grpc: args.worker_grpc,

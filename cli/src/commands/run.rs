@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use common::state::Reopening;
+
 use super::gantt::charts;
 use super::{CommandError, follow, system};
 use crate::args::SpecArgs;
@@ -68,6 +70,8 @@ pub(super) async fn execute(args: Args, log: &LogArgs) -> Result<Exit, CommandEr
     let here = std::env::current_dir().map_err(system("find the current folder"))?;
     spec.resolve(&here, &here.join(args.output.unwrap_or_default()));
     let options = ClusterOptions {
+        // Nobody could retry there.
+        reopening: Reopening::Never,
         ports: Ports::any(),
         workers: args.size.workers,
         slots: args.size.slots,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use common::ids::Generation;
 use common::job::PoolName;
+use common::state::Reopening;
 
 /// The numbers that the whole coordinator shares.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub struct Config {
     pub reattach_patience: Duration,
     /// How many slices of a run are found ahead of admission.
     pub slices_ahead: u32,
+    /// Whether runs that have ended with failures may go on again.
+    pub reopening: Reopening,
 }
 
 impl Default for Config {
@@ -39,6 +42,7 @@ impl Default for Config {
             reconnect_patience: Duration::from_secs(1),
             reattach_patience: Duration::from_millis(1_500),
             slices_ahead: 64,
+            reopening: Reopening::Possible,
         }
     }
 }

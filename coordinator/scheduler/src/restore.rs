@@ -76,7 +76,7 @@ impl Scheduler {
         }
         let ended = ledger.ended.iter();
         scheduler.ended = ended
-            .filter(|(_, ended)| ended.summary.state.may_be_reopened())
+            .filter(|(_, ended)| ended.summary.state.keeps_for_reopening(scheduler.config.reopening))
             .map(|(id, ended)| (*id, ended.run.clone()))
             .collect();
         scheduler

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use common::ids::{BatchId, LeaseId, RunId, SessionId};
 use common::job::{Job, PoolName};
 use common::message::ToWorker;
-use common::state::RunState;
+use common::state::{Reopening, RunState};
 use common::summary::RunSummary;
 use common::time::Time;
 
@@ -218,6 +218,11 @@ impl Scheduler {
             | RunPhase::Stopping(_)
             | RunPhase::Ending => None,
         }
+    }
+
+    /// Tells whether runs that have ended with failures may go on again.
+    pub fn reopening(&self) -> Reopening {
+        self.config.reopening
     }
 
     /// Returns the batches of a run that are in flight, committing or failed, in order.

@@ -2,6 +2,7 @@
 
 use common::ids::WorkerName;
 use common::job::{FieldProblem, InvalidJob, Job};
+use common::state::Reopening;
 use common::steering::{Asker, CancelMode};
 use proto::convert::limits::holders_to_wire;
 use proto::convert::logs::level_from_wire;
@@ -237,5 +238,6 @@ pub(super) fn committed_parts(page: &CommittedParts) -> v1::ListCommittedPartsRe
     v1::ListCommittedPartsResponse {
         state: v1::RunState::from(page.state).into(),
         parts: parts.collect(),
+        is_final: page.reopening == Reopening::Never,
     }
 }

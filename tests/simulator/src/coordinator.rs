@@ -74,6 +74,7 @@ impl World {
             reconnect_patience: terms.patience,
             reattach_patience: terms.lease_time.min(std::time::Duration::from_millis(1_500)),
             slices_ahead: 8,
+            reopening: common::state::Reopening::Possible,
         };
         // A wall clock may have been set while the coordinator was down; within a process it never goes back.
         let offset = EPOCH + self.random.up_to(Duration::from_secs(600));

@@ -47,7 +47,7 @@ fn finish(job: &ChainJob, plan: &Plan, surroundings: &Surroundings) -> Result<Op
             () = job.control.stopped() => Err(Failure::cancelled()),
         }
     })?;
-    let state = pages.state();
+    let (state, reopening) = (pages.state(), pages.reopening());
     let mut committed = Committed {
         pages,
         runtime: &surroundings.runtime,
@@ -56,6 +56,7 @@ fn finish(job: &ChainJob, plan: &Plan, surroundings: &Surroundings) -> Result<Op
     let parts = sink::open(plan, op)?.finish(Finish {
         lease,
         state,
+        reopening,
         committed: &mut committed,
         cancel: job.control.cancel_token(),
     })?;

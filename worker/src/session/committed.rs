@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use common::failure::Failure;
 use common::ids::{LeaseId, OpId, RunId};
-use common::state::RunState;
+use common::state::{Reopening, RunState};
 use proto::convert::InvalidMessage;
 use proto::token::WorkerToken;
 use proto::v1;
@@ -78,6 +78,7 @@ impl Coordinator {
 /// The committed parts, page by page.
 pub(crate) struct CommittedPages {
     state: RunState,
+    reopening: Reopening,
     page: std::vec::IntoIter<v1::CommittedPart>,
     stream: Streaming<v1::ListCommittedPartsResponse>,
 }
@@ -87,13 +88,28 @@ impl CommittedPages {
         let first = stream.message().await.map_err(failure)?;
         let first = first.ok_or_else(|| Failure::retryable("the coordinator listed no page of committed parts"))?;
         let state = RunState::try_from(first.state()).map_err(|error| invalid(&error))?;
+        let reopening = if first.is_final {
+            Reopening::Never
+        } else {
+            Reopening::Possible
+        };
         let page = first.parts.into_iter();
-        Ok(CommittedPages { state, page, stream })
+        Ok(CommittedPages {
+            state,
+            reopening,
+            page,
+            stream,
+        })
     }
 
     /// Returns how the run is about to end.
     pub(crate) fn state(&self) -> RunState {
         self.state
+    }
+
+    /// Tells whether the run may go on again after that.
+    pub(crate) fn reopening(&self) -> Reopening {
+        self.reopening
     }
 
     /// Returns the next part; `None` after the last.

@@ -12,7 +12,8 @@
 //!
 //! A run that failed or was cancelled keeps the committed parts of its folder, with a manifest that says so; it leaves
 //! nothing of a single file, and leaves alone what it was to replace. A run that failed or completed with failures may
-//! go on again: what a later end needs stays in the hidden folder until then, or until the run is forgotten.
+//! go on again, unless its coordinator ends with it: what a later end needs stays in the hidden folder until then, or
+//! until the run is forgotten.
 //!
 //! [`target`] knows the names, [`stage`] writes parts, [`folder`] and [`single`] finish and publish, [`disk`] does what
 //! has to be durable.
@@ -86,13 +87,13 @@ impl Sink for FileSink {
     }
 
     fn finish(&self, finish: Finish<'_>) -> Result<Vec<Part>, Failure> {
-        let (state, keeps) = (finish.state, keeps_result(finish.state));
+        let (keeps_for_reopening, keeps) = (finish.keeps_for_reopening(), keeps_result(finish.state));
         let part = match self.target.single_file {
             SingleFile::Parts => folder::finish(&self.target, finish)?,
             SingleFile::Join if keeps => Some(single::join(&self.target, finish)?),
             SingleFile::Join => None,
         };
-        if part.is_none() && !state.may_be_reopened() {
+        if part.is_none() && !keeps_for_reopening {
             disk::remove_folder(&self.target.hidden)?;
         }
         Ok(part.into_iter().collect())

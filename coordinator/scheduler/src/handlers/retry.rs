@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use common::ids::{BatchId, RunId};
 use common::slice::RunContext;
-use common::state::RunState;
+use common::state::{Reopening, RunState};
 use common::steering::{Activity, Asker, RunCommand};
 use common::time::Time;
 
@@ -38,6 +38,11 @@ pub enum NotRetryable {
         /// The run.
         run: RunId,
     },
+    /// Runs of this coordinator that have ended stay so.
+    Final {
+        /// The run.
+        run: RunId,
+    },
 }
 
 impl fmt::Display for NotRetryable {
@@ -50,6 +55,10 @@ impl fmt::Display for NotRetryable {
                     "{run} has ended, and not with failures; submit its job again to run it again"
                 )
             }
+            NotRetryable::Final { run } => write!(
+                f,
+                "{run} has ended, and this coordinator keeps nothing of ended runs that could go on; submit its job again"
+            ),
         }
     }
 }
@@ -70,7 +79,12 @@ impl Scheduler {
                 }
             },
             (None, Some(ended)) => &ended.failed,
-            (None, None) => return Err(NotRetryable::Over { run }),
+            (None, None) => {
+                return Err(match self.config.reopening {
+                    Reopening::Possible => NotRetryable::Over { run },
+                    Reopening::Never => NotRetryable::Final { run },
+                });
+            }
         };
         Ok(failed.iter().map(|(batch, failed)| (*batch, failed)))
     }
@@ -160,7 +174,7 @@ impl Scheduler {
     /// Keeps what a run that ended with failures could be reopened with.
     pub(crate) fn keep_ended(&mut self, id: RunId, state: RunState) {
         if let Some(run) = self.runs.remove(&id)
-            && state.may_be_reopened()
+            && state.keeps_for_reopening(self.config.reopening)
         {
             self.ended.insert(id, run.into_ledger());
         }

@@ -23,7 +23,7 @@ const COPY_BYTES: usize = 1 << 20;
 
 /// Joins the committed parts in the order in which they come, checks each, and stages the file.
 pub(super) fn join(target: &Target, finish: Finish<'_>) -> Result<Part, Failure> {
-    let state = finish.state;
+    let keeps_for_reopening = finish.keeps_for_reopening();
     let mut joined = Staged::create(target, None, finish.lease)?;
     match target.format {
         FileFormat::Csv => joined.append(&csv_header(&target.columns))?,
@@ -38,7 +38,7 @@ pub(super) fn join(target: &Target, finish: Finish<'_>) -> Result<Part, Failure>
     }
     let part = joined.seal(rows)?;
     let mark = target.hidden.join(KEPT);
-    if state.may_be_reopened() {
+    if keeps_for_reopening {
         disk::sync(&disk::create(&mark)?, &mark)?;
     } else {
         disk::remove_file(&mark)?;

@@ -7,6 +7,7 @@ use common::failure::FailureKind;
 use common::ids::{Attempt, Generation, RunId};
 use common::job::{FileFormat, IfExists};
 use common::slice::FileId;
+use common::state::Reopening;
 
 use super::*;
 use crate::batch::Provenance;
@@ -71,9 +72,19 @@ impl Scene {
     }
 
     fn finish(&self, state: RunState, committed: &[CommittedPart]) -> Result<Vec<Part>, Failure> {
+        self.finish_with(state, Reopening::Possible, committed)
+    }
+
+    fn finish_with(
+        &self,
+        state: RunState,
+        reopening: Reopening,
+        committed: &[CommittedPart],
+    ) -> Result<Vec<Part>, Failure> {
         self.sink().finish(Finish {
             lease: lease(99),
             state,
+            reopening,
             committed: &mut committed.iter().cloned().map(Ok),
             cancel: &CancelToken::default(),
         })
@@ -384,6 +395,20 @@ fn a_replaced_single_file_is_there_at_every_moment() {
     let committed = scene.commit(0, &["new"]);
     scene.end(RunState::Succeeded, &committed);
     assert_eq!(scene.files()["out"], "name,\"number, of\"\nnew,1\n");
+}
+
+#[test]
+fn a_run_that_cannot_go_on_after_its_end_keeps_nothing_for_that() {
+    for state in [RunState::Failed, RunState::CompletedWithFailures] {
+        let scene = Scene::new(FileFormat::Csv, SingleFile::Join);
+        let committed = scene.commit(0, &["bulbasaur"]);
+        let parts = scene
+            .finish_with(state, Reopening::Never, &committed)
+            .expect("finishes");
+        scene.sink().publish(None, &parts).expect("is published");
+        assert_eq!(scene.target.place.exists(), state == RunState::CompletedWithFailures);
+        assert!(scene.hidden_is_gone(), "{state:?}");
+    }
 }
 
 #[test]
