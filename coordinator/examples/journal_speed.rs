@@ -152,10 +152,14 @@ fn committed(batch: u64) -> Record {
         },
         parts: vec![Part {
             op: OpId(1),
-            file: format!("/data/out/.customers.csv.plumbline/r1/load/{batch:08}-1.{batch}.part"),
+            // As file sinks name them; leases end in about the order in which they were granted.
+            file: format!(
+                "/data/out/.customers.csv.plumbline-r1/part-{batch:06}-l1.{}.csv",
+                batch + 1
+            ),
             offset: 0,
             length: 12_000,
-            checksum: 0x1234_5678,
+            checksum: (batch as u32).wrapping_mul(0x9e37_79b1),
             rows: 100,
         }],
         at: Time(batch + 2),

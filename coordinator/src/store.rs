@@ -8,6 +8,7 @@
 mod embedded;
 mod journal;
 mod memory;
+mod packed;
 mod state_dir;
 
 pub use embedded::EmbeddedJournal;

@@ -3,7 +3,8 @@
 //! Owns one redb file and the thread that writes it ([`committer`]). Data flows one way: the driver appends, which only
 //! adds to the group that forms; the committer writes group after group ([`group`]), each in one transaction with one
 //! fsync, and then moves the durability on. What is stored where says [`tables`]; reading it back at the start, [`open`].
-//! Committed parts are read from the file in pages, beside the committer.
+//! Committed parts are read in pages, beside the committer: from the blocks in the file, and of records behind the
+//! snapshot from memory ([`recent`]).
 //!
 //! The file is opened only if every page of it fits its checksum, the format is known and no record is missing. Known
 //! weakness: a bit of the very last group that flips while no coordinator runs looks like a write that was torn, and
@@ -13,11 +14,11 @@ mod codec;
 mod committer;
 mod group;
 mod open;
+mod recent;
 mod tables;
 #[cfg(test)]
 mod tests;
 
-use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
@@ -29,11 +30,12 @@ use scheduler::{Ledger, RecordSequence};
 use tokio::sync::watch;
 
 use super::journal::{Archive, ArchiveError, Durability, Entry, Journal, JournalError};
-use codec::{Damage, decode};
+use super::packed::Block;
 use committer::{Committer, Queue};
-use group::State;
+use group::{State, unpack};
 use open::{Opened, StoreError};
-use tables::{BatchKey, batch_key, batch_of, parts_name, parts_table};
+use recent::RecentParts;
+use tables::{parts_name, parts_table};
 
 /// The file's name in the state folder.
 const FILE: &str = "journal.redb";
@@ -52,6 +54,7 @@ pub struct EmbeddedJournal {
 
 struct EmbeddedArchive {
     database: Arc<RwLock<Database>>,
+    recent: RecentParts,
 }
 
 impl EmbeddedJournal {
@@ -66,6 +69,7 @@ impl EmbeddedJournal {
             database,
             ledger,
             records,
+            parts,
         } = open::open(&path).map_err(|error| error.at(&path))?;
         let last = ledger.last;
         tracing::info!(
@@ -75,6 +79,8 @@ impl EmbeddedJournal {
             "the journal is open"
         );
         let database = Arc::new(RwLock::new(database));
+        let recent = RecentParts::default();
+        recent.lock().extend(parts);
         let queue = Arc::new(Queue::default());
         let (durable, durability) = watch::channel(Durability::UpTo(last));
         let committer = Committer {
@@ -87,6 +93,7 @@ impl EmbeddedJournal {
                     ..ledger.clone()
                 },
                 records,
+                recent: recent.clone(),
             },
             durability: durable,
         };
@@ -97,7 +104,7 @@ impl EmbeddedJournal {
             last,
             queue,
             durability,
-            archive: Arc::new(EmbeddedArchive { database }),
+            archive: Arc::new(EmbeddedArchive { database, recent }),
             committer: Some(thread),
         })
     }
@@ -167,22 +174,31 @@ impl EmbeddedArchive {
         after: Option<BatchId>,
         limit: usize,
     ) -> Result<Vec<(BatchId, Vec<Part>)>, StoreError> {
+        // These first: what a snapshot folds away meanwhile is in the blocks that are read after them.
+        let mut page = self.recent.page(run, after, limit);
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
         let read = database.begin_read()?;
         let name = parts_name(run);
         let table = match read.open_table(parts_table(&name)) {
-            Ok(table) => table,
-            Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+            Ok(table) => Some(table),
+            Err(TableError::TableDoesNotExist(_)) => None,
             Err(error) => return Err(error.into()),
         };
-        let start = after.map(batch_key).map_or(Bound::Unbounded, Bound::Excluded);
-        let mut page = Vec::new();
-        for row in table.range::<BatchKey>((start, Bound::Unbounded))?.take(limit) {
-            let (key, parts) = row?;
-            let batch = batch_of(key.value()).ok_or(Damage::Meaning("a batch that cannot be".to_owned()))?;
-            page.push((batch, decode(parts.value())?));
+        let mut found = 0;
+        if let Some(table) = table {
+            for row in table.range(after.map_or(0, Block::of)..)? {
+                let (_, block) = row?;
+                let parts = unpack(block.value())?;
+                let behind = parts.into_iter().filter(|(batch, _)| Some(*batch) > after);
+                let before = page.len();
+                page.extend(behind);
+                found += page.len() - before;
+                if found >= limit {
+                    break;
+                }
+            }
         }
-        Ok(page)
+        Ok(page.into_iter().take(limit).collect())
     }
 }
 

@@ -69,6 +69,18 @@ pub enum JournalError {
         /// The newest format that is known.
         known: u32,
     },
+    /// An older version of the program wrote it.
+    #[error(
+        "the journal {path} has format {found}, this program knows {known}; let the older program end its runs, or name another folder with --state"
+    )]
+    Older {
+        /// The file.
+        path: String,
+        /// The format that was found.
+        found: u32,
+        /// The format that is known.
+        known: u32,
+    },
     /// What is stored is not what was written.
     #[error("the journal {path} is damaged: {what}; restore it from a copy, or name another folder with --state")]
     Damaged {

@@ -14,6 +14,10 @@ use scheduler::{Ledger, Record, RecordSequence};
 use tokio::sync::watch;
 
 use super::journal::{Archive, ArchiveError, Durability, Entry, Journal, JournalError};
+use super::packed::Block;
+
+/// After how many commits the parts of a run are packed.
+const FOLD_EVERY: usize = 1_024;
 
 /// A journal in memory.
 #[derive(Debug)]
@@ -33,7 +37,10 @@ struct MemoryArchive {
 /// What is kept of one run.
 #[derive(Debug, Default)]
 struct Kept {
-    parts: BTreeMap<BatchId, Vec<Part>>,
+    /// Blocks as they are stored.
+    blocks: BTreeMap<u64, Vec<u8>>,
+    /// Parts that are in none yet.
+    recent: BTreeMap<BatchId, Vec<Part>>,
 }
 
 impl MemoryJournal {
@@ -91,14 +98,14 @@ impl MemoryArchive {
         match record {
             Record::BatchCommitted { run, batch, parts, .. } => {
                 if !parts.is_empty() {
-                    self.lock().entry(run).or_default().parts.insert(batch, parts);
+                    self.lock().entry(run).or_default().add(batch, parts);
                 }
             }
             Record::RunEnded { summary, .. } => {
                 if !summary.state.may_be_reopened()
                     && let Some(kept) = self.lock().get_mut(&summary.run)
                 {
-                    kept.parts.clear();
+                    *kept = Kept::default();
                 }
             }
             Record::RunAccepted { .. }
@@ -131,11 +138,56 @@ impl Archive for MemoryArchive {
         limit: usize,
     ) -> Result<Vec<(BatchId, Vec<Part>)>, ArchiveError> {
         let runs = self.lock();
-        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let parts = runs.get(&run).map(|kept| kept.parts.range((start, Bound::Unbounded)));
-        let page = parts.into_iter().flatten().take(limit);
-        Ok(page.map(|(batch, parts)| (*batch, parts.clone())).collect())
+        Ok(runs.get(&run).map_or_else(Vec::new, |kept| kept.page(after, limit)))
     }
+}
+
+impl Kept {
+    fn add(&mut self, batch: BatchId, parts: Vec<Part>) {
+        self.recent.insert(batch, parts);
+        if self.recent.len() >= FOLD_EVERY {
+            self.fold();
+        }
+    }
+
+    /// Packs what is in no block yet.
+    fn fold(&mut self) {
+        let mut blocks: BTreeMap<u64, BTreeMap<BatchId, Vec<Part>>> = BTreeMap::new();
+        for (batch, parts) in std::mem::take(&mut self.recent) {
+            blocks.entry(Block::of(batch)).or_default().insert(batch, parts);
+        }
+        for (number, parts) in blocks {
+            let mut all = self
+                .blocks
+                .get(&number)
+                .map_or_else(BTreeMap::new, |bytes| unpack(bytes));
+            all.extend(parts);
+            let bytes =
+                postcard::to_allocvec(&Block::pack(&all)).expect("no block has a form that postcard does not know");
+            self.blocks.insert(number, bytes);
+        }
+    }
+
+    fn page(&self, after: Option<BatchId>, limit: usize) -> Vec<(BatchId, Vec<Part>)> {
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let recent = self.recent.range((start, Bound::Unbounded)).take(limit);
+        let mut page: BTreeMap<BatchId, Vec<Part>> = recent.map(|(batch, parts)| (*batch, parts.clone())).collect();
+        let mut found = 0;
+        for bytes in self.blocks.range(after.map_or(0, Block::of)..).map(|(_, bytes)| bytes) {
+            if found >= limit {
+                break;
+            }
+            let before = page.len();
+            page.extend(unpack(bytes).into_iter().filter(|(batch, _)| Some(*batch) > after));
+            found += page.len() - before;
+        }
+        page.into_iter().take(limit).collect()
+    }
+}
+
+fn unpack(bytes: &[u8]) -> BTreeMap<BatchId, Vec<Part>> {
+    let block: Block = postcard::from_bytes(bytes).expect("it was packed here");
+    block.unpack().expect("it was packed here")
 }
 
 #[cfg(test)]

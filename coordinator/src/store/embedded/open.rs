@@ -10,6 +10,8 @@ use redb::{Database, ReadableDatabase, ReadableTable};
 use scheduler::{EndedRun, Ledger, Record, RecordSequence};
 
 use super::codec::{Damage, decode};
+use super::group::add_parts;
+use super::recent::PartsByBatch;
 use super::tables::{ENDED, FORMAT, FORMAT_ROW, LEDGER, META, RECORDS};
 use crate::store::JournalError;
 
@@ -23,6 +25,8 @@ pub(super) struct Opened {
     pub(super) ledger: Ledger,
     /// How many records lie behind the snapshot.
     pub(super) records: u64,
+    /// The parts in them.
+    pub(super) parts: PartsByBatch,
 }
 
 /// What can go wrong inside; becomes a [`JournalError`] with the file's path.
@@ -40,6 +44,9 @@ pub(super) enum StoreError {
     /// A newer program wrote it.
     #[error("format {found} is newer than {FORMAT}")]
     Newer { found: u32 },
+    /// An older program wrote it.
+    #[error("format {found} is older than {FORMAT}")]
+    Older { found: u32 },
     /// The system refuses.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -69,6 +76,11 @@ impl StoreError {
         let path = path.display().to_string();
         match self {
             StoreError::Newer { found } => JournalError::Newer {
+                path,
+                found,
+                known: FORMAT,
+            },
+            StoreError::Older { found } => JournalError::Older {
                 path,
                 found,
                 known: FORMAT,
@@ -110,7 +122,7 @@ pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
         File::open(folder)?.sync_all()?;
     }
     prepare(&database)?;
-    let (ledger, records) = read(&database)?;
+    let Found { ledger, records, parts } = read(&database)?;
     if unclean.load(Ordering::Relaxed) {
         // Groups are all or nothing, so what was cut off is less than one, and nobody had been told of it.
         tracing::info!(
@@ -122,7 +134,15 @@ pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
         database,
         ledger,
         records,
+        parts,
     })
+}
+
+/// What a file holds.
+struct Found {
+    ledger: Ledger,
+    records: u64,
+    parts: PartsByBatch,
 }
 
 /// Checks the format, or writes it into a new file, with every table there is.
@@ -133,7 +153,8 @@ fn prepare(database: &Database) -> Result<(), StoreError> {
         let found = meta.get(FORMAT_ROW)?.map(|found| found.value());
         match found {
             Some(FORMAT) => return Ok(()),
-            Some(found) => return Err(StoreError::Newer { found }),
+            Some(found) if found > FORMAT => return Err(StoreError::Newer { found }),
+            Some(found) => return Err(StoreError::Older { found }),
             None => meta.insert(FORMAT_ROW, FORMAT)?,
         };
         write.open_table(RECORDS)?;
@@ -144,7 +165,7 @@ fn prepare(database: &Database) -> Result<(), StoreError> {
 }
 
 /// Adds up the snapshot, the records behind it and the ended runs.
-fn read(database: &Database) -> Result<(Ledger, u64), StoreError> {
+fn read(database: &Database) -> Result<Found, StoreError> {
     let read = database.begin_read()?;
     let snapshot = read.open_table(LEDGER)?.get(())?;
     let mut ledger = match snapshot {
@@ -152,6 +173,7 @@ fn read(database: &Database) -> Result<(Ledger, u64), StoreError> {
         None => Ledger::default(),
     };
     let mut records = 0;
+    let mut parts = PartsByBatch::new();
     for row in read.open_table(RECORDS)?.iter()? {
         let (first, bytes) = row?;
         let got = RecordSequence(first.value());
@@ -160,6 +182,7 @@ fn read(database: &Database) -> Result<(Ledger, u64), StoreError> {
         }
         for (sequence, record) in (got.0..).zip(decode::<Vec<Record>>(bytes.value())?) {
             ledger.apply(RecordSequence(sequence), &record);
+            add_parts(&mut parts, &record);
             records += 1;
         }
     }
@@ -169,5 +192,5 @@ fn read(database: &Database) -> Result<(Ledger, u64), StoreError> {
             .ended
             .insert(RunId(run.value()), decode::<EndedRun>(bytes.value())?);
     }
-    Ok((ledger, records))
+    Ok(Found { ledger, records, parts })
 }

@@ -72,6 +72,10 @@ fn part(batch: u64) -> Part {
 }
 
 fn committed(run: u64, batch: u64) -> Record {
+    committed_with(run, batch, vec![part(batch)])
+}
+
+fn committed_with(run: u64, batch: u64, parts: Vec<Part>) -> Record {
     Record::BatchCommitted {
         run: RunId(run),
         batch: BatchId::whole(batch),
@@ -84,7 +88,7 @@ fn committed(run: u64, batch: u64) -> Record {
             loaded: 1,
             ..RowCounts::default()
         },
-        parts: vec![part(batch)],
+        parts,
         at: Time(batch + 2),
     }
 }
@@ -261,6 +265,21 @@ fn a_journal_of_a_newer_program_is_refused_and_says_so() {
 }
 
 #[test]
+fn a_journal_of_an_older_program_is_refused_and_says_so() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    drop(open(folder.path()));
+    let database = Database::create(EmbeddedJournal::path_in(folder.path())).expect("opens");
+    let write = database.begin_write().expect("begins");
+    let mut meta = write.open_table(META).expect("opens");
+    meta.insert(FORMAT_ROW, FORMAT - 1).expect("inserts");
+    drop(meta);
+    write.commit().expect("commits");
+    drop(database);
+    let refused = EmbeddedJournal::open(folder.path(), Generation(2)).err();
+    assert!(matches!(refused, Some(JournalError::Older { found, .. }) if found == FORMAT - 1));
+}
+
+#[test]
 fn a_file_that_is_no_journal_is_refused() {
     assert!(matches!(open_image(&[7; 10_000]), Err(JournalError::Damaged { .. })));
 }
@@ -294,6 +313,86 @@ fn parts_are_read_in_pages_in_the_order_of_the_source_until_their_run_ends() {
     append(&mut journal, numbered(8, [ended(1)]));
     assert_eq!(page(None), Vec::<u64>::new());
     assert_eq!(archive.parts_page(RunId(2), None, 9).map(|page| page.len()), Ok(1));
+}
+
+/// Commits batches out of order, with names as file sinks make them.
+fn commit_many(journal: &mut EmbeddedJournal, batches: u64) {
+    append(journal, numbered(1, [accepted(1)]));
+    for first in (0..batches).step_by(1_000) {
+        let records = (first..batches.min(first + 1_000)).map(|place| {
+            let batch = place ^ 3;
+            committed_with(1, batch, vec![named_part(batch)])
+        });
+        let entries = numbered(first + 2, records);
+        journal.append(entries).expect("takes them");
+    }
+    wait_for(journal, RecordSequence(batches + 1));
+}
+
+fn named_part(batch: u64) -> Part {
+    let lease = batch * 2 + batch % 5;
+    Part {
+        file: format!("/data/customers/out/.all.csv.plumbline-r1/part-{batch:06}-l1.{lease}.csv"),
+        length: 12_000 + batch % 97,
+        checksum: u32::try_from(batch * 2_654_435_761 % (1 << 32)).expect("fits"),
+        ..part(batch)
+    }
+}
+
+fn all_parts(journal: &EmbeddedJournal) -> Vec<(BatchId, Vec<Part>)> {
+    let mut all: Vec<(BatchId, Vec<Part>)> = Vec::new();
+    loop {
+        let after = all.last().map(|(batch, _)| *batch);
+        let page = journal.archive().parts_page(RunId(1), after, 700).expect("is read");
+        assert!(page.len() <= 700);
+        if page.is_empty() {
+            return all;
+        }
+        all.extend(page);
+    }
+}
+
+#[test]
+fn parts_are_the_same_before_and_behind_a_snapshot_and_after_a_kill() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut journal = open(folder.path());
+    // One snapshot, and records behind it; the last block is begun before the snapshot and goes on after it.
+    let batches = SNAPSHOT_EVERY + 500;
+    commit_many(&mut journal, batches);
+    let expected: Vec<(BatchId, Vec<Part>)> = (0..batches)
+        .map(|batch| (BatchId::whole(batch), vec![named_part(batch)]))
+        .collect();
+    assert!(all_parts(&journal) == expected);
+    let killed = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(EmbeddedJournal::path_in(killed.path()), image(folder.path())).expect("can be written");
+    let mut again = open(killed.path());
+    assert!(all_parts(&again) == expected);
+    again.recover();
+    append(&mut again, numbered(batches + 2, [ended(1)]));
+    assert!(all_parts(&again).is_empty());
+}
+
+#[test]
+fn the_file_of_a_run_that_goes_on_grows_by_some_bytes_a_part() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut journal = open(folder.path());
+    let batches = 6 * SNAPSHOT_EVERY;
+    commit_many(&mut journal, batches);
+    let read = journal
+        .archive
+        .database
+        .read()
+        .expect("nobody panicked")
+        .begin_read()
+        .expect("begins");
+    let name = parts_name(RunId(1));
+    let table = read.open_table(parts_table(&name)).expect("is there");
+    let stored: usize = table
+        .range(0..)
+        .expect("is read")
+        .map(|row| row.expect("is read").1.value().len())
+        .sum();
+    assert!((stored as u64) < 20 * batches, "{stored} bytes");
 }
 
 #[test]
@@ -341,7 +440,7 @@ fn the_stored_form_of_a_record_is_that_of_its_format() {
     let (value, _) = stored.split_last_chunk::<4>().expect("has a checksum");
     assert_eq!(
         (FORMAT, crc32fast::hash(value)),
-        (3, 1_476_144_389),
+        (4, 2_841_209_726),
         "raise FORMAT when a stored type changes"
     );
 }
