@@ -179,6 +179,8 @@ impl Registry {
             | Record::RunOpCommitted { .. }
             | Record::AttemptFailed { .. }
             | Record::WorkerCrashed { .. }
+            | Record::WorkerReturned { .. }
+            | Record::RunStarted { .. }
             | Record::PoolSet { .. }
             | Record::CapSet { .. } => {}
         }

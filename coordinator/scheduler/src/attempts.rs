@@ -8,7 +8,7 @@
 //! Known weakness: grants are not journaled. An attempt that spent no budget, and that nobody holds any more when the
 //! coordinator is started again, leaves no number behind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use common::holdings::HeldLease;
 use common::ids::{Attempt, BatchId, Halves, OpId};
@@ -29,8 +29,8 @@ pub struct Budgets {
     pub attempts: BTreeMap<OpId, u32>,
     /// Per op: failures that count.
     pub failures: BTreeMap<OpId, u32>,
-    /// Worker processes lost.
-    pub crashes: u32,
+    /// Worker processes that were lost while they ran it, and not seen again.
+    pub lost: BTreeSet<String>,
 }
 
 /// What was used up by what a run leaves undone at its end.

@@ -3,6 +3,8 @@
 //! A batch is born when it is admitted and forgotten when it is done, so that the scheduler's memory follows what is
 //! in flight. Where it goes on is never stored: it follows from where its data lies ([`Place`]).
 
+use std::collections::BTreeSet;
+
 use common::counts::RowCounts;
 use common::failure::Failure;
 use common::holdings::DoneOp;
@@ -27,8 +29,8 @@ pub(crate) struct Batch {
     pub(crate) ops: Vec<OpProgress>,
     /// Since when it could go on.
     pub(crate) ready_since: Time,
-    /// How many worker processes were lost while they ran it.
-    pub(crate) crashes: u32,
+    /// The worker processes that were lost while they ran it, and not seen again.
+    pub(crate) lost: BTreeSet<String>,
     /// Its last failure.
     pub(crate) failure: Option<Failure>,
     /// Where its rows went, once it is prepared.
@@ -142,7 +144,7 @@ impl Batch {
             charged,
             ops: (0..ops).map(|_| OpProgress::default()).collect(),
             ready_since: now,
-            crashes: 0,
+            lost: BTreeSet::new(),
             failure: None,
             rows: RowCounts::default(),
             to_publish: Vec::new(),
@@ -151,7 +153,7 @@ impl Batch {
 
     /// Goes on with the budgets that were used up before a restart.
     pub(crate) fn take_budgets(&mut self, budgets: &Budgets) {
-        self.crashes = budgets.crashes;
+        self.lost.clone_from(&budgets.lost);
         for (op, failures) in &budgets.failures {
             self.ops[op.index()].failures = *failures;
         }
@@ -168,6 +170,11 @@ impl Batch {
             attempts: begun.map(|(progress, op)| (OpId(op), progress.attempts)).collect(),
             ..Budgets::default()
         }
+    }
+
+    /// Returns how many worker processes it has cost.
+    pub(crate) fn crashes(&self) -> u32 {
+        u32::try_from(self.lost.len()).unwrap_or(u32::MAX)
     }
 
     /// Returns the op that the batch goes on with.

@@ -11,6 +11,7 @@ use crate::ledger::Hold;
 use crate::limits::{Cap, turn_of};
 use crate::run::{Run, RunPhase};
 use crate::scheduler::Scheduler;
+use crate::worker::SessionPhase;
 
 /// An invariant that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +46,27 @@ impl Scheduler {
         for run in self.runs.values() {
             self.check_run(run, &mut require);
         }
+        self.check_lost_processes(&mut require);
         found
+    }
+
+    /// POISON: a process that a batch has lost is known as lost, and has no session that it could take a lease in.
+    fn check_lost_processes(&self, require: &mut impl FnMut(bool, &'static str, &dyn Fn() -> String)) {
+        for lost in self.runs.values().flat_map(Run::lost_of_batches).flatten() {
+            require(self.lost_processes.contains(lost), "POISON", &|| {
+                format!("{lost} is not known as lost")
+            });
+        }
+        for session in self
+            .sessions
+            .values()
+            .filter(|session| session.phase != SessionPhase::Fenced)
+        {
+            let is_lost = self.lost_processes.contains(&session.instance);
+            require(!is_lost, "POISON", &|| {
+                format!("{} of a lost process is there", session.id)
+            });
+        }
     }
 
     /// CAP: permits are counted once against every cap, and no worker holds more than it has slots.

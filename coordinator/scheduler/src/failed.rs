@@ -53,7 +53,7 @@ impl FailedBatch {
             slice: batch.slice.clone(),
             rows: batch.rows_when_given_up(),
             attempts: batch.attempts_begun().attempts,
-            crashes: batch.crashes,
+            crashes: batch.crashes(),
             row,
         }
     }

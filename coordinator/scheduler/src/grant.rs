@@ -16,13 +16,13 @@ use common::job::Job;
 use common::message::{Grant, Input, RemoteOutput, Start, Step, ToWorker};
 use common::time::Time;
 
-use crate::Command;
 use crate::admission::{has_room, may_begin};
 use crate::batch::{Batch, BatchPhase, Place};
 use crate::lease::{Lease, Permit, Standing, Truncation};
 use crate::run::{FinishPhase, Run, RunPhase, Sharding};
 use crate::scheduler::Scheduler;
 use crate::worker::Session;
+use crate::{Command, Record};
 
 /// How many slices of a run are found ahead of admission at the most.
 const MAX_SLICES_AHEAD: u32 = 4_096;
@@ -182,11 +182,20 @@ impl Scheduler {
 
     /// Counts a batch as begun: from now on it is in flight.
     pub(crate) fn count_begun(&mut self, run: RunId, batch: BatchId) {
+        self.note_started(run);
         let Some(run) = self.runs.get_mut(&run) else { return };
         let bytes = run.batches.get(&batch).map_or(0, |batch| batch.slice.bytes());
         run.begun += 1;
         run.gauges.in_flight.add(1);
         run.gauges.bytes.add(bytes);
+    }
+
+    /// Records that a run has begun its first batch. Nothing waits for that: a run that has committed has started too.
+    fn note_started(&mut self, id: RunId) {
+        if let Some(run) = self.runs.get_mut(&id).filter(|run| !run.has_started) {
+            run.has_started = true;
+            self.append(Record::RunStarted { run: id });
+        }
     }
 
     /// Leases a batch to a worker, to its end or to where the chain is cut.

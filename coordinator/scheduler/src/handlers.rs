@@ -1,6 +1,7 @@
 //! What the scheduler does about each kind of event; one file for each thing that events are about.
 
 mod commit;
+mod crash;
 mod finish;
 mod ran;
 mod report;

@@ -73,6 +73,8 @@ pub struct RunLedger {
     pub request_id: Option<String>,
     /// When it was accepted.
     pub accepted: Time,
+    /// Whether it has begun a batch.
+    pub started: bool,
     /// The batches whose commit is durable.
     pub committed: Committed,
     /// How many they are.
@@ -156,6 +158,7 @@ impl Ledger {
                 let accepted = RunLedger::new(job, source, *seed, request_id.clone(), *at);
                 self.runs.insert(*run, accepted);
             }
+            Record::RunStarted { run } => self.with_run(*run, |run| run.started = true),
             Record::SessionOpened {
                 session,
                 worker,
@@ -238,11 +241,18 @@ impl Ledger {
                 batch,
                 op,
                 attempt,
+                instance,
             } => self.with_run(*run, |run| {
                 let budgets = run.budgets_of(Some(*batch));
                 budgets.use_up(*op, *attempt);
-                budgets.crashes += 1;
+                budgets.lost.insert(instance.clone());
             }),
+            Record::WorkerReturned { instance } => {
+                let budgets = self.runs.values_mut().flat_map(|run| run.budgets.values_mut());
+                for budgets in budgets {
+                    budgets.lost.remove(instance);
+                }
+            }
             Record::RunFailing { run, failure } => self.with_run(*run, |run| run.failing = Some(failure.clone())),
             Record::RunOpCommitted { run, op, lease, parts } => self.with_run(*run, |run| {
                 run.run_ops.insert(*op, (*lease, parts.clone()));
@@ -298,6 +308,7 @@ impl RunLedger {
             seed,
             request_id,
             accepted: at,
+            started: false,
             committed: Committed::default(),
             committed_count: 0,
             failed: BTreeMap::new(),
@@ -336,6 +347,7 @@ impl RunLedger {
         self.take_back_failed(batches);
         self.run_ops.clear();
         self.finishing = self.finishing.refreshed();
+        self.budgets.values_mut().for_each(|budgets| budgets.lost.clear());
         self.failing = None;
         self.cancelled = None;
         self.hold = Hold::GoesOn;

@@ -39,6 +39,11 @@ pub enum Record {
         /// When.
         at: Time,
     },
+    /// A run has begun its first batch.
+    RunStarted {
+        /// The run.
+        run: RunId,
+    },
     /// A worker's session was opened.
     SessionOpened {
         /// The session.
@@ -91,6 +96,13 @@ pub enum Record {
         op: OpId,
         /// The number of the attempt, which is used up.
         attempt: Attempt,
+        /// The process, as its session named it.
+        instance: String,
+    },
+    /// A process that counted as lost is there: it was frozen or cut off, and no batch has killed it.
+    WorkerReturned {
+        /// The process.
+        instance: String,
     },
     /// A batch has failed for good.
     BatchFailed {

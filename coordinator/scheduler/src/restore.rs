@@ -74,6 +74,13 @@ impl Scheduler {
             scheduler.fill_buckets(*id, Filling::Nothing, now);
             scheduler.go_on(*id, run.cancelled, now);
         }
+        scheduler.lost_processes = scheduler
+            .runs
+            .values()
+            .flat_map(Run::lost_of_batches)
+            .flatten()
+            .cloned()
+            .collect();
         let ended = ledger.ended.iter();
         scheduler.ended = ended
             .filter(|(_, ended)| ended.summary.state.keeps_for_reopening(scheduler.config.reopening))
@@ -149,6 +156,7 @@ pub(crate) fn restore_run(id: RunId, ledger: &RunLedger) -> Run {
     run.committed = ledger.committed.clone();
     run.batch_counts.committed = ledger.committed_count;
     run.batch_counts.failed = ledger.failed.len() as u64;
+    run.has_started = ledger.started;
     run.begun = ledger.committed_count + run.batch_counts.failed;
     run.rows = ledger.rows;
     run.first_loaded = ledger.first_loaded;

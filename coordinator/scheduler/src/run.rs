@@ -52,6 +52,8 @@ pub(crate) struct Run {
     pub(crate) found: u64,
     /// How many batches were begun.
     pub(crate) begun: u64,
+    /// Whether any was, also before a restart.
+    pub(crate) has_started: bool,
     /// Whether a lease that begins a batch reaches to the end of the chain.
     pub(crate) flow: Flow,
     /// The steps of the lease that was granted last.
@@ -267,6 +269,7 @@ impl Run {
             bytes_sharded: 0,
             found: 0,
             begun: 0,
+            has_started: false,
             batches: BTreeMap::new(),
             failed: BTreeMap::new(),
             tolerance: Tolerance::Within,
@@ -305,7 +308,7 @@ impl Run {
             {
                 RunState::Paused
             }
-            RunPhase::Accepting | RunPhase::Active if self.begun == 0 => RunState::Queued,
+            RunPhase::Accepting | RunPhase::Active if !self.has_started => RunState::Queued,
             RunPhase::Accepting
             | RunPhase::Active
             | RunPhase::Draining(_)
@@ -348,6 +351,7 @@ impl Run {
             source: self.source,
             request_id: self.request_id,
             accepted: self.accepted,
+            started: self.has_started,
             committed: self.committed,
             committed_count: self.batch_counts.committed,
             failed: self.failed,

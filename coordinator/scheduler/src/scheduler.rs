@@ -44,6 +44,8 @@ pub struct Scheduler {
     pub(crate) startable: BTreeSet<SessionId>,
     /// How many leases are fenced and not over.
     pub(crate) fenced: usize,
+    /// The worker processes that batches of runs that go on have lost and that were not seen again.
+    pub(crate) lost_processes: BTreeSet<String>,
     /// How many sessions are live.
     pub(crate) live_sessions: usize,
     /// The slots of all live sessions together.
@@ -95,6 +97,7 @@ impl Scheduler {
             hungry: BTreeSet::new(),
             startable: BTreeSet::new(),
             fenced: 0,
+            lost_processes: BTreeSet::new(),
             live_sessions: 0,
             live_slots: 0,
             publications: BTreeMap::new(),

@@ -137,7 +137,7 @@ fn open_batch(batch: &Batch, scheduler: &Scheduler) -> BatchView {
             .and_then(|id| scheduler.sessions.get(&id))
             .map(|session| session.worker.clone()),
         failure: batch.failure.clone(),
-        crashes: batch.crashes,
+        crashes: batch.crashes(),
         row: None,
         comes_back: match batch.phase {
             BatchPhase::Returning => ComesBack::WhenThereIsRoom,

@@ -236,6 +236,52 @@ fn a_batch_that_loses_five_workers_is_given_up_and_named_with_its_input() {
 }
 
 #[test]
+fn a_process_that_was_only_away_counts_no_more_when_it_is_back() {
+    let mut world = World::new();
+    let mut job = halving_job(4);
+    job.schedule.max_concurrent = None;
+    world.run(1, job, 4);
+    let mut lose = |name| {
+        let session = world.worker(name, 1);
+        world.pass(Duration::from_millis(15));
+        world.kill(session);
+        world.pass(Duration::from_secs(6));
+        failed(&world)
+    };
+    // One process is frozen again and again; it counts while it is away. Three others die.
+    for name in ["w0", "w0", "w1", "w0", "w2", "w0", "w3"] {
+        assert!(lose(name).is_empty());
+    }
+    assert_eq!(lose("w4"), ["0"], "w0 is still away, and with it there are five");
+}
+
+#[test]
+fn what_a_process_counted_is_taken_back_also_by_a_coordinator_that_was_started_again() {
+    let mut world = World::new();
+    let mut job = halving_job(4);
+    job.schedule.max_concurrent = None;
+    world.run(1, job, 4);
+    let lose = |world: &mut World, name: &str| {
+        let session = world.worker(name, 1);
+        world.pass(Duration::from_millis(15));
+        world.kill(session);
+        world.pass(Duration::from_secs(6));
+    };
+    ["w0", "w1", "w2", "w3"]
+        .into_iter()
+        .for_each(|name| lose(&mut world, name));
+    world.restart_apart();
+    world.pass(Duration::from_secs(6));
+    // It is the first one that is frozen again: four have died, and this is one of them.
+    lose(&mut world, "w0");
+    world.restart_apart();
+    world.pass(Duration::from_secs(6));
+    world.worker("w0", 1);
+    world.run_to_end();
+    assert_eq!(ended(&world).state, RunState::Succeeded);
+}
+
+#[test]
 fn within_what_is_tolerated_a_run_goes_on_and_past_it_the_policy_acts() {
     let end = |bad: u64, on_failure, batches, percent| {
         let mut world = World::new();

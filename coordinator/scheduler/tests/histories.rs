@@ -240,6 +240,8 @@ proptest! {
             | Record::SessionClosed { .. }
             | Record::AttemptFailed { .. }
             | Record::WorkerCrashed { .. }
+            | Record::WorkerReturned { .. }
+            | Record::RunStarted { .. }
             | Record::BatchFailed { .. }
             | Record::BatchHalved { .. }
             | Record::FailedRetried { .. }

@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use common::ids::{LeaseId, SessionId};
+use common::ids::{LeaseId, RunId, SessionId};
 use common::state::RunState;
 use scheduler::{EndReason, Event, Record};
 use support::{World, jobs};
@@ -27,6 +27,20 @@ fn world(cap: u32, batches: u64) -> (World, SessionId) {
 
 fn leases(world: &World, session: SessionId) -> Vec<LeaseId> {
     world.listing(session).leases.iter().map(|held| held.lease).collect()
+}
+
+#[test]
+fn a_run_that_has_begun_and_committed_nothing_still_runs_after_a_restart() {
+    let mut world = World::new();
+    let ops = vec![jobs::op_of("first", OP)];
+    world.run(1, jobs::chain("chain", ops, jobs::rows(1), jobs::cap(2)), 4);
+    let state = |world: &World| world.scheduler.summary(RunId(1)).map(|summary| summary.state);
+    world.restart_apart();
+    assert_eq!(state(&world), Some(RunState::Queued), "it has begun nothing");
+    world.worker("w1", 2);
+    world.pass(Duration::from_millis(OP / 2));
+    world.restart_apart();
+    assert_eq!(state(&world), Some(RunState::Running));
 }
 
 fn committed_under(world: &World) -> Vec<LeaseId> {

@@ -59,6 +59,8 @@ impl Driver {
             | Record::SessionClosed { .. }
             | Record::AttemptFailed { .. }
             | Record::WorkerCrashed { .. }
+            | Record::WorkerReturned { .. }
+            | Record::RunStarted { .. }
             | Record::BatchFailed { .. }
             | Record::BatchHalved { .. }
             | Record::FailedRetried { .. }

@@ -148,6 +148,8 @@ impl Driver {
             | Record::BatchCommitted { .. }
             | Record::AttemptFailed { .. }
             | Record::WorkerCrashed { .. }
+            | Record::WorkerReturned { .. }
+            | Record::RunStarted { .. }
             | Record::BatchFailed { .. }
             | Record::BatchHalved { .. }
             | Record::RunOpCommitted { .. }

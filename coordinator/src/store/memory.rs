@@ -113,6 +113,8 @@ impl MemoryArchive {
             | Record::SessionClosed { .. }
             | Record::AttemptFailed { .. }
             | Record::WorkerCrashed { .. }
+            | Record::WorkerReturned { .. }
+            | Record::RunStarted { .. }
             | Record::BatchFailed { .. }
             | Record::BatchHalved { .. }
             | Record::FailedRetried { .. }

@@ -51,6 +51,7 @@ impl Numbers {
                 batch,
                 op,
                 attempt: Attempt(attempt),
+                instance: _,
             } => self.use_up(*run, *op, Some(*batch), *attempt),
             Record::BatchFailed { run, batch, failed, .. } => self.use_up_all(*run, Some(*batch), &failed.attempts),
             Record::RunEnded { summary, used } => {
@@ -62,6 +63,8 @@ impl Numbers {
             }
             Record::RunAccepted { .. }
             | Record::SessionOpened { .. }
+            | Record::WorkerReturned { .. }
+            | Record::RunStarted { .. }
             | Record::SessionClosed { .. }
             | Record::BatchCommitted { .. }
             | Record::BatchHalved { .. }

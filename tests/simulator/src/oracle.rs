@@ -226,6 +226,8 @@ impl World {
             | Record::SessionClosed { .. }
             | Record::AttemptFailed { .. }
             | Record::WorkerCrashed { .. }
+            | Record::WorkerReturned { .. }
+            | Record::RunStarted { .. }
             | Record::RunFailing { .. }
             | Record::RunCommanded { .. }
             | Record::BatchHalved { .. }
@@ -316,6 +318,8 @@ impl World {
             | Record::SessionClosed { .. }
             | Record::AttemptFailed { .. }
             | Record::WorkerCrashed { .. }
+            | Record::WorkerReturned { .. }
+            | Record::RunStarted { .. }
             | Record::RunFailing { .. }
             | Record::PoolSet { .. }
             | Record::CapSet { .. } => {}

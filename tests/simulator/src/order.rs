@@ -122,6 +122,8 @@ impl World {
             | Record::BatchCommitted { .. }
             | Record::AttemptFailed { .. }
             | Record::WorkerCrashed { .. }
+            | Record::WorkerReturned { .. }
+            | Record::RunStarted { .. }
             | Record::BatchHalved { .. }
             | Record::FailedRetried { .. }
             | Record::RunReopened { .. }

@@ -3,7 +3,7 @@
 use common::failure::Failure;
 use common::ids::{Attempt, AttemptId, BatchId, LeaseId, OpId, RunId, SessionId, TaskId};
 use common::job::{OnFailure, OpKind, SingleFile, Sink};
-use common::message::{Step, ToWorker};
+use common::message::ToWorker;
 use common::part::Part;
 use common::slice::BadRow;
 use common::time::Time;
@@ -15,7 +15,7 @@ use crate::durability::AfterDurable;
 use crate::failed::{FailedBatch, Tolerance};
 use crate::intervals::Insertion;
 use crate::publication::{Publication, Published};
-use crate::retry::{CRASH_BUDGET, backoff};
+use crate::retry::backoff;
 use crate::run::{Ending, Run, RunPhase};
 use crate::scheduler::Scheduler;
 use crate::timers::Timer;
@@ -138,25 +138,6 @@ impl Scheduler {
         run.back_off(id, until);
         self.append(failed);
         self.timers.set(until, Timer::BatchBackoff(run_id, id));
-    }
-
-    /// Counts a worker process that was lost while it ran a batch; one that loses too many is given up.
-    pub(crate) fn on_batch_crashed(&mut self, run_id: RunId, id: BatchId, step: Step, failure: Failure, now: Time) {
-        let Some(batch) = self.runs.get_mut(&run_id).and_then(|run| run.batches.get_mut(&id)) else {
-            return;
-        };
-        batch.crashes += 1;
-        let (crashes, phase) = (batch.crashes, batch.phase);
-        batch.failure = Some(failure.clone());
-        self.append(Record::WorkerCrashed {
-            run: run_id,
-            batch: id,
-            op: step.op,
-            attempt: step.attempt,
-        });
-        if crashes >= CRASH_BUDGET && phase == BatchPhase::Ready {
-            self.fail_batch(run_id, id, step.op, failure, None, now);
-        }
     }
 
     /// Fails a batch for good, and lets its run do what its policy says.

@@ -33,7 +33,7 @@ impl Scheduler {
         }
         let Some(run) = self.runs.get_mut(&id) else { return };
         let swept_only = ending != Ending::Complete;
-        let began_nothing = run.begun == 0 && swept_only;
+        let began_nothing = !run.has_started && swept_only;
         if began_nothing || swept_only && nobody {
             self.end_when_finished(id, ending, now);
             return;

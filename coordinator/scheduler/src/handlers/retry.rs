@@ -178,6 +178,7 @@ impl Scheduler {
         {
             self.ended.insert(id, run.into_ledger());
         }
+        self.forget_lost_processes();
     }
 
     /// Forgets what a run could be reopened with, here and where its sinks keep it.

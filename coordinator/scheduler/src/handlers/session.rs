@@ -3,7 +3,6 @@
 //! Only a goodbye, or the certain end of its leases, frees the permits of a worker that is gone. Its batches go on
 //! elsewhere earlier where the caps have room, because the lease's token protects the output.
 
-use common::failure::{Failure, FailureKind};
 use common::ids::{LeaseId, SessionId};
 use common::message::{LeaseEnd, Report, ToWorker};
 use common::state::TaskState;
@@ -13,6 +12,7 @@ use common::timeline::Moved;
 use crate::command::EndReason;
 use crate::durability::AfterDurable;
 use crate::event::NewSession;
+use crate::handlers::crash::lost_worker;
 use crate::handlers::report::Ended;
 use crate::lease::{Lease, Standing};
 use crate::scheduler::Scheduler;
@@ -35,6 +35,7 @@ enum Leave {
 impl Scheduler {
     pub(crate) fn on_session_opened(&mut self, mut new: NewSession, now: Time) {
         let id = new.session;
+        self.on_process_seen(&new.instance);
         let earlier: Vec<&Session> = self
             .sessions
             .values()
@@ -364,7 +365,7 @@ impl Scheduler {
     fn end_lost_attempt(&mut self, id: LeaseId, leave: Leave, now: Time) {
         let Some(lease) = self.leases.get_mut(&id) else { return };
         let Some(running) = lease.running.take() else { return };
-        let (run, batch) = (lease.run, lease.batch);
+        let (run, batch, session) = (lease.run, lease.batch, lease.session);
         let state = match leave {
             Leave::Goodbye => TaskState::Cancelled,
             Leave::Lost => TaskState::Lost,
@@ -379,12 +380,7 @@ impl Scheduler {
             run.gauges.running.subtract(1);
         }
         if let (Leave::Lost, Some(batch)) = (leave, batch) {
-            let failure = lost_worker();
-            self.on_batch_crashed(run, batch, running.step, failure, now);
+            self.on_batch_crashed(session, (run, batch), running.step, now);
         }
     }
-}
-
-fn lost_worker() -> Failure {
-    Failure::new(FailureKind::LostWorker, "the worker was lost while it ran the op")
 }
