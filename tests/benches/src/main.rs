@@ -1,6 +1,6 @@
 //! Measures real clusters: a release build of `plumb`, with everything on, on this machine.
 //!
-//! Owns the workloads (one file each, named W1 to W5 as BENCHMARKS.md names them) and how their figures are shown: a
+//! Owns the workloads (one file each, named as BENCHMARKS.md names them) and how their figures are shown: a
 //! table for people and a JSON line for tools. A workload starts its processes with the harness of `tests`, a state
 //! folder on a real disk among their flags, and reads what they used from /proc. It judges nothing: bounds are
 //! BENCHMARKS.md's.
@@ -16,6 +16,7 @@ mod figure;
 mod gaps;
 mod overhead;
 mod peers;
+mod recovery;
 mod runs;
 mod sample;
 mod scale;
@@ -64,6 +65,8 @@ enum Workload {
     W4,
     /// The sample's job with priority, a second a batch and transform.
     W5,
+    /// How soon a killed coordinator's runs go on, and what its journal takes.
+    Recovery,
 }
 
 /// How a workload is to be measured.
@@ -119,6 +122,7 @@ fn main() {
             Workload::W3 => data::measure(&settings),
             Workload::W4 => scale::measure(&settings),
             Workload::W5 => sample::measure(&settings),
+            Workload::Recovery => recovery::measure(&settings),
         };
         figure::print(&figures);
     }
