@@ -24,12 +24,17 @@ pub(crate) enum AfterDurable {
     RunOpCommitted(RunId, OpId),
     RunEnded(Arc<RunSummary>),
     Asked(Box<Asked>),
+    /// What was asked for was so already, by a record that may not be durable.
+    AskedAgain(Box<Asked>),
+    /// A pause that came while its run was about to go on.
+    Postponed(Box<Asked>),
 }
 
 /// The effects that wait, in the order of their records.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
     last: RecordSequence,
+    durable: RecordSequence,
     effects: VecDeque<(RecordSequence, AfterDurable)>,
 }
 
@@ -37,6 +42,7 @@ impl Waiting {
     /// Numbers records behind one that is durable already.
     pub(crate) fn continue_after(&mut self, last: RecordSequence) {
         self.last = last;
+        self.durable = last;
     }
 
     /// Numbers the next record.
@@ -48,6 +54,16 @@ impl Waiting {
     /// Lets an effect wait for the record that was numbered last.
     pub(crate) fn after_last(&mut self, effect: AfterDurable) {
         self.effects.push_back((self.last, effect));
+    }
+
+    /// Tells whether every record is durable.
+    pub(crate) fn is_all_durable(&self) -> bool {
+        self.durable >= self.last
+    }
+
+    /// Notes up to which record all are durable.
+    pub(crate) fn note_durable(&mut self, sequence: RecordSequence) {
+        self.durable = self.durable.max(sequence);
     }
 
     /// Takes the next effect whose record is among those up to `sequence`.

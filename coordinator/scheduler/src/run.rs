@@ -38,6 +38,8 @@ pub(crate) struct Run {
     pub(crate) phase: RunPhase,
     /// Whether it is paused: then it takes no turns.
     pub(crate) hold: Hold,
+    /// Whether somebody has asked that it go on, which is not durable yet.
+    pub(crate) release: Release,
     /// How it was cancelled, if it was.
     pub(crate) cancelled: Option<CancelMode>,
     /// What it was told while it went on.
@@ -158,6 +160,14 @@ pub(crate) enum RunPhase {
     Ending,
 }
 
+/// Whether a paused run is about to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Release {
+    NotAsked,
+    /// What is asked meanwhile is judged when it goes on, so that the journal and the effects have one order.
+    UnderWay,
+}
+
 /// How a run is going to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
@@ -261,6 +271,7 @@ impl Run {
             request_id,
             phase: RunPhase::Accepting,
             hold: Hold::GoesOn,
+            release: Release::NotAsked,
             cancelled: None,
             told: Told::default(),
             slices: VecDeque::new(),

@@ -160,6 +160,7 @@ impl Scheduler {
             Event::DrainRequested { session } => self.on_drain_requested(session),
             Event::Reported { session, report } => self.on_reported(session, report, now),
             Event::DurableUpTo { sequence } => {
+                self.waiting.note_durable(sequence);
                 while let Some(effect) = self.waiting.pop_durable(sequence) {
                     self.on_durable(effect, now);
                 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use common::ids::RunId;
 use common::state::RunState;
-use common::steering::{AskRefused, CancelMode, RunCommand};
-use scheduler::Ticket;
+use common::steering::{AskRefused, Asker, CancelMode, RunCommand};
+use scheduler::{Ask, Asked, Command, Event, RecordSequence, Ticket};
 use support::jobs::two_steps;
 use support::{World, jobs};
 
@@ -214,4 +214,78 @@ fn batches_that_were_found_wait_while_a_run_is_paused_and_it_ends_when_nothing_i
         RunState::Succeeded,
         "its last ops ran when it was paused"
     );
+}
+
+#[test]
+fn what_is_asked_for_twice_is_answered_no_earlier_than_the_first_is_durable() {
+    for command in [PAUSE, RunCommand::Cancel(CancelMode::Now)] {
+        let mut world = World::new();
+        let run = world.run(1, two_steps(2), 10);
+        let now = world.now;
+        let mut ask = |ticket| {
+            let ask = Ask::Run {
+                run,
+                command: command.clone(),
+            };
+            let (ticket, by) = (Ticket(ticket), Asker::Grpc);
+            let scheduler = &mut world.scheduler;
+            scheduler.handle(Event::Asked(Box::new(Asked { ticket, by, ask })), now);
+            std::iter::from_fn(|| scheduler.next_command()).collect::<Vec<_>>()
+        };
+        let answered = |commands: &[Command]| {
+            commands
+                .iter()
+                .filter(|it| matches!(it, Command::Answer { .. }))
+                .count()
+        };
+        let recorded = |commands: &[Command]| commands.iter().filter_map(record_of).max();
+        let first = ask(1);
+        let again = ask(2);
+        assert_eq!((answered(&first), answered(&again)), (0, 0), "{command}");
+        let sequence = recorded(&first).expect("is recorded");
+        world.scheduler.handle(Event::DurableUpTo { sequence }, now);
+        let then: Vec<Command> = std::iter::from_fn(|| world.scheduler.next_command()).collect();
+        assert_eq!(answered(&then), 2, "{command}: {then:?}");
+    }
+}
+
+#[test]
+fn of_a_resume_and_a_pause_right_behind_it_the_pause_holds() {
+    let mut world = World::new();
+    let run = world.run(1, two_steps(2), 10);
+    world.steer(run, PAUSE);
+    let now = world.now;
+    let mut sequence = RecordSequence::default();
+    for (ticket, command) in [(8, RunCommand::Resume), (9, PAUSE)] {
+        let ask = Ask::Run { run, command };
+        let (ticket, by) = (Ticket(ticket), Asker::Grpc);
+        world
+            .scheduler
+            .handle(Event::Asked(Box::new(Asked { ticket, by, ask })), now);
+    }
+    let mut answers = Vec::new();
+    // Each record is durable a moment after it is written.
+    loop {
+        while let Some(command) = world.scheduler.next_command() {
+            sequence = record_of(&command).unwrap_or(sequence);
+            if let Command::Answer { ticket, answer } = command {
+                answers.push((ticket, answer));
+            }
+        }
+        if answers.len() == 2 {
+            break;
+        }
+        world.scheduler.handle(Event::DurableUpTo { sequence }, now);
+    }
+    assert_eq!(answers, [(Ticket(8), Ok(())), (Ticket(9), Ok(()))]);
+    assert_eq!(state(&world, run), RunState::Paused);
+}
+
+/// Returns the number of the record that a command appends.
+fn record_of(command: &Command) -> Option<RecordSequence> {
+    if let Command::Append { sequence, .. } = command {
+        Some(*sequence)
+    } else {
+        None
+    }
 }

@@ -9,9 +9,9 @@ use std::time::Duration;
 use common::ids::{BatchId, Generation, RunId, SessionId};
 use common::slice::Slice;
 use common::time::Time;
-use scheduler::{Ask, Command, Config, Event, RecordSequence, Scheduler, SourceEnd, Ticket};
+use scheduler::{Ask, Command, Config, Event, Hold, RecordSequence, Scheduler, SourceEnd, Ticket};
 
-use crate::disk::SyncNeeded;
+use crate::disk::{SyncNeeded, Tail};
 use crate::jobs;
 use crate::links::Link;
 use crate::plan::{CoordinatorPoint, Notice};
@@ -20,6 +20,8 @@ use crate::sabotage::Sabotage;
 use crate::wire::{ConnectionId, Down};
 use crate::world::{Happening, World};
 
+/// How far back a coordinator with full buckets is started.
+const LONG_AGO: Duration = Duration::from_secs(10);
 /// The coordinator's clock when the history begins.
 const EPOCH: Duration = Duration::from_secs(1_700_000_000);
 
@@ -65,10 +67,10 @@ impl World {
         self.trace
             .note(self.now, &[1, self.incarnation], || "coordinator starts".to_owned());
         let terms = &self.plan.terms;
-        let config = Config {
+        let mut config = Config {
             generation: Generation(self.incarnation),
             global_cap: self.told_cap(terms.global_cap),
-            pools: BTreeMap::new(),
+            pools: self.declared_pools(),
             lease_time: terms.lease_time,
             lease_margin: terms.lease_margin,
             reconnect_patience: terms.patience,
@@ -78,12 +80,32 @@ impl World {
         };
         // A wall clock may have been set while the coordinator was down; within a process it never goes back.
         let offset = EPOCH + self.random.up_to(Duration::from_secs(600));
+        let tail = if self.sabotage == Sabotage::TornTailAccepted {
+            self.disk.accept_torn_tail()
+        } else {
+            self.disk.cut_torn_tail()
+        };
+        self.trace.note(self.now, &[8, u64::from(tail == Tail::CutOff)], || {
+            format!("the journal is read: {tail:?}")
+        });
+        self.check_journal();
         self.check_replay();
         self.oracle.exceeded.clear();
+        self.forget_tickets();
         let mut ledger = self.disk.ledger().clone();
         if self.sabotage == Sabotage::LeasesForgottenOnRestart {
             ledger.sessions.clear();
         }
+        if self.sabotage == Sabotage::PauseForgottenOnRestart {
+            for run in ledger.runs.values_mut() {
+                run.hold = Hold::GoesOn;
+            }
+        }
+        // A scheduler that was restored long ago has full buckets; all that is due later is due so much later.
+        let is_filled = self.sabotage == Sabotage::BucketsFilledOnRestart && self.incarnation > 1;
+        let ago = if is_filled { LONG_AGO } else { Duration::ZERO };
+        config.lease_margin += ago;
+        config.reattach_patience += ago;
         let named = ledger.runs.iter().map(|(run, known)| (known.request_id.clone(), *run));
         let ended = ledger.ended.iter();
         let ended = ended.map(|(run, known)| (known.run.request_id.clone(), *run));
@@ -92,7 +114,7 @@ impl World {
             .filter_map(|(name, run)| name.map(|name| (name, run)))
             .collect();
         self.coordinator = Some(Coordinator {
-            scheduler: Scheduler::restore(config, &ledger, self.now + offset),
+            scheduler: Scheduler::restore(config, &ledger, Time((self.now + offset).0 - ago.as_nanos() as u64)),
             offset,
             links: BTreeMap::new(),
             last_session: 0,
@@ -336,7 +358,7 @@ impl World {
 
     pub(crate) fn on_durable(&mut self, incarnation: u64, sequence: RecordSequence) {
         if incarnation == self.incarnation && self.coordinator.is_some() {
-            self.note_told_caps(sequence);
+            self.note_told_limits(sequence);
             self.tell_scheduler(Event::DurableUpTo { sequence });
             self.check_live(sequence);
         }

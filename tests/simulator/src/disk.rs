@@ -1,5 +1,8 @@
 //! The coordinator's disk at the level of the store's trait: a durable prefix of records, and a tail that a crash
-//! may take.
+//! may take, the first of it in part.
+//!
+//! A record that was written in part is there after a crash, with a checksum that does not fit: whoever reads the journal
+//! cuts it off ([`Disk::cut_torn_tail`]) before anything is added.
 //!
 //! One sync is under way at a time; what is appended meanwhile forms the next group.
 
@@ -18,6 +21,8 @@ pub(crate) struct Disk {
     unsynced: VecDeque<Record>,
     /// How many of them the sync covers that is under way.
     syncing: usize,
+    /// Written in part when the coordinator died.
+    torn: Option<Record>,
     /// What the durable records up to a point in the past add up to.
     snapshot: Ledger,
     /// What they add up to now.
@@ -31,6 +36,15 @@ pub(crate) enum SyncNeeded {
     Yes,
     /// One is under way, or there is nothing to sync.
     No,
+}
+
+/// What a reader finds at the end of the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tail {
+    /// A whole record, or none.
+    Whole,
+    /// A record that was written in part, and is there no more.
+    CutOff,
 }
 
 impl Disk {
@@ -59,9 +73,27 @@ impl Disk {
     pub(crate) fn crash(&mut self, random: &mut Random, most: usize) -> Vec<Record> {
         let survivors = random.between(0, self.unsynced.len().min(most) as u64) as usize;
         let records = self.keep(survivors);
+        self.torn = self.unsynced.front().cloned();
         self.unsynced.clear();
         self.syncing = 0;
         records
+    }
+
+    /// Cuts off what was written in part; tells whether there was something.
+    pub(crate) fn cut_torn_tail(&mut self) -> Tail {
+        match self.torn.take() {
+            Some(_) => Tail::CutOff,
+            None => Tail::Whole,
+        }
+    }
+
+    /// Takes what was written in part for a whole record, as no reader may.
+    pub(crate) fn accept_torn_tail(&mut self) -> Tail {
+        if let Some(record) = self.torn.take() {
+            self.unsynced.push_front(record);
+            self.keep(1);
+        }
+        Tail::Whole
     }
 
     /// Returns the number of the last durable record.

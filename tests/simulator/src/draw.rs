@@ -41,6 +41,7 @@ impl Plan {
         if random.happens(200) == Draw::Yes {
             plan.outlive_leases(&mut random);
         }
+        plan.add_limits();
         plan
     }
 
@@ -92,11 +93,11 @@ impl Plan {
     }
 }
 
-fn millis(random: &mut Random, low: u64, high: u64) -> Duration {
+pub(crate) fn millis(random: &mut Random, low: u64, high: u64) -> Duration {
     Duration::from_millis(random.between(low, high))
 }
 
-fn maybe<T>(random: &mut Random, permille: u64, value: impl FnOnce(&mut Random) -> T) -> Option<T> {
+pub(crate) fn maybe<T>(random: &mut Random, permille: u64, value: impl FnOnce(&mut Random) -> T) -> Option<T> {
     match random.happens(permille) {
         Draw::Yes => Some(value(random)),
         Draw::No => None,
@@ -111,6 +112,7 @@ fn terms(random: &mut Random) -> Terms {
         heartbeat: Duration::from_millis(lease_time / 5),
         patience: Duration::from_millis(lease_time / random.between(2, 10)),
         global_cap: maybe(random, 600, |random| random.between(1, 3) as u32),
+        pools: Vec::new(),
     }
 }
 
@@ -150,6 +152,7 @@ fn job(random: &mut Random) -> JobPlan {
         max_in_flight: maybe(random, 400, |random| random.between(1, 5) as u32),
         max_rows_in_flight: maybe(random, 200, |random| random.between(5, 50)),
         max_committing: maybe(random, 200, |random| random.between(1, 3) as u32).unwrap_or(1_024),
+        weight: 1,
         priority: random.one_of(&[0, 0, 0, 1, 5]),
         on_failure: random.one_of(&[OnFailure::Continue, OnFailure::Drain, OnFailure::Cancel]),
         order: random.one_of(&[Order::DepthFirst, Order::DepthFirst, Order::BreadthFirst]),
@@ -172,6 +175,8 @@ fn op(random: &mut Random) -> OpPlan {
     OpPlan {
         takes,
         limit: maybe(random, 200, |random| random.between(1, 2) as u32),
+        rate: None,
+        pool: None,
         // Some are too short for the op at its best.
         timeout: maybe(random, 100, |random| takes * random.between(8, 40) as u32 / 10),
     }

@@ -13,7 +13,7 @@ use common::counts::RowCounts;
 use common::ids::{BatchId, OpId};
 use common::job::{
     Batching, CsvDialect, FailurePolicy, FileFormat, FileSink, IfExists, Job, Op, OpKind, Retry, Schedule, SingleFile,
-    Sink, Source,
+    Sink, Source, Weight,
 };
 use common::slice::{BadRow, ByteSlice, FileId, FrozenSource, Halved, Slice, SourceFile};
 use scheduler::SliceCut;
@@ -43,6 +43,7 @@ pub(crate) fn job(plan: &JobPlan, name: usize, cap: Option<u32>) -> Job {
         let mut op = Op::new(format!("op_{}", place + 1), kind);
         op.max_concurrent = plan.ops[place].limit.and_then(NonZeroU32::new);
         op.timeout = plan.ops[place].timeout;
+        op.rate = plan.ops[place].rate;
         op
     };
     let ops = std::iter::once(Op::extract()).chain((0..plan.ops.len()).map(op));
@@ -62,6 +63,7 @@ pub(crate) fn job(plan: &JobPlan, name: usize, cap: Option<u32>) -> Job {
                 .and_then(|rows| NonZeroU64::new(rows * ROW_BYTES)),
             max_committing: NonZeroU32::new(plan.max_committing).unwrap_or(NonZeroU32::MIN),
             priority: plan.priority,
+            weight: weight(plan.weight),
             ..Schedule::default()
         },
         ops: ops.map(|op| Op { retry, ..op }).collect(),
@@ -74,6 +76,11 @@ pub(crate) fn job(plan: &JobPlan, name: usize, cap: Option<u32>) -> Job {
         labels: BTreeMap::new(),
         seed: None,
     }
+}
+
+/// Makes a weight.
+pub(crate) fn weight(weight: u32) -> Weight {
+    Weight::new(f64::from(weight)).expect("is a weight")
 }
 
 fn sink(plan: SinkPlan) -> Sink {

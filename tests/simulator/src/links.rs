@@ -4,6 +4,7 @@
 
 use std::num::NonZeroU32;
 
+use common::holdings::Holdings;
 use common::ids::{SessionId, WorkerName};
 use common::job::OpKind;
 use common::link::{Arrival, Inbox, Outbox};
@@ -43,7 +44,10 @@ impl World {
                 number,
                 claim: Claim::Holdings(session, holdings),
             } if session.generation.0 < self.incarnation => {
-                let (from, holdings) = (session, *holdings);
+                let (from, mut holdings) = (session, *holdings);
+                if self.sabotage == Sabotage::HoldingsForgotten {
+                    holdings = Holdings::default();
+                }
                 self.open_session(connection, number, Some(Reattached { from, holdings }));
             }
             Up::Hello {

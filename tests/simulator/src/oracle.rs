@@ -13,8 +13,10 @@ use common::state::RunState;
 use common::steering::RunCommand;
 use scheduler::{Record, Tolerance};
 
-use crate::caps::GlobalCap;
+use crate::bounds::Out;
+use crate::caps::Caps;
 use crate::jobs;
+use crate::limits::Begins;
 use crate::numbers::Numbers;
 use crate::order::Begun;
 use crate::plan::Plan;
@@ -40,6 +42,8 @@ pub(crate) struct Oracle {
     pub(crate) work_of: BTreeMap<LeaseId, Work>,
     /// What is known of the begin of batches.
     pub(crate) begun: Begun,
+    /// The op that each lease begins with.
+    pub(crate) first_ops: BTreeMap<LeaseId, (RunId, OpId)>,
     pub(crate) latest: BTreeMap<Work, LeaseId>,
     /// Durable commits.
     pub(crate) committed: BTreeMap<(RunId, BatchId), LeaseId>,
@@ -58,8 +62,14 @@ pub(crate) struct Oracle {
     pub(crate) adopted: BTreeSet<LeaseId>,
     /// What is known of attempts.
     pub(crate) numbers: Numbers,
-    /// The cap over all runs.
-    pub(crate) cap: GlobalCap,
+    /// The limits, as the plan and the journal have them.
+    pub(crate) caps: Caps,
+    /// The leases that workers have a permit for.
+    pub(crate) out: Out,
+    /// What is known of rates and pauses.
+    pub(crate) begins: Begins,
+    /// How many records are durable.
+    pub(crate) durable_records: u64,
     /// How many failures were injected.
     pub(crate) injected: u64,
     pub(crate) exits: Vec<ExitReason>,
@@ -68,7 +78,7 @@ pub(crate) struct Oracle {
 impl Oracle {
     pub(crate) fn new(plan: &Plan) -> Oracle {
         Oracle {
-            cap: GlobalCap::new(plan),
+            caps: Caps::new(plan),
             ..Oracle::default()
         }
     }
@@ -150,7 +160,7 @@ impl World {
             | ToWorker::Settled { .. }
             | ToWorker::Drain => {}
         }
-        self.note_begin(message);
+        self.note_begin(session, message);
     }
 
     fn check_grant(&mut self, session: SessionId, grant: &Grant) {
@@ -162,6 +172,9 @@ impl World {
         });
         self.oracle.work_of.insert(lease, work);
         self.check_numbers(grant);
+        self.check_not_paused(grant.run);
+        self.oracle.first_ops.insert(lease, (grant.run, grant.steps[0].op));
+        self.note_granted(lease);
         let is_committed = grant
             .batch
             .is_some_and(|batch| self.oracle.committed.contains_key(&(grant.run, batch)));
@@ -265,7 +278,8 @@ impl World {
 
     pub(crate) fn on_durable_record(&mut self, record: &Record) {
         self.oracle.numbers.note(record);
-        self.note_durable_cap(record);
+        self.oracle.durable_records += 1;
+        self.note_durable_limit(record);
         match record {
             Record::BatchCommitted { run, batch, lease, .. } => {
                 let before = self.oracle.committed.insert((*run, *batch), *lease);
@@ -305,6 +319,7 @@ impl World {
             Record::FailedRetried { run, batches, .. } => self.forget_failed(*run, batches),
             Record::RunReopened { run, batches, .. } => {
                 self.forget_failed(*run, batches);
+                self.note_may_go_on(*run);
                 let ended = self.oracle.ended.remove(run);
                 let may_be = ended.is_some_and(RunState::may_be_reopened);
                 self.require(may_be, "MONOTONE STATE", || {

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 
+use common::holdings::HeldState;
 use common::ids::{BatchId, LeaseId, OpId, RunId, SessionId};
 use common::message::{Grant, PermitFate, Report, Start, ToWorker};
 use common::state::BatchState;
@@ -27,10 +28,10 @@ pub(crate) struct Begun {
 
 impl World {
     /// Notes what a message to a worker begins.
-    pub(crate) fn note_begin(&mut self, message: &ToWorker) {
+    pub(crate) fn note_begin(&mut self, session: SessionId, message: &ToWorker) {
         match message {
-            ToWorker::Grant(grant) if grant.start == Start::Now => self.note_permit(grant.lease),
-            ToWorker::Permit { lease } => self.note_permit(*lease),
+            ToWorker::Grant(grant) if grant.start == Start::Now => self.note_permit(session, grant.lease),
+            ToWorker::Permit { lease } => self.note_permit(session, *lease),
             ToWorker::Grant(_)
             | ToWorker::OpenRun(_)
             | ToWorker::CloseRun { .. }
@@ -44,7 +45,11 @@ impl World {
         }
     }
 
-    fn note_permit(&mut self, lease: LeaseId) {
+    fn note_permit(&mut self, session: SessionId, lease: LeaseId) {
+        if let Some((run, op)) = self.oracle.first_ops.get(&lease).copied() {
+            self.check_not_paused(run);
+            self.oracle.out.add(lease, session, run, Some(op));
+        }
         if let Some((run, Some(batch), None)) = self.oracle.work_of.get(&lease).copied()
             && self.note_begun(run, batch)
         {
@@ -60,7 +65,11 @@ impl World {
     /// Notes what a worker began by itself, with the permit of a chain that ended.
     pub(crate) fn note_heirs(&mut self, event: &Event) {
         match event {
-            Event::Reported { report, .. } => {
+            Event::Reported { session, report } => {
+                let first_ops = &self.oracle.first_ops;
+                self.oracle
+                    .out
+                    .report(*session, report, |heir| first_ops.get(&heir).copied());
                 let heir = match report {
                     Report::LeaseEnded {
                         permit: PermitFate::PassedTo(heir),
@@ -81,6 +90,12 @@ impl World {
                 }
             }
             Event::SessionOpened(new) => {
+                let held = new.reattached.iter().flat_map(|reattached| &reattached.holdings.leases);
+                for held in held.filter(|held| matches!(held.state, HeldState::Running { .. })) {
+                    let at = held.steps.get((held.started as usize).saturating_sub(1));
+                    let at = at.map(|step| step.op);
+                    self.oracle.out.add(held.lease, new.session, held.run, at);
+                }
                 let outputs = new
                     .reattached
                     .iter()
@@ -112,13 +127,13 @@ impl World {
             Record::BatchFailed { run, batch, .. } => {
                 self.oracle.begun.batches.remove(&(self.incarnation, *run, *batch));
             }
+            Record::SessionClosed { session } => self.oracle.out.close(*session),
             Record::RunEnded { summary, .. } => {
                 let ended = summary.run;
                 self.oracle.begun.batches.retain(|(_, run, _)| *run != ended);
             }
             Record::RunAccepted { .. }
             | Record::SessionOpened { .. }
-            | Record::SessionClosed { .. }
             | Record::BatchCommitted { .. }
             | Record::AttemptFailed { .. }
             | Record::WorkerCrashed { .. }
@@ -183,7 +198,7 @@ impl World {
             return;
         };
         let plan = &self.plan.jobs[self.oracle.job_of_run[&grant.run]];
-        if grant.batch.is_none() || plan.ops.iter().any(|op| op.limit.is_some()) {
+        if grant.batch.is_none() || plan.has_limits() {
             return;
         }
         let job = jobs::job(plan, 0, None);

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use common::job::{Bisect, OnFailure, Order};
+use common::job::{Bisect, OnFailure, Order, Rate};
 
 /// Everything that a history is made of.
 #[derive(Clone, Debug)]
@@ -37,6 +37,8 @@ pub struct Terms {
     pub patience: Duration,
     /// The cap over all runs.
     pub global_cap: Option<u32>,
+    /// The limits that runs share.
+    pub pools: Vec<u32>,
 }
 
 /// A worker.
@@ -82,6 +84,8 @@ pub struct JobPlan {
     pub max_rows_in_flight: Option<u64>,
     /// The bound on commits under way.
     pub max_committing: u32,
+    /// The run's share among runs of equal priority.
+    pub weight: u32,
     /// The run's priority.
     pub priority: i32,
     /// What a failed batch means.
@@ -105,6 +109,10 @@ pub struct OpPlan {
     pub takes: Duration,
     /// Its own limit.
     pub limit: Option<u32>,
+    /// How much of it may begin in a time.
+    pub rate: Option<Rate>,
+    /// The pool that it takes a unit of.
+    pub pool: Option<usize>,
     /// How long an attempt may take.
     pub timeout: Option<Duration>,
 }
@@ -203,6 +211,27 @@ pub enum FaultKind {
     Resubmit { job: usize },
     /// Somebody changes the cap over all runs.
     ChangeGlobalCap { cap: Option<u32> },
+    /// Somebody pauses a run, and lets it go on later.
+    Pause { job: usize, lasts: Duration },
+    /// Somebody changes a limit of a run that goes on.
+    ChangeLimit { job: usize, limit: LimitPlan },
+    /// Somebody sets a limit that runs share.
+    SetPool { pool: usize, limit: u32 },
+    /// The coordinator's disk fails at the next sync: it dies of it, and what it wrote may be there in part.
+    FailSync { down: Duration },
+}
+
+/// A limit of a run, and what it becomes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum LimitPlan {
+    /// The run's cap.
+    Cap(Option<u32>),
+    /// The limit of an op that has one.
+    Op(usize, u32),
+    /// The rate of an op that has one.
+    Rate(usize, Rate),
+    /// The share among runs of equal priority.
+    Weight(u32),
 }
 
 /// Which failed batches are meant.
@@ -280,8 +309,9 @@ impl FaultKind {
             | FaultKind::BlockNetwork { lasts, .. }
             | FaultKind::Partition { lasts, .. }
             | FaultKind::StallCoordinator { lasts }
+            | FaultKind::Pause { lasts, .. }
             | FaultKind::SlowDisk { lasts } => *lasts,
-            FaultKind::CrashCoordinator { down, .. } => *down,
+            FaultKind::CrashCoordinator { down, .. } | FaultKind::FailSync { down } => *down,
             FaultKind::CrashWorker { .. }
             | FaultKind::CutConnection { .. }
             | FaultKind::SecondProcess { .. }
@@ -290,8 +320,18 @@ impl FaultKind {
             | FaultKind::Cancel { .. }
             | FaultKind::RetryFailed { .. }
             | FaultKind::Resubmit { .. }
-            | FaultKind::ChangeGlobalCap { .. } => Duration::ZERO,
+            | FaultKind::ChangeGlobalCap { .. }
+            | FaultKind::ChangeLimit { .. }
+            | FaultKind::SetPool { .. } => Duration::ZERO,
         }
+    }
+}
+
+impl JobPlan {
+    /// Tells whether an op has limits of its own.
+    pub fn has_limits(&self) -> bool {
+        let is_limited = |op: &OpPlan| op.limit.is_some() || op.rate.is_some() || op.pool.is_some();
+        self.ops.iter().any(is_limited)
     }
 }
 

@@ -43,9 +43,16 @@ impl World {
             .iter()
             .filter(|held| !adopted.contains(&held.lease) && is_worth_keeping(held))
             .collect();
+        // What was prepared was in flight when what came before it was judged.
+        let prepared = |run: RunId| {
+            let taken = holdings.leases.iter().filter(|held| adopted.contains(&held.lease));
+            taken
+                .filter(|held| held.run == run && held.state == HeldState::Prepared)
+                .count() as u64
+        };
         for held in refused {
             if let Some(batch) = &held.batch
-                && !self.may_be_refused(held.run, batch.id, held.lease)
+                && !self.may_be_refused(held.run, batch.id, held.lease, prepared(held.run))
             {
                 let (run, lease, id) = (held.run, held.lease, batch.id);
                 return self.fail("RE-ATTACH", || {
@@ -55,7 +62,7 @@ impl World {
         }
     }
 
-    fn may_be_refused(&self, run: RunId, batch: BatchId, lease: LeaseId) -> bool {
+    fn may_be_refused(&self, run: RunId, batch: BatchId, lease: LeaseId, prepared: u64) -> bool {
         let Some(coordinator) = &self.coordinator else {
             return true;
         };
@@ -71,7 +78,7 @@ impl World {
                 .contains(&(self.incarnation, (run, Some(batch), None)));
         let is_full = summary
             .max_in_flight
-            .is_some_and(|bound| summary.batches_in_flight.now >= bound);
+            .is_some_and(|bound| summary.batches_in_flight.now + prepared >= bound);
         let has_bytes_bound = self.plan.jobs[self.oracle.job_of_run[&run]]
             .max_rows_in_flight
             .is_some();

@@ -20,4 +20,16 @@ pub enum Sabotage {
     WorkerNeverStops,
     /// A heartbeat is answered before the scheduler has counted it.
     EchoBeforeCounting,
+    /// A pool is one for each run, and not shared.
+    PoolPerRun,
+    /// Each worker gets the whole rate.
+    RatePerWorker,
+    /// A worker that comes back after a restart does not say what it holds.
+    HoldingsForgotten,
+    /// A restarted coordinator has full token buckets.
+    BucketsFilledOnRestart,
+    /// A restarted coordinator does not know that runs are paused.
+    PauseForgottenOnRestart,
+    /// A record that was written in part is taken for whole.
+    TornTailAccepted,
 }

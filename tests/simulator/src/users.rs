@@ -1,17 +1,19 @@
 //! The people who submit jobs: each submits one, under a name, until it is accepted; some ask again, some cancel.
 
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::ids::RunId;
-use common::job::OnFailure;
+use common::ids::{OpId, RunId};
+use common::job::{Change, LimitsChange, OnFailure, OpLimitsChange, PoolName};
 use common::steering::{AskRefused, Asker, CancelMode, RunCommand};
 use scheduler::{Ask, Asked, Event, Hold, NewRun, Ticket};
 
 use crate::coordinator::Coordinator;
 use crate::jobs;
-use crate::plan::WhichFailed;
-use crate::sabotage::Sabotage;
+use crate::limits::Holds;
+use crate::plan::{LimitPlan, WhichFailed};
 use crate::world::{Happening, World};
 
 /// How long a user waits for an answer before asking again.
@@ -57,20 +59,15 @@ impl World {
         coordinator.names.insert(name.clone(), run);
         coordinator.submitters.insert(run, vec![user]);
         self.oracle.job_of_run.insert(run, user);
+        self.note_limits_of(run, user);
+        self.note_rates_of(run, user);
         let plan = &self.plan.jobs[user];
-        let workers = self.plan.workers.len() as u32;
-        let (cap, source) = match self.sabotage {
-            Sabotage::CapPerWorker => (plan.cap.map(|cap| cap * workers), jobs::source(plan)),
-            Sabotage::None
-            | Sabotage::FencingOff
-            | Sabotage::AcknowledgedBeforeSync
-            | Sabotage::LeasesForgottenOnRestart
-            | Sabotage::WorkerNeverStops
-            | Sabotage::EchoBeforeCounting => (plan.cap, jobs::source(plan)),
-        };
+        let cap = plan.cap.map(|cap| cap * self.cap_factor());
+        let (mut job, source) = (jobs::job(plan, user, cap), jobs::source(plan));
+        self.limit_ops(user, &mut job);
         let new = NewRun {
             run,
-            job: Arc::new(jobs::job(plan, user, cap)),
+            job: Arc::new(job),
             source,
             seed: self.plan.seed,
             request_id: Some(name),
@@ -129,6 +126,20 @@ impl World {
         let ticket = Ticket(coordinator.last_ticket.0 + 1);
         coordinator.last_ticket = ticket;
         coordinator.asked.insert(ticket, ask.clone());
+        if let Ask::Run {
+            run,
+            command: RunCommand::Resume | RunCommand::Cancel(_),
+        } = &ask
+        {
+            self.note_released(*run, ticket);
+        }
+        if let Ask::Run {
+            run,
+            command: RunCommand::Pause { .. },
+        } = &ask
+        {
+            self.note_held_back(*run, ticket);
+        }
         let by = Asker::Grpc;
         self.tell_scheduler(Event::Asked(Box::new(Asked { ticket, by, ask })));
     }
@@ -142,8 +153,16 @@ impl World {
         let (run, command) = match ask {
             Ask::Run { run, command } => (run, command),
             Ask::SetCap { cap } => return self.check_acknowledged_cap(cap),
-            Ask::SetPool { .. } => return,
+            Ask::SetPool { pool, limit } => return self.check_acknowledged_pool(&pool, limit),
         };
+        if let RunCommand::Pause { .. } = &command
+            && self.note_paused(run, ticket) == Holds::No
+        {
+            return;
+        }
+        if command == RunCommand::Resume && self.still_goes_on(run, ticket) == Holds::No {
+            return;
+        }
         let is_finishing = |c: &Coordinator| c.scheduler.outcome(run).is_some();
         let needs_no_cancel = self.stops_by_itself(run) || self.coordinator.as_ref().is_some_and(is_finishing);
         let ledger = self.disk.ledger();
@@ -170,5 +189,79 @@ impl World {
             .deadline
             .is_some_and(|deadline| since + deadline <= coordinator.now(self.now));
         is_late || plan.on_failure == OnFailure::Cancel && self.oracle.exceeded.contains(&run)
+    }
+
+    /// Pauses a run, and lets it go on later.
+    pub(crate) fn pause(&mut self, user: usize, lasts: Duration) {
+        if let (Some(run), Some(_)) = (self.users[user].run, &self.coordinator) {
+            let command = RunCommand::Pause { reason: None };
+            self.ask(Ask::Run { run, command });
+            self.schedule(self.now + lasts, Happening::Resume(user));
+        }
+    }
+
+    /// Lets a run go on, again and again until it is not paused for certain.
+    pub(crate) fn resume(&mut self, user: usize) {
+        let Some(run) = self.users[user].run else { return };
+        let command = RunCommand::Resume;
+        self.ask(Ask::Run { run, command });
+        let is_paused = self
+            .disk
+            .ledger()
+            .runs
+            .get(&run)
+            .is_some_and(|run| run.hold == Hold::Paused);
+        let pauses = |ask: &Ask| matches!(ask, Ask::Run { run: of, command: RunCommand::Pause { .. } | RunCommand::Resume } if *of == run);
+        let may_be_paused = self.coordinator.as_ref().is_none_or(|c| c.asked.values().any(pauses));
+        if is_paused || may_be_paused {
+            self.schedule(self.now + WAIT, Happening::Resume(user));
+        }
+    }
+
+    /// Changes a limit of a run.
+    pub(crate) fn change_limit(&mut self, user: usize, limit: LimitPlan) {
+        let Some(run) = self.users[user].run else { return };
+        let mut change = LimitsChange::default();
+        let op = |place: usize| OpId(place as u16 + 1);
+        match limit {
+            LimitPlan::Cap(cap) => {
+                change.max_concurrent = match self.told_cap(cap) {
+                    Some(cap) => Change::Set(cap),
+                    None => Change::Remove,
+                };
+            }
+            LimitPlan::Op(place, limit) => {
+                let max_concurrent = NonZeroU32::new(limit).map_or(Change::Keep, Change::Set);
+                change.ops.insert(
+                    op(place),
+                    OpLimitsChange {
+                        max_concurrent,
+                        ..OpLimitsChange::default()
+                    },
+                );
+            }
+            LimitPlan::Rate(place, rate) => {
+                let rate = Change::Set(self.told_rate(rate));
+                change.ops.insert(
+                    op(place),
+                    OpLimitsChange {
+                        rate,
+                        ..OpLimitsChange::default()
+                    },
+                );
+            }
+            LimitPlan::Weight(weight) => change.weight = Change::Set(jobs::weight(weight)),
+        }
+        let command = RunCommand::ChangeLimits(change);
+        self.ask(Ask::Run { run, command });
+    }
+
+    /// Sets a limit that runs share.
+    pub(crate) fn set_pool(&mut self, pool: usize, limit: u32) {
+        let names: BTreeSet<PoolName> = (0..self.plan.jobs.len()).map(|job| self.pool_name(pool, job)).collect();
+        let limit = NonZeroU32::new(limit).unwrap_or(NonZeroU32::MIN);
+        for pool in names {
+            self.ask(Ask::SetPool { pool, limit });
+        }
     }
 }

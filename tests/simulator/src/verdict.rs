@@ -21,7 +21,7 @@ impl World {
         if let Some(violation) = coordinator.scheduler.check().into_iter().next() {
             self.fail("SCHEDULER", || violation.to_string());
         }
-        self.note_cap_change();
+        self.settle_limits();
         let grants = std::mem::take(&mut self.oracle.grants);
         for (session, grant) in &grants {
             self.check_depth_first(*session, grant);
@@ -58,6 +58,14 @@ impl World {
         if let Some(found) = found.pop() {
             self.fail("WINDOW", || found);
         }
+    }
+
+    /// JOURNAL: what a coordinator reads is what became durable, and no more: a torn record is none.
+    pub(crate) fn check_journal(&mut self) {
+        let (read, durable) = (self.disk.durable_up_to().0, self.oracle.durable_records);
+        self.require(read == durable, "JOURNAL", || {
+            format!("{read} records are read, {durable} became durable")
+        });
     }
 
     /// REPLAY = LIVE: the records, and a snapshot with the records behind it, add up to the same.

@@ -79,6 +79,8 @@ pub(crate) enum Happening {
     Submit(usize),
     /// A user is answered.
     Accepted(usize, RunId),
+    /// Somebody lets a paused run go on.
+    Resume(usize),
     /// A fault happens.
     Fault(usize),
     /// The coordinator is started.
@@ -258,6 +260,7 @@ impl World {
             Happening::User(user) => self.act_for_user(user),
             Happening::Submit(user) => self.on_submit(user),
             Happening::Accepted(user, run) => self.on_accepted(user, run),
+            Happening::Resume(user) => self.resume(user),
             Happening::Fault(fault) => self.on_fault(fault),
             Happening::StartCoordinator => self.start_coordinator(),
             Happening::StartWorker(worker) => self.start_worker(worker),
@@ -290,6 +293,7 @@ impl World {
             Happening::Synced(_)
             | Happening::User(_)
             | Happening::Accepted(..)
+            | Happening::Resume(_)
             | Happening::Fault(_)
             | Happening::StartCoordinator
             | Happening::StartWorker(_)

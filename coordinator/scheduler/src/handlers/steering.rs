@@ -16,7 +16,7 @@ use crate::event::{Ask, Asked, Ticket};
 use crate::lease::{Permit, Truncation};
 use crate::ledger::Hold;
 use crate::record::SetBy;
-use crate::run::{Ending, Run, RunPhase};
+use crate::run::{Ending, Release, Run, RunPhase};
 use crate::scheduler::Scheduler;
 use crate::{Command, Record};
 
@@ -49,10 +49,42 @@ impl Scheduler {
         let ask = self.what_it_means(ask);
         let asked = Asked { ticket, by, ask };
         match self.effect_of(&asked.ask) {
-            Err(refused) => self.answer(ticket, Err(refused)),
+            Ok(Effect::Nothing) if self.pauses_what_is_released(&asked.ask) => {
+                self.waiting.after_last(AfterDurable::Postponed(Box::new(asked)));
+            }
+            // What made it so may be lost yet.
+            Ok(Effect::Nothing) if !self.waiting.is_all_durable() => {
+                self.waiting.after_last(AfterDurable::AskedAgain(Box::new(asked)));
+            }
+            effect => self.act_on(asked, effect, now),
+        }
+    }
+
+    /// Obeys a pause whose run has gone on meanwhile.
+    pub(crate) fn on_postponed(&mut self, asked: Asked, now: Time) {
+        let effect = self.effect_of(&asked.ask);
+        self.act_on(asked, effect, now);
+    }
+
+    /// Tells whether a pause would be forgotten, because the run is paused and about to go on.
+    fn pauses_what_is_released(&self, ask: &Ask) -> bool {
+        let Ask::Run {
+            run,
+            command: RunCommand::Pause { .. },
+        } = ask
+        else {
+            return false;
+        };
+        self.runs.get(run).is_some_and(|run| run.release == Release::UnderWay)
+    }
+
+    fn act_on(&mut self, asked: Asked, effect: Result<Effect, AskRefused>, now: Time) {
+        match effect {
+            Err(refused) => self.answer(asked.ticket, Err(refused)),
             Ok(Effect::Nothing) => self.answer_when_settled(&asked),
             Ok(Effect::Changes) => {
                 self.append_then(record_of(&asked, now), AfterDurable::Asked(Box::new(asked.clone())));
+                self.note_release(&asked.ask, Release::UnderWay);
                 if only_holds_back(&asked.ask) {
                     self.obey(&asked.ask, now);
                 }
@@ -61,10 +93,22 @@ impl Scheduler {
     }
 
     pub(crate) fn on_ask_durable(&mut self, asked: Asked, now: Time) {
+        self.note_release(&asked.ask, Release::NotAsked);
         if !only_holds_back(&asked.ask) {
             self.obey(&asked.ask, now);
         }
         self.answer_when_settled(&asked);
+    }
+
+    fn note_release(&mut self, ask: &Ask, release: Release) {
+        if let Ask::Run {
+            run,
+            command: RunCommand::Resume,
+        } = ask
+            && let Some(run) = self.runs.get_mut(run)
+        {
+            run.release = release;
+        }
     }
 
     /// Pauses a run because its own policy says so, at once: what is not begun can be begun later.
@@ -157,7 +201,7 @@ impl Scheduler {
                 return Err(AskRefused::Stopping { run: id, what });
             }
             RunCommand::Pause { .. } => run.hold == Hold::GoesOn,
-            RunCommand::Resume => run.hold == Hold::Paused,
+            RunCommand::Resume => run.hold == Hold::Paused && run.release == Release::NotAsked,
             RunCommand::Cancel(mode) => is_changed_by_cancel(run, *mode),
             RunCommand::ChangeLimits(change) => change.apply(&run.job) != *run.job,
             // Comes as an event of its own, because it is for ended runs too.
@@ -230,7 +274,7 @@ impl Scheduler {
     }
 
     /// Answers what is in effect: what forbids something only when nothing forbidden can begin any more.
-    fn answer_when_settled(&mut self, asked: &Asked) {
+    pub(crate) fn answer_when_settled(&mut self, asked: &Asked) {
         let forbids_in = match &asked.ask {
             Ask::Run {
                 run,

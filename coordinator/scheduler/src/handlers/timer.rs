@@ -20,6 +20,8 @@ impl Scheduler {
             AfterDurable::RunOpCommitted(run, op) => self.on_finish_op_committed(run, op, now),
             AfterDurable::RunEnded(summary) => self.on_run_ended(summary),
             AfterDurable::Asked(asked) => self.on_ask_durable(*asked, now),
+            AfterDurable::AskedAgain(asked) => self.answer_when_settled(&asked),
+            AfterDurable::Postponed(asked) => self.on_postponed(*asked, now),
         }
     }
 
