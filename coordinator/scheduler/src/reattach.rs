@@ -155,7 +155,14 @@ impl Scheduler {
         let running = lease.running;
         self.keep_attempts(held, now);
         self.fenced += 1;
+        let at_first = held.started == 0 || held.started == 1 && running.is_some();
         self.enter_lease(lease);
+        let first = held.steps[0].op;
+        let is_limited = |run: &Run| run.job.ops.get(first.index()).is_some_and(|op| op.has_own_limit());
+        if at_first && self.runs.get(&held.run).is_some_and(is_limited) {
+            // Until it has stopped its op runs, and counts.
+            self.count_limited_op(held.lease, first);
+        }
         self.note_what_is_exceeded(held.run);
         self.count_running(held.run, running);
         self.send(session, ToWorker::Revoke { lease: held.lease });
