@@ -164,7 +164,6 @@ fn measure(plan: &Plan, slices: &[ByteSlice]) -> Result<Vec<Duration>, Failure> 
                 },
                 seed: 1,
                 cancel: CancelToken::default(),
-                log: tracing::Span::none(),
                 task_log: Arc::default(),
             };
             let started = Instant::now();

@@ -1,10 +1,10 @@
-//! Runs chains: one thread for each slot, off the async threads.
+//! Runs chains: as many threads as slots, off the async threads.
 //!
-//! Owns the slots' threads, the open runs (a plan each), the chains that wait for a slot and the handles of running ones.
+//! Owns the threads, the open runs (a plan each), the chains that wait for a slot and the handles of running ones.
 //! A thread runs a whole chain back to back and tells of each op's start and end ([`news`]); the batch stays in the
-//! thread between ops, so a cheap op costs no round trip. A thread whose chain ended prepared takes the next that waits
-//! of its run, so a cheap chain costs none either. The agent decides everything else: what is started, stopped, queued
-//! and taken back; panics and errors of ops end here as failures.
+//! thread between ops, so a cheap op costs no round trip. A slot whose chain ended prepared takes the next that waits
+//! of its run, so a cheap chain costs none either; which thread works for it then says the [`roster`]. The agent decides
+//! everything else: what is started, stopped, queued and taken back; panics and errors of ops end here as failures.
 //!
 //! Data flows from the input ([`chain`]: a slice, a parked or a fetched output) through the ops to the parking or out of
 //! the worker through a sink.
@@ -15,12 +15,13 @@ mod chain;
 mod control;
 mod news;
 mod open_ops;
+mod roster;
 mod run_scope;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -32,10 +33,12 @@ use common::slice::RunContext;
 use common::time::Time;
 
 pub(crate) use self::news::News;
+pub(crate) use self::roster::Backlog;
 
 use self::chain::ChainRunner;
 use self::control::{ChainControl, Ended, First};
 use self::news::{SlotNews, Urgency};
+use self::roster::{Pace, Roster};
 use crate::clock::monotonic_now;
 use crate::exchange::Fetcher;
 use crate::ops::Registry;
@@ -75,11 +78,12 @@ impl OpenRun {
     }
 }
 
-/// A chain on its way to a slot's thread.
+/// A chain in a slot, on its way to a thread or with one.
 #[derive(Debug)]
 struct ChainJob {
     chain: Chain,
     run: Arc<OpenRun>,
+    seat: Arc<Seat>,
     control: ChainControl,
     /// Whether the slot is done with it.
     is_over: AtomicBool,
@@ -103,20 +107,24 @@ struct Waiting {
 }
 
 /// What all slots share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     /// The chains that wait, in the order in which they came.
     waiting: Mutex<VecDeque<Waiting>>,
     /// Until when slots may take one, by the monotonic clock.
     works_until: AtomicU64,
+    roster: Roster<Arc<ChainJob>>,
 }
 
-/// What a slot's thread and the run loop share.
+/// What a slot's chains and the run loop share.
 #[derive(Debug)]
 struct Seat {
     news: Arc<SlotNews>,
     /// The chain that runs, or the last one.
     last: Mutex<Option<Arc<ChainJob>>>,
+    /// Whether the last chain that ended was brief; the first one is taken for brief, so that not every thread is called,
+    /// and opens its ops, for a run whose chains are.
+    is_brief: AtomicBool,
 }
 
 /// The slots of a worker.
@@ -125,31 +133,44 @@ pub(crate) struct Executor {
     runs: BTreeMap<RunId, Arc<OpenRun>>,
     shared: Arc<Shared>,
     last_stop: Option<Instant>,
-    slots: Vec<Slot>,
-}
-
-struct Slot {
-    chains: SyncSender<Arc<ChainJob>>,
-    seat: Arc<Seat>,
-    thread: JoinHandle<()>,
+    seats: Vec<Arc<Seat>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Executor {
     /// Starts the threads; what they have to say comes out of the news.
     pub(crate) fn start(slots: u32, registry: Registry, surroundings: &Surroundings) -> io::Result<(Executor, News)> {
         let news = News::of_slots(slots);
-        let shared = Arc::new(Shared::default());
-        let slots = (0..slots)
-            .map(|slot| Slot::start(slot, news.slot(slot), &shared, surroundings))
+        let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let shared = Arc::new(Shared {
+            waiting: Mutex::default(),
+            works_until: AtomicU64::new(0),
+            roster: Roster::new(slots as usize, processors),
+        });
+        let seat = |slot| {
+            Arc::new(Seat {
+                news: news.slot(slot),
+                last: Mutex::default(),
+                is_brief: AtomicBool::new(true),
+            })
+        };
+        let threads = (0..slots as usize)
+            .map(|thread| start_thread(thread, &shared, surroundings))
             .collect::<io::Result<_>>()?;
         let executor = Executor {
             registry,
             runs: BTreeMap::new(),
             shared,
             last_stop: None,
-            slots,
+            seats: (0..slots).map(seat).collect(),
+            threads,
         };
         Ok((executor, news))
+    }
+
+    /// Looks whether threads are held up, and calls others. Tells whether chains in slots wait for a thread.
+    pub(crate) fn relieve(&self) -> Backlog {
+        self.shared.roster.relieve(monotonic_now())
     }
 
     /// Says until when slots may take chains that wait.
@@ -182,12 +203,15 @@ impl Executor {
 
     /// Runs a chain in its slot, which is free.
     pub(crate) fn start_chain(&mut self, slot: u32, chain: Chain) {
-        let slot = &self.slots[slot as usize];
+        let seat = &self.seats[slot as usize];
         let run = self.run_of(&chain);
-        let job = slot.seat.take(Waiting { chain, run });
-        slot.chains
-            .try_send(job)
-            .expect("the agent starts chains in free slots");
+        let job = seat.take(Waiting { chain, run });
+        let expected = if seat.is_brief.load(Ordering::Relaxed) && job.control.urgency() == Urgency::Soon {
+            Pace::Brief
+        } else {
+            Pace::Long
+        };
+        self.shared.roster.hand_in(job, expected);
     }
 
     /// Lets a chain wait for a slot.
@@ -236,7 +260,7 @@ impl Executor {
     }
 
     fn is_idle(&self) -> bool {
-        let last = self.slots.iter().filter_map(|slot| slot.seat.last().clone());
+        let last = self.seats.iter().filter_map(|seat| seat.last().clone());
         last.into_iter().all(|job| job.is_over.load(Ordering::Acquire))
     }
 
@@ -247,36 +271,19 @@ impl Executor {
 
     /// Returns the chain of a lease that is the last of a slot. There are few slots, and it is rarely asked for.
     fn job(&self, lease: LeaseId) -> Option<Arc<ChainJob>> {
-        let mut last = self.slots.iter().filter_map(|slot| slot.seat.last().clone());
+        let mut last = self.seats.iter().filter_map(|seat| seat.last().clone());
         last.find(|job| job.chain.lease == lease)
     }
 
     /// Ends the threads. Those that still run a chain are left to the end of the process.
     pub(crate) fn shut_down(self) {
         let all_idle = self.is_idle();
-        for Slot { chains, thread, .. } in self.slots {
-            drop(chains);
+        self.shared.roster.close();
+        for thread in self.threads {
             if all_idle && thread.join().is_err() {
-                tracing::error!("a slot's thread panicked");
+                tracing::error!("a thread that ran chains panicked");
             }
         }
-    }
-}
-
-impl Slot {
-    fn start(slot: u32, news: Arc<SlotNews>, shared: &Arc<Shared>, surroundings: &Surroundings) -> io::Result<Slot> {
-        // One place: the agent sends the next chain when it has heard of the last one's end, and the thread says that
-        // just before it asks for the next.
-        let (chains, jobs) = sync_channel(1);
-        let seat = Arc::new(Seat {
-            news,
-            last: Mutex::default(),
-        });
-        let (surroundings, shared, of_thread) = (surroundings.clone(), Arc::clone(shared), Arc::clone(&seat));
-        let thread = std::thread::Builder::new()
-            .name(format!("slot-{slot}"))
-            .spawn(move || run_chains(&jobs, &of_thread, &shared, surroundings))?;
-        Ok(Slot { chains, seat, thread })
     }
 }
 
@@ -309,7 +316,7 @@ impl Shared {
 
 impl Seat {
     /// Lets a chain be the one that runs.
-    fn take(&self, Waiting { chain, run }: Waiting) -> Arc<ChainJob> {
+    fn take(self: &Arc<Seat>, Waiting { chain, run }: Waiting) -> Arc<ChainJob> {
         let steps = Arc::clone(&chain.steps);
         // The unit of an op's own limit is free for others when the op has ended, and not only with the chain; the time of
         // an op that may not take long runs from its start.
@@ -326,6 +333,7 @@ impl Seat {
         let job = Arc::new(ChainJob {
             chain,
             run,
+            seat: Arc::clone(self),
             control,
             is_over,
         });
@@ -338,30 +346,41 @@ impl Seat {
     }
 }
 
-fn run_chains(jobs: &Receiver<Arc<ChainJob>>, seat: &Seat, shared: &Shared, surroundings: Surroundings) {
+fn start_thread(thread: usize, shared: &Arc<Shared>, surroundings: &Surroundings) -> io::Result<JoinHandle<()>> {
+    let (surroundings, shared) = (surroundings.clone(), Arc::clone(shared));
+    std::thread::Builder::new()
+        .name(format!("slot-{thread}"))
+        .spawn(move || run_chains(thread, &shared, surroundings))
+}
+
+fn run_chains(thread: usize, shared: &Shared, surroundings: Surroundings) {
     let mut runner = ChainRunner::new(surroundings);
-    while let Ok(mut job) = jobs.recv() {
-        loop {
+    while let Some(job) = shared.roster.next(thread, monotonic_now) {
+        let mut next = Some(job);
+        while let Some(job) = next {
+            let began = monotonic_now();
             let end = runner.run(&job);
             let now = monotonic_now();
-            let lease = job.chain.lease;
-            let next = match job
-                .control
-                .end(|| shared.next_behind(&job, &end, now).map(|next| seat.take(next)))
-            {
-                Ended::ByItself(next) => next,
-                Ended::Stopped => {
-                    job.abandon();
-                    None
-                }
-            };
-            job.is_over.store(true, Ordering::Release);
-            let took = next.as_ref().map(|next| next.chain.lease);
-            seat.news.chain_ended(lease, end, now, took);
-            match next {
-                Some(next) => job = next,
-                None => break,
-            }
+            let follows = end_chain(&job, end, now, shared);
+            let pace = Pace::of(now.since(began));
+            job.seat.is_brief.store(pace == Pace::Brief, Ordering::Relaxed);
+            next = shared.roster.go_on(thread, follows, pace, now);
         }
     }
+}
+
+/// Ends a chain, and returns the one that its slot took.
+fn end_chain(job: &ChainJob, end: ChainEnd, now: Time, shared: &Shared) -> Option<Arc<ChainJob>> {
+    let take_next = || shared.next_behind(job, &end, now).map(|next| job.seat.take(next));
+    let follows = match job.control.end(take_next) {
+        Ended::ByItself(follows) => follows,
+        Ended::Stopped => {
+            job.abandon();
+            None
+        }
+    };
+    job.is_over.store(true, Ordering::Release);
+    let took = follows.as_ref().map(|next| next.chain.lease);
+    job.seat.news.chain_ended(job.chain.lease, end, now, took);
+    follows
 }

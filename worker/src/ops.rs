@@ -162,8 +162,6 @@ pub struct OpContext {
     pub seed: u64,
     /// Says when to stop.
     pub cancel: CancelToken,
-    /// The span that log lines belong to.
-    pub log: tracing::Span,
     /// Takes lines for the run's own log.
     pub task_log: Arc<TaskLog>,
 }

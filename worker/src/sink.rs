@@ -133,7 +133,7 @@ pub(crate) fn open_with(run: &RunContext, op: OpId, input: &SchemaRef) -> Result
     };
     Ok(match sink {
         SinkSpec::File(spec) => Box::new(file::FileSink::new(run, op, spec, input)?),
-        SinkSpec::Log(spec) => Box::new(log::LogSink::new(spec, input)?),
+        SinkSpec::Log(spec) => Box::new(log::LogSink::new(&run.job.op(op).name, spec, input)?),
         SinkSpec::Stdout => Box::new(stdout::StdoutSink),
         SinkSpec::Discard => Box::new(discard::DiscardSink),
     })

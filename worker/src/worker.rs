@@ -32,7 +32,7 @@ use self::shutdown::Stage;
 use crate::clock::monotonic_now;
 use crate::config::WorkerConfig;
 use crate::exchange::{ExchangeKey, ExchangeServer, Fetcher, Health, Link};
-use crate::executor::{Executor, News, Surroundings, TakenBack};
+use crate::executor::{Backlog, Executor, News, Surroundings, TakenBack};
 use crate::memory::Memory;
 use crate::ops::Registry;
 use crate::parking::Parking;
@@ -206,6 +206,10 @@ impl Running {
                 orphans: self.agent.orphans(),
             });
             self.executor.works_until(self.agent.works_until());
+            match self.executor.relieve() {
+                Backlog::None => {}
+                Backlog::Some => self.news.look_soon(),
+            }
             tokio::select! {
                 biased;
                 stage = shutdown.next() => self.agent.handle(match stage {

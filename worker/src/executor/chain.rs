@@ -104,7 +104,6 @@ impl ChainRunner {
 
     fn op_context(&self, job: &ChainJob, plan: &Plan, batch: BatchId, step: Step) -> OpContext {
         let run = plan.run();
-        let name = run.job.op(step.op).name.as_str();
         let task_logs = &self.surroundings.task_logs;
         OpContext {
             run: run.run,
@@ -114,7 +113,6 @@ impl ChainRunner {
             lease: job.chain.lease,
             seed: run.seed,
             cancel: job.control.cancel_token().clone(),
-            log: tracing::info_span!("op", run = %run.run, op = name, batch = %batch, attempt = step.attempt.0),
             task_log: Arc::new(task_logs.of_task(run.run, step.op, Some(batch), step.attempt)),
         }
     }
@@ -191,7 +189,7 @@ impl ChainRunner {
         let open_ops = &mut self.open_ops;
         let caught = catch_unwind(AssertUnwindSafe(|| {
             let mut op = open_ops.take(run, plan, context.op)?;
-            let result = context.log.in_scope(|| op.run(input, context));
+            let result = op.run(input, context);
             open_ops.put_back(run, context.op, op);
             result
         }));

@@ -110,6 +110,11 @@ impl ChainControl {
         }
     }
 
+    /// Returns how soon news of the chain are wanted.
+    pub(super) fn urgency(&self) -> Urgency {
+        self.urgency
+    }
+
     /// Returns the token that ops look at.
     pub(super) fn cancel_token(&self) -> &CancelToken {
         &self.cancel

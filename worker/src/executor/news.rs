@@ -126,6 +126,12 @@ impl News {
         }
     }
 
+    /// Wants to look again soon, because chains in slots wait for a thread.
+    pub(crate) fn look_soon(&mut self) {
+        let soon = Instant::now() + LINGER;
+        self.next_look = Some(self.next_look.map_or(soon, |at| at.min(soon)));
+    }
+
     /// Takes what was said, in order, and settles when to look again.
     pub(crate) fn take(&mut self, now: Time, inputs: &mut Vec<Input>) {
         let looked = Instant::now();

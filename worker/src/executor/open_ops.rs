@@ -1,6 +1,5 @@
 //! The ops that a slot has open: opened when first needed, kept for the batches that follow, closed with their run.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use common::failure::Failure;
@@ -18,14 +17,15 @@ pub(super) struct OpenOps {
 
 struct OpsOfRun {
     run: Arc<OpenRun>,
-    ops: BTreeMap<OpId, Box<dyn Op>>,
+    /// By the op's place in the chain.
+    ops: Vec<Option<Box<dyn Op>>>,
 }
 
 impl OpenOps {
     /// Closes the ops of runs that have ended.
     pub(super) fn close_ended_runs(&mut self) {
         for of_run in self.runs.extract_if(.., |of_run| of_run.run.is_closed()) {
-            for mut op in of_run.ops.into_values() {
+            for mut op in of_run.ops.into_iter().flatten() {
                 close(op.as_mut());
             }
         }
@@ -33,13 +33,17 @@ impl OpenOps {
 
     /// Takes an op out to run it, opened if it is not. It is put back unless it panicked.
     pub(super) fn take(&mut self, run: &Arc<OpenRun>, plan: &Plan, op: OpId) -> Result<Box<dyn Op>, Failure> {
-        let open = self.of_run(run).ops.remove(&op);
+        let open = self.of_run(run).ops.get_mut(op.index()).and_then(Option::take);
         open.map_or_else(|| plan.open(op), Ok)
     }
 
     /// Keeps an op for the next batch.
     pub(super) fn put_back(&mut self, run: &Arc<OpenRun>, id: OpId, op: Box<dyn Op>) {
-        self.of_run(run).ops.insert(id, op);
+        let ops = &mut self.of_run(run).ops;
+        if ops.len() <= id.index() {
+            ops.resize_with(id.index() + 1, || None);
+        }
+        ops[id.index()] = Some(op);
     }
 
     fn of_run(&mut self, run: &Arc<OpenRun>) -> &mut OpsOfRun {
@@ -47,7 +51,7 @@ impl OpenOps {
         let place = place.unwrap_or_else(|| {
             self.runs.push(OpsOfRun {
                 run: Arc::clone(run),
-                ops: BTreeMap::new(),
+                ops: Vec::new(),
             });
             self.runs.len() - 1
         });

@@ -94,7 +94,6 @@ impl Chain {
             },
             seed: self.plan.run().seed,
             cancel: CancelToken::default(),
-            log: tracing::Span::none(),
             task_log: Arc::default(),
         }
     }

@@ -17,6 +17,8 @@ use crate::ops::OpContext;
 
 /// A log sink that is open.
 pub(super) struct LogSink {
+    /// The op's name.
+    op: String,
     pieces: Vec<Piece>,
 }
 
@@ -28,7 +30,7 @@ enum Piece {
 
 impl LogSink {
     /// Finds the columns of the message.
-    pub(super) fn new(spec: &LogSpec, input: &SchemaRef) -> Result<LogSink, Failure> {
+    pub(super) fn new(op: &str, spec: &LogSpec, input: &SchemaRef) -> Result<LogSink, Failure> {
         let pieces = spec.pieces().map_err(Failure::permanent)?;
         let pieces = pieces.into_iter().map(|piece| match piece {
             MessagePiece::Text(text) => Ok(Piece::Text(text)),
@@ -39,6 +41,7 @@ impl LogSink {
             }),
         });
         Ok(LogSink {
+            op: op.to_owned(),
             pieces: pieces.collect::<Result<_, _>>()?,
         })
     }
@@ -69,9 +72,17 @@ impl LogSink {
 
 impl Sink for LogSink {
     fn stage(&self, batch: &Batch, context: &OpContext) -> Result<Vec<Part>, Failure> {
+        // Of all ops only this one logs, so only here is a span worth what it costs.
+        let span = tracing::info_span!(
+            "op",
+            run = %context.run,
+            op = self.op,
+            batch = %context.batch,
+            attempt = context.attempt.0
+        );
         self.each_line(batch, |line| {
             context.cancel.check()?;
-            tracing::info!(target: "plumbline::log_sink", parent: &context.log, "{line}");
+            tracing::info!(target: "plumbline::log_sink", parent: &span, "{line}");
             context.task_log.say(LogLevel::Info, line);
             Ok(())
         })?;

@@ -37,7 +37,6 @@ fn context(cancel: &CancelToken) -> OpContext {
         },
         seed: 42,
         cancel: cancel.clone(),
-        log: tracing::Span::none(),
         task_log: Arc::default(),
     }
 }

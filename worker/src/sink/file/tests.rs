@@ -182,7 +182,6 @@ fn context(batch: u64, sequence: u64) -> OpContext {
         lease: lease(sequence),
         seed: 0,
         cancel: CancelToken::default(),
-        log: tracing::Span::none(),
         task_log: Arc::default(),
     }
 }
