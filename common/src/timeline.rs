@@ -1,8 +1,11 @@
 //! The timeline: one row per attempt, with times by the workers' own clocks, mapped to the coordinator's.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{Attempt, BatchId, OpId, WorkerName};
+use crate::message::{OpRan, Step};
 use crate::state::TaskState;
 use crate::time::Time;
 
@@ -49,4 +52,58 @@ pub struct Moved {
     pub bytes_in: u64,
     /// Bytes that the batch held in memory when it had ended.
     pub bytes_out: u64,
+}
+
+/// The attempts of a chain whose ops all ran well, one after another in one slot: what is common to them stands once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChainEntry {
+    /// The batch.
+    pub batch: Option<BatchId>,
+    /// The worker that ran it.
+    pub worker: WorkerName,
+    /// The worker's slot it ran in, from 0.
+    pub slot: u32,
+    /// When the first task could have run; each other one could when the one before it had ended.
+    pub queued: Time,
+    /// When the worker got the lease.
+    pub granted: Time,
+    /// When the worker began to fetch what the first op works on, if it had to.
+    pub fetch_started: Option<Time>,
+    /// Bytes that came into the first op.
+    pub bytes_in: u64,
+    /// The ops.
+    pub steps: Arc<[Step]>,
+    /// What each of them did.
+    pub ops: Vec<OpRan>,
+}
+
+impl ChainEntry {
+    /// Returns the rows of the attempts, in order.
+    pub fn entries(&self) -> impl Iterator<Item = TimelineEntry> + '_ {
+        let (mut queued, mut bytes_in, mut fetch_started) = (self.queued, self.bytes_in, self.fetch_started);
+        self.steps.iter().zip(&self.ops).map(move |(step, ran)| {
+            let could_run = std::mem::replace(&mut queued, ran.ended).min(ran.started);
+            let moved = Moved {
+                rows_in: ran.done.rows_in,
+                rows_out: ran.done.rows_out,
+                bytes_in: std::mem::replace(&mut bytes_in, ran.done.bytes_held),
+                bytes_out: ran.done.bytes_held,
+            };
+            TimelineEntry {
+                op: step.op,
+                batch: self.batch,
+                attempt: step.attempt,
+                worker: self.worker.clone(),
+                slot: self.slot,
+                state: TaskState::Succeeded,
+                queued: could_run,
+                leased: self.granted.clamp(could_run, ran.started),
+                fetch_started: fetch_started.take(),
+                started: ran.started,
+                finished: Some(ran.ended),
+                committed: None,
+                moved,
+            }
+        })
+    }
 }

@@ -38,7 +38,7 @@ use common::failure::Failure;
 use common::ids::{BatchId, OpId, RunId, WorkerName};
 use common::job::Job;
 use common::time::Time;
-use common::timeline::TimelineEntry;
+use common::timeline::{ChainEntry, TimelineEntry};
 use scheduler::Outlook;
 
 use crate::chart::ChartView;
@@ -60,6 +60,8 @@ use writer::Files;
 const RESIDENT_BYTES: usize = 24 << 20;
 /// How many events may wait to be taken over.
 const INBOX: usize = 200_000;
+/// For how many events room is kept.
+const SPARE: usize = 16_384;
 /// How often the inbox is taken over.
 const TAKE_EVERY: Duration = Duration::from_millis(100);
 /// After how long rows are on the disk.
@@ -76,7 +78,9 @@ enum Event {
         ops: usize,
         last_op: OpId,
     },
-    Ran(RunId, TimelineEntry, Option<Failure>),
+    /// Boxed, because by the thousand come only chains, and the inbox is as wide as its widest event.
+    Ran(RunId, Box<(TimelineEntry, Option<Failure>)>),
+    ChainRan(RunId, ChainEntry),
     Committed(RunId, BatchId, Time),
     Sampled(RunId, Sample, Time),
     Logged(RunId, Vec<KeptLine>, u64),
@@ -127,6 +131,8 @@ struct State {
     /// Runs to be written out, and those whose files are to be deleted.
     ended: Vec<RunId>,
     forgotten: Vec<RunId>,
+    /// The inbox's other half: empty, and large enough for what comes under load, so that pushing moves nothing.
+    spare: Vec<Event>,
 }
 
 impl Timelines {
@@ -194,7 +200,12 @@ impl Timelines {
 
     /// Keeps an attempt that has ended, and why it failed if it did.
     pub fn append(&self, run: RunId, entry: TimelineEntry, failure: Option<Failure>) {
-        self.shared.put(Event::Ran(run, entry, failure));
+        self.shared.put(Event::Ran(run, Box::new((entry, failure))));
+    }
+
+    /// Keeps the attempts of a chain that have all ended well.
+    pub fn append_chain(&self, run: RunId, chain: ChainEntry) {
+        self.shared.put(Event::ChainRan(run, chain));
     }
 
     /// Takes over that the commit of a batch is durable.
@@ -317,6 +328,10 @@ impl Shared {
                     *inbox.dropped.entry(*run).or_default() += 1;
                     return;
                 }
+                Event::ChainRan(run, chain) => {
+                    *inbox.dropped.entry(*run).or_default() += chain.ops.len() as u64;
+                    return;
+                }
                 // Workers bound what they send; beyond that lines may be dropped.
                 Event::Logged(..) => return,
                 Event::Begun { .. }
@@ -339,12 +354,15 @@ impl Shared {
         let mut state = self.state();
         // The state is locked first, so that whoever takes over next finds what was taken here.
         let mut inbox = self.inbox();
-        let events = std::mem::take(&mut inbox.events);
+        let spare = std::mem::take(&mut state.spare);
+        let mut events = std::mem::replace(&mut inbox.events, spare);
         let dropped = std::mem::take(&mut inbox.dropped);
         drop(inbox);
-        for event in events {
+        for event in events.drain(..) {
             state.apply(event);
         }
+        events.shrink_to(SPARE);
+        state.spare = events;
         for (run, rows) in dropped {
             if let Some(timeline) = state.runs.get_mut(&run) {
                 timeline.drop_rows(rows);
@@ -374,10 +392,17 @@ impl State {
                 let new = || RunTimeline::new(accepted, ops, last_op);
                 self.runs.entry(run).or_insert_with(new);
             }
-            Event::Ran(run, entry, failure) => {
+            Event::Ran(run, attempt) => {
+                let (entry, failure) = *attempt;
                 let slots = self.slots.get(&entry.worker).copied().unwrap_or(0);
                 if let Some(timeline) = self.runs.get_mut(&run) {
                     timeline.add(&entry, failure.as_ref(), slots);
+                }
+            }
+            Event::ChainRan(run, chain) => {
+                let slots = self.slots.get(&chain.worker).copied().unwrap_or(0);
+                if let Some(timeline) = self.runs.get_mut(&run) {
+                    timeline.add_chain(&chain, slots);
                 }
             }
             Event::Committed(run, batch, at) => {

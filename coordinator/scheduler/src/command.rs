@@ -8,7 +8,7 @@ use common::message::ToWorker;
 use common::slice::Slice;
 use common::steering::AskRefused;
 use common::summary::RunSummary;
-use common::timeline::TimelineEntry;
+use common::timeline::{ChainEntry, TimelineEntry};
 
 use crate::event::Ticket;
 use crate::record::{Record, RecordSequence};
@@ -92,6 +92,13 @@ pub enum Command {
         entry: TimelineEntry,
         /// Why it failed, if it did.
         failure: Option<Failure>,
+    },
+    /// All attempts of a chain ended well: keep their rows of the timeline.
+    RecordChain {
+        /// The run.
+        run: RunId,
+        /// What ran.
+        chain: ChainEntry,
     },
     /// What was asked for is durable and in effect, or refused: answer whoever asked.
     Answer {

@@ -68,6 +68,7 @@ impl Driver {
             Command::RecordAttempt { run, entry, failure } => {
                 self.world.timelines.append(run, entry, failure);
             }
+            Command::RecordChain { run, chain } => self.world.timelines.append_chain(run, chain),
             Command::Answer { ticket, answer } => {
                 if let Some(reply) = self.askers.remove(&ticket) {
                     // An error says that whoever asked has gone; what was asked for is done.

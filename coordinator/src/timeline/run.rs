@@ -18,7 +18,7 @@ use common::failure::Failure;
 use common::ids::{BatchId, OpId, WorkerName};
 use common::state::TaskState;
 use common::time::Time;
-use common::timeline::TimelineEntry;
+use common::timeline::{ChainEntry, TimelineEntry};
 use scheduler::Outlook;
 
 use super::chunk::{CHUNK_ROWS, Summary};
@@ -105,6 +105,18 @@ impl RunTimeline {
     /// Takes over an attempt that has ended.
     pub(crate) fn add(&mut self, entry: &TimelineEntry, failure: Option<&Failure>, slots: u32) {
         let lane = self.lane(&entry.worker, entry.slot, slots);
+        self.add_in_lane(entry, failure, lane);
+    }
+
+    /// Takes over the attempts of a chain that have all ended well.
+    pub(crate) fn add_chain(&mut self, chain: &ChainEntry, slots: u32) {
+        let lane = self.lane(&chain.worker, chain.slot, slots);
+        for entry in chain.entries() {
+            self.add_in_lane(&entry, None, lane);
+        }
+    }
+
+    fn add_in_lane(&mut self, entry: &TimelineEntry, failure: Option<&Failure>, lane: u32) {
         let row = Row::new(entry, lane, self.accepted);
         let place = self.rows();
         let is_last = entry.op == self.last_op && entry.state == TaskState::Succeeded && row.committed.is_none();

@@ -270,6 +270,7 @@ impl World {
                 self.end_link(session, reason);
             }
             Command::RecordAttempt { run, entry, failure: _ } => self.check_attempt(run, &entry),
+            Command::RecordChain { run, chain } => chain.entries().for_each(|entry| self.check_attempt(run, &entry)),
             Command::Answer { ticket, answer } => self.on_answer(ticket, answer),
             Command::RunEnded { summary } => self.check_run_ended(&summary),
         }

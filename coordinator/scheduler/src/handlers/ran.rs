@@ -5,14 +5,13 @@
 use std::sync::Arc;
 
 use common::ids::SessionId;
-use common::message::{ChainRan, LeaseEnd, OpOutcome, PermitFate};
-use common::state::TaskState;
+use common::message::{ChainRan, LeaseEnd, OpDone, OpOutcome, PermitFate};
 use common::time::Time;
-use common::timeline::{Moved, TimelineEntry};
+use common::timeline::ChainEntry;
 
 use super::report::Impossible;
 use crate::Command;
-use crate::lease::{Permit, RunningStep, Standing};
+use crate::lease::{Permit, Standing};
 use crate::scheduler::Scheduler;
 
 impl Scheduler {
@@ -37,16 +36,16 @@ impl Scheduler {
 
     /// Takes the ops of a lease on a batch that counts and holds no unit of an op's own limit.
     fn note_ops_of(&mut self, ran: ChainRan) {
+        let ChainRan { slot, mut ops, .. } = ran;
         let Some(lease) = self.leases.get_mut(&ran.lease) else {
             return;
         };
         let Some(session) = self.sessions.get_mut(&lease.session) else {
             return;
         };
-        if let (Some(first), Some(last)) = (ran.ops.first(), ran.ops.last()) {
+        if let (Some(first), Some(last)) = (ops.first(), ops.last()) {
             session.note_chain(last.ended.since(first.started));
         }
-        let worker = &session.worker;
         let Some(run) = self.runs.get_mut(&lease.run) else {
             return;
         };
@@ -54,36 +53,12 @@ impl Scheduler {
             return;
         };
         lease.started = lease.steps.len();
-        let steps = Arc::clone(&lease.steps);
-        let mut bytes_in = match steps[0].op.index().checked_sub(1) {
+        let bytes_in = match lease.steps[0].op.index().checked_sub(1) {
             None => batch.slice.bytes(),
             Some(before) => batch.ops[before].done.as_ref().map_or(0, |done| done.bytes_held),
         };
-        for (step, op) in steps.iter().zip(ran.ops) {
-            let running = RunningStep {
-                step: *step,
-                slot: ran.slot,
-                fetch_started: lease.fetch_started.take(),
-                started: op.started,
-            };
-            let entry = TimelineEntry {
-                state: TaskState::Succeeded,
-                finished: Some(op.ended),
-                moved: Moved {
-                    rows_in: op.done.rows_in,
-                    rows_out: op.done.rows_out,
-                    bytes_in,
-                    bytes_out: op.done.bytes_held,
-                },
-                ..lease.running_entry(running, worker)
-            };
-            bytes_in = op.done.bytes_held;
-            self.commands.push_back(Command::RecordAttempt {
-                run: lease.run,
-                entry,
-                failure: None,
-            });
-            lease.queued = op.ended;
+        let queued = lease.queued;
+        for (step, op) in lease.steps.iter().zip(&mut ops) {
             run.task_counts.succeeded += 1;
             run.task_counts.retried += u64::from(step.attempt.0 > 1);
             let charge = batch.slice.bytes().max(op.done.bytes_held);
@@ -92,8 +67,25 @@ impl Scheduler {
             batch.charged = charge;
             let progress = &mut batch.ops[step.op.index()];
             progress.attempts = progress.attempts.max(step.attempt.0);
-            progress.done = Some(op.done);
+            progress.done = Some(OpDone {
+                parts: std::mem::take(&mut op.done.parts),
+                ..op.done
+            });
+            lease.queued = op.ended;
         }
+        let chain = ChainEntry {
+            batch: lease.batch,
+            worker: session.worker.clone(),
+            slot,
+            queued,
+            granted: lease.granted,
+            fetch_started: lease.fetch_started.take(),
+            bytes_in,
+            steps: Arc::clone(&lease.steps),
+            ops,
+        };
+        let run_id = lease.run;
+        self.commands.push_back(Command::RecordChain { run: run_id, chain });
         // Each permit stands for a chain that runs somewhere; when exactly its ops ran beside each other is not looked at.
         let running = &mut run.gauges.running;
         running.peak = running.peak.max(u64::from(run.units));

@@ -465,6 +465,11 @@ impl World {
         self.agenda.insert((at, self.numbered), happening);
     }
 
+    fn keep_row(&mut self, entry: TimelineEntry) {
+        let key = (entry.op, entry.batch, entry.attempt.0, entry.worker.clone());
+        self.timeline.insert(key, entry);
+    }
+
     fn obey(&mut self) {
         while let Some(command) = self.scheduler.next_command() {
             match command {
@@ -474,10 +479,8 @@ impl World {
                 }
                 Command::Send { session, message } => self.deliver(session, message),
                 Command::FindSlices { run, count } => self.find_slices(run, count),
-                Command::RecordAttempt { entry, .. } => {
-                    let key = (entry.op, entry.batch, entry.attempt.0, entry.worker.clone());
-                    self.timeline.insert(key, entry);
-                }
+                Command::RecordAttempt { entry, .. } => self.keep_row(entry),
+                Command::RecordChain { chain, .. } => chain.entries().for_each(|entry| self.keep_row(entry)),
                 Command::RunEnded { summary } => {
                     self.ended.insert(summary.run, (*summary).clone());
                 }
