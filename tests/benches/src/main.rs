@@ -10,6 +10,7 @@
 //!
 //! Known weakness: whatever else the machine does is in the figures; `machine_busy` beside `cpu` shows it.
 
+mod crowd;
 mod data;
 mod depth_first;
 mod figure;
@@ -27,6 +28,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
+use crate::crowd::Crowd;
 use crate::figure::Figure;
 use crate::peers::Peers;
 
@@ -51,6 +53,9 @@ struct Args {
     /// A folder with peers: `run.sh PEER WORKLOAD [N]` prints JSON lines.
     #[arg(long, env = "PEERS", value_name = "DIR")]
     peers: Option<PathBuf>,
+    /// Be a share of the simulated workers of W4 instead.
+    #[arg(long, hide = true, value_name = "URL,FIRST,SESSIONS,SLOTS")]
+    crowd: Option<Crowd>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -103,6 +108,12 @@ impl Settings {
 
 fn main() {
     let args = Args::parse();
+    if let Some(crowd) = &args.crowd {
+        match crowd::work(crowd) {
+            Ok(()) => return,
+            Err(error) => panic!("a simulated worker ended: {error}"),
+        }
+    }
     let settings = Settings {
         size: if args.short { Size::Short } else { Size::Full },
         batches: args.batches,

@@ -1,7 +1,8 @@
 //! Other engines doing the same work on the same machine, run between our own repetitions.
 //!
 //! Nothing of them is in the repository: the user names a folder whose `run.sh PEER WORKLOAD [N]` prints a JSON line a
-//! run. Which peers there are says `PEER_NAMES`. Known weakness: a peer that is not set up is noted and left out.
+//! run. Which of them are run says `PEER_NAMES`, or else the workload: frameworks of tasks beside W1, W2 and W5, engines for
+//! data beside W3. Known weakness: a peer that is not set up, or knows no such workload, is noted and left out.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -14,16 +15,16 @@ use crate::figure::Figure;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Peers {
     folder: Option<PathBuf>,
-    names: Vec<String>,
+    /// The names that the user asked for.
+    names: Option<String>,
 }
 
 impl Peers {
     /// Takes the peers of a folder; without one there are none.
     pub(crate) fn new(folder: Option<PathBuf>) -> Peers {
-        let names = std::env::var("PEER_NAMES").unwrap_or_else(|_| "ray dask celery".to_owned());
         Peers {
             folder,
-            names: names.split_whitespace().map(str::to_owned).collect(),
+            names: std::env::var("PEER_NAMES").ok(),
         }
     }
 
@@ -45,7 +46,11 @@ impl Peers {
         figures: &mut Vec<Figure>,
     ) {
         let Some(folder) = &self.folder else { return };
-        for name in &self.names {
+        let names = self.names.as_deref().unwrap_or(match workload {
+            "W3" => "polars raw duckdb datafusion",
+            _ => "ray dask celery",
+        });
+        for name in names.split_whitespace() {
             let mut command = Command::new(folder.join("run.sh"));
             command.args(["-n", "1", name, workload]).args(sizes);
             command.envs(environment.iter().copied());
@@ -57,10 +62,10 @@ impl Peers {
                 .filter_map(|line| serde_json::from_str(line).ok())
                 .collect();
             if lines.is_empty() {
-                figures.push(Figure::new(workload, name.clone()).with("skipped", "it printed no figure"));
+                figures.push(Figure::new(workload, name).with("skipped", "it printed no figure"));
             }
             for line in lines {
-                figures.push(Figure::new(workload, name.clone()).with("said", line));
+                figures.push(Figure::new(workload, name).with("said", line));
             }
         }
     }

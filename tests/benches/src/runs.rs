@@ -1,21 +1,26 @@
 //! Running a job on a cluster of real processes, and what it cost there.
 
 use std::fmt::Write as _;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
-use tests::{Cluster, Job, RunReport, Scratch};
+use tests::{Cluster, Job, Process, RunReport, Scratch};
 
+use crate::crowd::Crowd;
 use crate::figure::Figure;
 use crate::usage::{Usage, machine_busy};
 
 /// How long a run may take.
 const PATIENCE: Duration = Duration::from_secs(3_600);
 
-/// A cluster whose workers are known by name.
+/// A cluster, and the processes that work for it.
 pub(crate) struct Bench {
     pub(crate) cluster: Cluster,
-    workers: u32,
+    workers: Vec<u32>,
+    /// Processes of simulated workers.
+    crowd: Vec<Process>,
 }
 
 /// A run, and what the processes used for it.
@@ -31,9 +36,37 @@ pub(crate) struct Measured {
 impl Bench {
     /// Starts a coordinator with a journal, and workers.
     pub(crate) fn start(workers: u32, slots: u32) -> Bench {
+        let mut cluster = Cluster::start(workers, slots);
+        let workers = (1..=workers).map(|number| cluster.worker(&format!("w{number}")).id());
         Bench {
-            cluster: Cluster::start(workers, slots),
-            workers,
+            workers: workers.collect(),
+            cluster,
+            crowd: Vec::new(),
+        }
+    }
+
+    /// Starts a coordinator with a journal, and so many simulated workers in so many processes.
+    pub(crate) fn start_with_crowd(sessions: u32, slots: NonZeroU32, processes: u32) -> Bench {
+        let cluster = Cluster::coordinator_with::<&str>([]);
+        let program = std::env::current_exe().expect("this program has a path");
+        let each = sessions.div_ceil(processes);
+        let share = |process: u32| {
+            let crowd = Crowd {
+                url: format!("http://{}", cluster.address("worker-grpc")),
+                first: process * each,
+                sessions: each.min(sessions.saturating_sub(process * each)),
+                slots,
+            };
+            let mut command = Command::new(&program);
+            command.arg("--crowd").arg(crowd.word());
+            Process::start(&format!("crowd-{process}"), cluster.scratch().folder(), command)
+        };
+        let crowd: Vec<Process> = (0..processes).map(share).collect();
+        cluster.wait_for_workers(sessions as usize);
+        Bench {
+            workers: crowd.iter().map(Process::id).collect(),
+            cluster,
+            crowd,
         }
     }
 
@@ -61,8 +94,9 @@ impl Bench {
         self.cluster.timeline(&measured.run)
     }
 
-    /// Ends the cluster in order.
+    /// Ends the cluster in order; simulated workers are just killed.
     pub(crate) fn finish(self) {
+        drop(self.crowd);
         self.cluster.finish();
     }
 
@@ -70,10 +104,10 @@ impl Bench {
         Usage::of(self.cluster.coordinator().id())
     }
 
-    fn workers(&mut self) -> Usage {
+    fn workers(&self) -> Usage {
         let mut all = Usage::default();
-        for number in 1..=self.workers {
-            let usage = Usage::of(self.cluster.worker(&format!("w{number}")).id());
+        for process in &self.workers {
+            let usage = Usage::of(*process);
             all.cpu += usage.cpu;
             all.peak_rss = all.peak_rss.max(usage.peak_rss);
             for (name, cpu) in usage.threads {
