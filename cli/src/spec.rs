@@ -116,6 +116,9 @@ impl Spec {
         for uri in self.message.source.iter_mut().flat_map(|source| &mut source.uris) {
             resolve_uri(uri, sources);
         }
+        if let Some(uri) = &mut self.message.checkpoint_uri {
+            resolve_uri(uri, sinks);
+        }
         for op in &mut self.message.ops {
             let Some(v1::op::Kind::Write(write)) = &mut op.kind else {
                 continue;

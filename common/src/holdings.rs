@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::ids::{BatchId, LeaseId, OpId, OutputId, RunId};
 use crate::message::{OpDone, Step};
 use crate::slice::Slice;
@@ -51,7 +53,7 @@ pub struct HeldBatch {
 }
 
 /// An op that is done.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DoneOp {
     /// The op.
     pub op: OpId,
@@ -99,7 +101,7 @@ pub struct HeldOutput {
     pub past: Arc<Past>,
 }
 
-/// What lies behind an output.
+/// What lies behind an output, or behind a checkpoint.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Past {
     /// The piece of the source that its batch is made of.

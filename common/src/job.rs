@@ -20,8 +20,8 @@ use serde::{Deserialize, Serialize};
 pub use columns::output_columns;
 pub use limits::{Change, LimitsChange, OpLimitsChange, PoolName, Rate, RateUnit, Weight};
 pub use op::{
-    Add, AddedColumn, ColumnKind, Comparison, Delay, Exec, ExecFormat, Filter, Op, OpKind, Require, Select,
-    SelectedColumn,
+    Add, AddedColumn, Checkpointing, ColumnKind, Comparison, Delay, Exec, ExecFormat, Filter, Op, OpKind, Require,
+    Select, SelectedColumn,
 };
 pub use problem::{FieldProblem, InvalidJob};
 pub use schedule::{Bisect, FailurePolicy, Jitter, OnFailure, Order, Retry, Schedule};
@@ -51,6 +51,8 @@ pub struct Job {
     pub labels: BTreeMap<String, String>,
     /// What generated values are derived from; chosen by the coordinator if not given.
     pub seed: Option<u64>,
+    /// The folder that checkpoints are kept in, which every worker sees; chosen by the coordinator if not given.
+    pub checkpoint_uri: Option<String>,
 }
 
 impl Job {
@@ -94,6 +96,16 @@ impl Job {
             Order::DepthFirst => depth,
             Order::BreadthFirst => -depth,
         })
+    }
+
+    /// Tells whether an op's output is kept as a checkpoint.
+    pub fn is_checkpoint(&self, op: OpId) -> bool {
+        self.op(op).checkpoint == Checkpointing::Yes
+    }
+
+    /// Returns the ops whose outputs are kept as checkpoints, in the order of the chain.
+    pub fn checkpoints(&self) -> impl DoubleEndedIterator<Item = OpId> {
+        self.op_ids().filter(|op| self.is_checkpoint(*op))
     }
 
     /// Returns the ops that write files, whose output is put in place when the run ends.

@@ -106,6 +106,8 @@ pub enum Input {
     Local(OutputId),
     /// Parked on another worker.
     Remote(RemoteOutput),
+    /// In a checkpoint that every worker sees: what this part of a file holds.
+    Checkpoint(Part),
     /// The op works on the whole run: what the batches committed.
     Committed,
 }
@@ -246,7 +248,7 @@ pub enum OpOutcome {
 }
 
 /// What an op that ended well did.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct OpDone {
     /// Rows that came in; for `extract`, rows found in the slice.
     pub rows_in: u64,
@@ -258,6 +260,8 @@ pub struct OpDone {
     pub bytes_held: u64,
     /// What a sink staged.
     pub parts: Vec<Part>,
+    /// Where its output was written as a checkpoint, if its op is one.
+    pub checkpoint: Option<Part>,
 }
 
 /// How a lease ended.
@@ -272,6 +276,9 @@ pub enum LeaseEnd {
         /// Its size in bytes.
         bytes: u64,
     },
+    /// The lease's last op is a checkpoint: its output is written where every worker sees it (its report says where), and
+    /// counts when that is durable. Nothing is kept in memory.
+    Checkpointed,
     /// An op failed (its report says why); the input of that op is kept if it was an output.
     Failed {
         /// The op.

@@ -126,6 +126,7 @@ fn accepted() -> Record {
         deadline: None,
         labels: BTreeMap::new(),
         seed: None,
+        checkpoint_uri: None,
     };
     Record::RunAccepted {
         run: RUN,

@@ -95,6 +95,11 @@ pub struct CoordinatorConfig {
     )]
     pub output_root: PathBuf,
 
+    /// The folder that checkpoints are kept in, which every worker sees; a job may name another one [default: beside the
+    /// files that the job writes].
+    #[arg(long, env = "PLUMB_CHECKPOINT_ROOT", value_name = "DIR")]
+    pub checkpoint_root: Option<PathBuf>,
+
     /// How long a lease lives after its worker was last heard.
     #[arg(long, env = "PLUMB_LEASE_TIME", value_name = "DURATION", default_value = "5s", value_parser = parse_duration)]
     pub lease_time: Duration,
@@ -199,6 +204,7 @@ impl Default for CoordinatorConfig {
             allow_root: Vec::new(),
             data_root: PathBuf::from("."),
             output_root: PathBuf::from("."),
+            checkpoint_root: None,
             lease_time: Duration::from_secs(5),
             heartbeat_interval: Duration::from_secs(1),
             ui_dir: None,

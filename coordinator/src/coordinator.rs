@@ -123,7 +123,8 @@ impl Coordinator {
     /// [`BindError`] says which flag to change.
     pub fn bind(config: CoordinatorConfig) -> Result<Coordinator, BindError> {
         config.check()?;
-        let folders = Folders::new(&config.data_root, &config.output_root, &config.allow_root)?;
+        let folders = Folders::new(&config.data_root, &config.output_root, &config.allow_root)?
+            .with_checkpoint_root(config.checkpoint_root.as_deref());
         let worker_token = config.worker_token_file.as_deref().map(WorkerToken::read).transpose()?;
         let jobs = listen("--grpc", config.grpc)?;
         let workers = listen("--worker-grpc", config.worker_grpc)?;

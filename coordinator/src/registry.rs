@@ -174,6 +174,8 @@ impl Registry {
             Record::SessionOpened { .. }
             | Record::SessionClosed { .. }
             | Record::BatchCommitted { .. }
+            | Record::BatchCheckpointed { .. }
+            | Record::CheckpointLost { .. }
             | Record::BatchHalved { .. }
             | Record::RunFailing { .. }
             | Record::RunOpCommitted { .. }

@@ -37,6 +37,8 @@ pub struct Folders {
     sources: Roots,
     data_root: PathBuf,
     output_root: PathBuf,
+    /// Where checkpoints are kept of jobs that do not say where.
+    checkpoint_root: Option<PathBuf>,
     /// Below which folders sinks may write; `None` is anywhere.
     writable: Option<Vec<PathBuf>>,
 }
@@ -131,8 +133,18 @@ impl Folders {
             sources: Roots::new(data_root, readable)?,
             data_root: absolute(data_root),
             output_root: absolute(output_root),
+            checkpoint_root: None,
             writable,
         })
+    }
+
+    /// Keeps the checkpoints of jobs that do not say where in a folder.
+    #[must_use]
+    pub fn with_checkpoint_root(self, root: Option<&Path>) -> Folders {
+        Folders {
+            checkpoint_root: root.map(|root| std::path::absolute(root).unwrap_or_else(|_| root.to_owned())),
+            ..self
+        }
     }
 }
 
@@ -229,7 +241,10 @@ fn with_absolute_paths(mut job: Job, folders: &Folders) -> (Job, Vec<FieldProble
             *uri = folders.data_root.join(&*uri).to_string_lossy().into_owned();
         }
     }
-    let problems = targets::make_absolute(&mut job, &folders.output_root, folders.writable.as_deref());
+    let mut problems = targets::make_absolute(&mut job, &folders.output_root, folders.writable.as_deref());
+    if problems.is_empty() {
+        problems.extend(targets::place_checkpoints(&mut job, folders));
+    }
     (job, problems)
 }
 

@@ -114,3 +114,20 @@ fn batches_are_bounded_by_rows_and_bytes_unless_told_otherwise() {
     value["batch"] = json!({ "whole_input": true, "rows": 5 });
     assert!(problems(&value)[0].starts_with("batch.rows: does not go with whole_input"));
 }
+
+#[test]
+fn a_checkpoint_behind_the_last_op_is_refused() {
+    let mut value = sample();
+    value["ops"][0]["checkpoint"] = json!(true);
+    assert!(job(&value).is_ok());
+    value["ops"][1]["checkpoint"] = json!(true);
+    value["checkpoint_uri"] = json!("");
+    let found = problems(&value);
+    assert_eq!(
+        found,
+        [
+            "ops[1].checkpoint: nothing comes behind the last op that could begin there; take it off",
+            "checkpoint_uri: name a folder that every worker sees, or leave it out",
+        ]
+    );
+}

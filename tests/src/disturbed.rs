@@ -91,7 +91,7 @@ impl Disturbed {
     ///
     /// # Panics
     /// If anything of it differs.
-    fn expect_same_output(&self, cluster: &Cluster, run: &str) {
+    pub fn expect_same_output(&self, cluster: &Cluster, run: &str) {
         let report = cluster.wait_for_end(run).expect_success();
         assert_eq!(report.rows.loaded, ROWS as u64);
         let output = fs::read_to_string(&self.target).expect("the output is in place");

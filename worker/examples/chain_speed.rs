@@ -136,6 +136,7 @@ fn context(source: &Arc<FrozenSource>, output: &Path) -> RunContext {
         deadline: None,
         labels: Default::default(),
         seed: None,
+        checkpoint_uri: None,
     };
     RunContext {
         run: RUN,

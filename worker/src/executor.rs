@@ -6,8 +6,8 @@
 //! of its run, so a cheap chain costs none either; which thread works for it then says the [`roster`]. The agent decides
 //! everything else: what is started, stopped, queued and taken back; panics and errors of ops end here as failures.
 //!
-//! Data flows from the input ([`chain`]: a slice, a parked or a fetched output) through the ops to the parking or out of
-//! the worker through a sink.
+//! Data flows from the input ([`chain`]: a slice, a parked or a fetched output, a checkpoint) through the ops to the
+//! parking, to a checkpoint, or out of the worker through a sink.
 //!
 //! Known weakness: an op that never looks at its cancel token cannot be stopped; the agent ends the process then.
 
@@ -35,7 +35,7 @@ use common::time::Time;
 pub(crate) use self::news::News;
 pub(crate) use self::roster::Backlog;
 
-use self::chain::ChainRunner;
+use self::chain::{ChainRunner, abandon_checkpoint};
 use self::control::{ChainControl, Ended, First};
 use self::news::{SlotNews, Urgency};
 use self::roster::{Pace, Roster};
@@ -93,7 +93,12 @@ impl ChainJob {
     /// Deletes what the chain staged and nobody will ask for; what cannot be deleted now is swept when the run ends.
     fn abandon(&self) {
         let Ok(plan) = &self.run.plan else { return };
-        if let Err(failure) = sink::abandon(plan, self.chain.batch, self.chain.lease) {
+        let (batch, lease) = (self.chain.batch, self.chain.lease);
+        let checkpoints = || {
+            let mut steps = self.chain.steps.iter();
+            steps.try_for_each(|step| abandon_checkpoint(plan, step.op, batch, lease))
+        };
+        if let Err(failure) = sink::abandon(plan, batch, lease).and_then(|()| checkpoints()) {
             tracing::warn!(lease = %self.chain.lease, %failure, "what a stopped lease staged is left to be swept");
         }
     }

@@ -5,12 +5,14 @@
 //! crate; scheduling is the coordinator's, which this crate never names.
 //!
 //! Data flows: a slice is read by `extract` in a slot's thread, goes through the ops of its chain there, and leaves
-//! through a sink or waits in the parking, from where this worker or another one goes on with it.
+//! through a sink or waits in the parking or in a checkpoint, from where this worker or another one goes on with it.
 
 pub mod batch;
+mod checkpoint;
 mod clock;
 mod column;
 pub mod config;
+mod disk;
 mod exchange;
 mod executor;
 pub mod memory;

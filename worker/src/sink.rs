@@ -30,6 +30,7 @@ use common::slice::RunContext;
 use common::state::{Reopening, RunState};
 
 use crate::batch::Batch;
+use crate::checkpoint;
 use crate::ops::OpContext;
 use crate::ops::plan::Plan;
 
@@ -108,7 +109,7 @@ fn sweep(plan: &Plan) -> Result<(), Failure> {
     for (op, _) in plan.run().job.file_sinks() {
         open(plan, op)?.sweep()?;
     }
-    Ok(())
+    checkpoint::sweep(plan.run())
 }
 
 /// Deletes what the attempts of one lease staged, whichever write ops it got to.

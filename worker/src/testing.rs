@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch, StringViewArray};
-use common::ids::{Attempt, BatchId, OpId, OutputId};
-use common::slice::FileId;
+use common::ids::{Attempt, BatchId, OpId, OutputId, RunId};
+use common::job::{Batching, FailurePolicy, Job, Op, OpKind, Schedule, Source};
+use common::slice::{FileId, FrozenSource, RunContext};
 
 use crate::batch::{Batch, Provenance};
 
@@ -22,6 +23,35 @@ pub(crate) fn batch_of(rows: usize) -> Batch {
         places: None,
     };
     Batch::new(records, provenance)
+}
+
+/// Makes a run of `extract` and two ops that hand the batch on.
+pub(crate) fn run_of_ops() -> RunContext {
+    let ops = ["first", "second"].map(|name| Op::new(name, OpKind::Noop));
+    let job = Job {
+        name: "test".to_owned(),
+        source: Source {
+            uris: vec!["/in.csv".to_owned()],
+            csv: Default::default(),
+        },
+        batching: Batching::default(),
+        schedule: Schedule::default(),
+        ops: std::iter::once(Op::extract()).chain(ops).collect(),
+        failure: FailurePolicy::default(),
+        deadline: None,
+        labels: Default::default(),
+        seed: None,
+        checkpoint_uri: None,
+    };
+    RunContext {
+        run: RunId(7),
+        job: Arc::new(job),
+        source: Arc::new(FrozenSource {
+            files: Vec::new(),
+            columns: vec!["name".to_owned()],
+        }),
+        seed: 42,
+    }
 }
 
 /// Names the first attempt's output of an op.

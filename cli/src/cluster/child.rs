@@ -47,6 +47,8 @@ impl Child {
                 Reopening::Possible => None,
                 Reopening::Never => Some("--final-runs"),
             })
+            .arg("--checkpoint-root")
+            .arg(folder.join("checkpoints"))
             .stdout(Stdio::piped());
         Child::spawn("coordinator".to_owned(), command, options, folder, screen)
     }

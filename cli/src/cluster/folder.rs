@@ -1,4 +1,4 @@
-//! The folder of a local cluster's state, logs and spilled outputs.
+//! The folder of a local cluster's state, logs, spilled outputs and checkpoints.
 //!
 //! It goes with the cluster. A parent that is killed with SIGKILL cannot remove its own, so the next cluster does: the
 //! owner holds a lock on a file in it, which the kernel gives up with the process, whatever ends it. A folder without

@@ -114,6 +114,12 @@ impl Job {
             check_limits(problems, &path, op);
             check_retry(problems, &format!("{path}."), &op.retry);
             check_time(problems, &format!("{path}.timeout"), op.timeout);
+            if id == self.last_op() && self.is_checkpoint(id) {
+                problems.push(FieldProblem::new(
+                    format!("{path}.checkpoint"),
+                    "nothing comes behind the last op that could begin there; take it off",
+                ));
+            }
             self.check_kind(problems, id, &path);
         }
     }
@@ -149,6 +155,16 @@ impl Job {
     }
 
     fn check_sinks(&self, problems: &mut Vec<FieldProblem>) {
+        if self
+            .checkpoint_uri
+            .as_deref()
+            .is_some_and(|uri| uri.is_empty() || uri.contains('\0'))
+        {
+            problems.push(FieldProblem::new(
+                "checkpoint_uri",
+                "name a folder that every worker sees, or leave it out",
+            ));
+        }
         let mut targets = BTreeSet::new();
         for (id, sink) in self.file_sinks() {
             let path = format!("{}.write.{}.uri", spec_path(id), sink.format.extension());

@@ -30,6 +30,18 @@ pub struct Op {
     pub timeout: Option<Duration>,
     /// Simulated work before it does anything.
     pub delay: Delay,
+    /// Whether its output is kept durably, so that what is lost later begins behind it.
+    pub checkpoint: Checkpointing,
+}
+
+/// Whether an op's output is kept durably.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Checkpointing {
+    /// It lives in memory, or on the disk of one worker.
+    #[default]
+    No,
+    /// It is written to a folder that every worker sees.
+    Yes,
 }
 
 impl Op {
@@ -45,6 +57,7 @@ impl Op {
             retry: Retry::default(),
             timeout: None,
             delay: Delay::default(),
+            checkpoint: Checkpointing::No,
         }
     }
 

@@ -3,7 +3,8 @@
 //! Priority alone does not bound memory: while a limited op holds batches back, free slots would go on beginning new
 //! ones. So a batch is begun only while the batches in flight, their bytes and the commits under way are within
 //! bounds. A batch that is larger than the bound on bytes is begun when nothing else is in flight. A batch that comes back
-//! after a failure goes before every new one: while it waits for room none is begun, however small, or it could wait for ever.
+//! after a failure goes before every new one: while it waits for room none is begun, however small, or it could wait for ever. A
+//! batch whose checkpoint becomes durable wants its slot back in a moment, so that is kept.
 
 use crate::run::{Run, RunPhase};
 
@@ -22,6 +23,8 @@ pub(crate) enum Refusal {
     Committing,
     /// A batch that comes back after a failure waits for more room than there is.
     Returning,
+    /// What is free is kept for batches that go on as soon as their checkpoints are durable.
+    Checkpointing,
 }
 
 /// Tells whether another batch of a run may be in flight, whatever its size.
@@ -56,6 +59,9 @@ pub(crate) fn may_return(run: &Run, cap: u64, slice_bytes: u64) -> bool {
 /// Decides whether a run may begin its next batch, given the cap in force.
 pub(crate) fn may_begin(run: &Run, cap: u64) -> Result<(), Refusal> {
     let (_, slice) = run.slices.front().ok_or(Refusal::NoSlice)?;
+    if run.checkpointing > 0 && u64::from(run.units) + run.checkpointing >= cap {
+        return Err(Refusal::Checkpointing);
+    }
     fits(run, cap, slice.bytes())
 }
 

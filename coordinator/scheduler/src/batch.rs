@@ -31,6 +31,8 @@ pub(crate) struct Batch {
     pub(crate) ready_since: Time,
     /// The worker processes that were lost while they ran it, and not seen again.
     pub(crate) lost: BTreeSet<String>,
+    /// How often its checkpoint could not be read.
+    pub(crate) unread: u32,
     /// Its last failure.
     pub(crate) failure: Option<Failure>,
     /// Where its rows went, once it is prepared.
@@ -57,6 +59,8 @@ pub(crate) enum Place {
     Source,
     /// Parked on a worker: the chain goes on behind the op that made it.
     Parked { session: SessionId, output: OutputId },
+    /// In a checkpoint that every worker sees: the chain goes on behind the op that made it.
+    Checkpoint(Part),
 }
 
 /// What a batch is waiting for.
@@ -68,24 +72,18 @@ pub(crate) enum BatchPhase {
     Queued(LeaseId),
     /// The worker that holds its lease.
     Leased(LeaseId),
-    /// The end of a wait after a failure.
+    /// Its checkpoint to become durable.
+    Checkpointing,
     /// Its slice to be cut, because it failed in that op.
-    Halving {
-        op: OpId,
-    },
+    Halving { op: OpId },
     /// Its cut to become durable.
     Halved,
-    Backoff {
-        until: Time,
-        aside: Aside,
-    },
+    /// The end of a wait after a failure.
+    Backoff { until: Time, aside: Aside },
     /// Room among the batches in flight: it was set aside after a failure, and its wait is over.
     Returning,
     /// Its commit to become durable.
-    Committing {
-        lease: LeaseId,
-        session: SessionId,
-    },
+    Committing { lease: LeaseId, session: SessionId },
     /// A worker to put its parts in place.
     Publishing,
 }
@@ -107,6 +105,7 @@ impl BatchPhase {
             BatchPhase::Returning => true,
             BatchPhase::Ready
             | BatchPhase::Leased(_)
+            | BatchPhase::Checkpointing
             | BatchPhase::Halving { .. }
             | BatchPhase::Halved
             | BatchPhase::Queued(_)
@@ -121,6 +120,7 @@ impl BatchPhase {
             BatchPhase::Ready
             | BatchPhase::Leased(_)
             | BatchPhase::Backoff { aside: Aside::No, .. }
+            | BatchPhase::Checkpointing
             | BatchPhase::Halving { .. }
             | BatchPhase::Halved => true,
             BatchPhase::Backoff { aside: Aside::Yes, .. }
@@ -145,6 +145,7 @@ impl Batch {
             ops: (0..ops).map(|_| OpProgress::default()).collect(),
             ready_since: now,
             lost: BTreeSet::new(),
+            unread: 0,
             failure: None,
             rows: RowCounts::default(),
             to_publish: Vec::new(),
@@ -182,6 +183,7 @@ impl Batch {
         match &self.place {
             Place::Source => OpId::EXTRACT,
             Place::Parked { output, .. } => OpId(output.op.0 + 1),
+            Place::Checkpoint(part) => OpId(part.op.0 + 1),
         }
     }
 
@@ -206,7 +208,15 @@ impl Batch {
 
     /// Returns what the ops up to the place where the batch's data lies did.
     pub(crate) fn done_ops(&self) -> Vec<DoneOp> {
-        let ops = self.ops[..self.next_op().index()].iter().enumerate();
+        match self.next_op().0.checked_sub(1) {
+            Some(last) => self.done_ops_up_to(OpId(last)),
+            None => Vec::new(),
+        }
+    }
+
+    /// Returns what the ops up to one did, in the order of the chain.
+    pub(crate) fn done_ops_up_to(&self, last: OpId) -> Vec<DoneOp> {
+        let ops = self.ops[..=last.index()].iter().enumerate();
         ops.filter_map(|(place, progress)| {
             let (op, did) = (OpId(place as u16), progress.done.clone()?);
             Some(DoneOp { op, did })

@@ -202,6 +202,70 @@ impl Scheduler {
         });
     }
 
+    /// NO-RERUN-AFTER-ACK: what goes on of a batch goes on behind its last checkpoint.
+    fn check_checkpoints(&self, run: &Run, require: &mut impl FnMut(bool, &'static str, &dyn Fn() -> String)) {
+        let id = run.id;
+        for (batch, last) in &run.checkpoints {
+            let made_by = last.op();
+            let is_unbroken = last.done.iter().zip(0..).all(|(done, op)| done.op.0 == op);
+            require(
+                is_unbroken && last.done.len() == made_by.index() + 1,
+                "NO-RERUN-AFTER-ACK",
+                &|| {
+                    format!(
+                        "{id} batch {batch} has a checkpoint of op {} that does not say what was done",
+                        made_by.0
+                    )
+                },
+            );
+            require(!run.committed.contains(*batch), "NO-RERUN-AFTER-ACK", &|| {
+                format!("{id} batch {batch} is committed, and its checkpoint waits")
+            });
+            let Some(begun) = run.batches.get(batch) else { continue };
+            let goes_on_with = match begun.phase {
+                BatchPhase::Leased(lease) => self.leases.get(&lease).map(|lease| lease.steps[0].op),
+                BatchPhase::Ready | BatchPhase::Backoff { .. } | BatchPhase::Returning => Some(begun.next_op()),
+                BatchPhase::Checkpointing
+                | BatchPhase::Queued(_)
+                | BatchPhase::Halving { .. }
+                | BatchPhase::Halved
+                | BatchPhase::Committing { .. }
+                | BatchPhase::Publishing => None,
+            };
+            require(
+                goes_on_with.is_none_or(|next| next > made_by),
+                "NO-RERUN-AFTER-ACK",
+                &|| {
+                    format!(
+                        "{id} batch {batch} goes on with {goes_on_with:?}, its checkpoint is of op {}",
+                        made_by.0
+                    )
+                },
+            );
+        }
+        let waiting = run
+            .batches
+            .values()
+            .filter(|batch| batch.phase == BatchPhase::Checkpointing);
+        let waiting = waiting.count() as u64;
+        require(waiting == run.checkpointing, "LIVENESS", &|| {
+            format!(
+                "{id} has {waiting} batches at a checkpoint that is not durable, {} are counted",
+                run.checkpointing
+            )
+        });
+        for batch in run.batches.values() {
+            let waits = matches!(batch.phase, BatchPhase::Ready | BatchPhase::Leased(_));
+            let is_known = match &batch.place {
+                Place::Checkpoint(part) => run.checkpoints.get(&batch.id).is_some_and(|last| last.part == *part),
+                Place::Source | Place::Parked { .. } => true,
+            };
+            require(is_known || !waits, "ACK-DURABLE", &|| {
+                format!("{id} batch {} goes on from a checkpoint that is not durable", batch.id)
+            });
+        }
+    }
+
     fn check_run(&self, run: &Run, require: &mut impl FnMut(bool, &'static str, &dyn Fn() -> String)) {
         let id = run.id;
         let in_flight = run.batches.values().filter(|batch| batch.phase.is_in_flight());
@@ -308,6 +372,7 @@ impl Scheduler {
                 });
             }
         }
+        self.check_checkpoints(run, require);
         self.check_halves(run, require);
         require(run.failure.is_some() || run.failed.is_empty(), "ACCOUNT", &|| {
             format!("{id} has failed batches and no failure")

@@ -7,6 +7,7 @@ use common::ids::{BatchId, OpId, RunId, SessionId};
 use common::summary::RunSummary;
 
 use crate::bisect::TwoHalves;
+use crate::checkpoint::Checkpoint;
 use crate::event::Asked;
 use crate::ledger::RunLedger;
 use crate::record::RecordSequence;
@@ -18,6 +19,7 @@ pub(crate) enum AfterDurable {
     SessionOpened(SessionId),
     ReportsTaken(SessionId, u64),
     BatchCommitted(RunId, BatchId),
+    BatchCheckpointed(RunId, BatchId, Box<Checkpoint>),
     BatchHalved(RunId, BatchId, TwoHalves),
     FailedRetried(RunId, Vec<BatchId>),
     RunReopened(RunId, Box<RunLedger>),

@@ -151,7 +151,7 @@ impl Scheduler {
             Work::Begin => {
                 if let Some(batch) = self.take_batch(run, now) {
                     self.count_begun(run, batch);
-                    self.grant_batch(run, batch, session, Start::Now, now);
+                    self.lease_begun(run, batch, session, now);
                 }
             }
             Work::StartQueued(lease) => self.permit_queued(lease, now),
@@ -159,6 +159,18 @@ impl Scheduler {
                 self.grant_batch(run, batch, session, Start::Now, now);
             }
             Work::Finish(op) => self.grant_finish(run, op, session, now),
+        }
+    }
+
+    /// Leases a batch that was just begun; one that has a checkpoint waits for its turn to go on behind it.
+    fn lease_begun(&mut self, run_id: RunId, id: BatchId, session: SessionId, now: Time) {
+        let Some(run) = self.runs.get_mut(&run_id) else { return };
+        match run.batches.get(&id).map(Batch::next_op) {
+            Some(OpId::EXTRACT) => {
+                self.grant_batch(run_id, id, session, Start::Now, now);
+            }
+            Some(_) => run.make_ready(id, now),
+            None => {}
         }
     }
 
@@ -174,6 +186,7 @@ impl Scheduler {
         if let Some(budgets) = run.budgets.remove(&id) {
             batch.take_budgets(&budgets);
         }
+        run.begin_at_checkpoint(&mut batch);
         run.batches.insert(id, batch);
         let run = run.id;
         self.ask_for_slices(run);
@@ -342,6 +355,7 @@ impl Scheduler {
                 holder: *holder,
                 ticket: Vec::new(),
             }),
+            Place::Checkpoint(part) => Input::Checkpoint(part.clone()),
         };
         let steps = || {
             chain(&run.job, first, worker).map(|op| Step {
@@ -356,12 +370,12 @@ impl Scheduler {
         (Arc::clone(&run.last_steps), input, batch.ready_since)
     }
 
-    /// Returns what lies behind a batch that goes on from an output.
+    /// Returns what lies behind a batch that goes on from an output or a checkpoint.
     fn past_of(&self, run: RunId, batch: BatchId) -> Option<Arc<Past>> {
         let batch = self.runs.get(&run)?.batches.get(&batch)?;
         match batch.place {
             Place::Source => None,
-            Place::Parked { .. } => Some(Arc::new(Past {
+            Place::Parked { .. } | Place::Checkpoint(_) => Some(Arc::new(Past {
                 slice: batch.slice.clone(),
                 done: batch.done_ops(),
             })),
@@ -462,13 +476,13 @@ impl Scheduler {
     }
 }
 
-/// Returns the ops that a lease beginning with `first` may run back to back: the chain is cut before an op with a
-/// limit of its own, before one of lower priority, and before one that the worker cannot do.
+/// Returns the ops that a lease beginning with `first` may run back to back: the chain is cut behind a checkpoint, before an
+/// op with a limit of its own, before one of lower priority, and before one that the worker cannot do.
 pub(crate) fn chain(job: &Job, first: OpId, session: &Session) -> impl Iterator<Item = OpId> {
     std::iter::successors(Some(first), |&op| {
         let next = job.successor(op)?;
         let flows_on = job.priority(next) >= job.priority(op);
         let can_do = session.ops.contains(job.op(next).kind.name());
-        (flows_on && can_do && !job.op(next).has_own_limit()).then_some(next)
+        (flows_on && can_do && !job.is_checkpoint(op) && !job.op(next).has_own_limit()).then_some(next)
     })
 }

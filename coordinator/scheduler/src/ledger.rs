@@ -13,7 +13,7 @@ use common::counts::RowCounts;
 use common::ids::{BatchId, LeaseId, OpId, RunId, SessionId, WorkerName};
 use common::job::{Job, LimitsChange, PoolName};
 use common::part::Part;
-use common::slice::{FrozenSource, Slice};
+use common::slice::{FrozenSource, RunContext, Slice};
 use common::state::RunState;
 use common::steering::{Activity, ActivityLog, CancelMode, RunCommand};
 use common::summary::{RunFailure, RunSummary};
@@ -21,6 +21,7 @@ use common::time::Time;
 use serde::{Deserialize, Serialize};
 
 use crate::attempts::{Budgets, UsedUp};
+use crate::checkpoint::Checkpoint;
 use crate::committed::Committed;
 use crate::failed::{FailedBatch, Tolerance};
 use crate::record::{Record, RecordSequence, SetBy};
@@ -91,6 +92,8 @@ pub struct RunLedger {
     pub rows: RowCounts,
     /// When the first batch was committed.
     pub first_loaded: Option<Time>,
+    /// The last checkpoints of batches that are neither committed nor cut in two.
+    pub checkpoints: BTreeMap<BatchId, Checkpoint>,
     /// What is used up of the budgets of batches that go on.
     pub budgets: BTreeMap<BatchId, Budgets>,
     /// What ops over the whole run have used up.
@@ -189,6 +192,18 @@ impl Ledger {
                 run.rows += *rows;
                 run.first_loaded.get_or_insert(*at);
                 run.budgets.remove(batch);
+                run.checkpoints.remove(batch);
+            }),
+            Record::BatchCheckpointed {
+                run,
+                batch,
+                lease: _,
+                checkpoint,
+            } => self.with_run(*run, |run| {
+                run.checkpoints.insert(*batch, (**checkpoint).clone());
+            }),
+            Record::CheckpointLost { run, batch } => self.with_run(*run, |run| {
+                run.checkpoints.remove(batch);
             }),
             Record::BatchFailed {
                 run,
@@ -210,6 +225,7 @@ impl Ledger {
             } => self.with_run(*run, |run| {
                 run.halves.remove(batch);
                 run.budgets.remove(batch);
+                run.checkpoints.remove(batch);
                 run.halvings += 1;
                 if let Some((of_first, of_second)) = batch.halves.split() {
                     for (halves, slice) in [(of_first, first), (of_second, second)] {
@@ -317,6 +333,7 @@ impl RunLedger {
             halvings: 0,
             rows: RowCounts::default(),
             first_loaded: None,
+            checkpoints: BTreeMap::new(),
             budgets: BTreeMap::new(),
             finishing: Budgets::default(),
             run_ops: BTreeMap::new(),
@@ -327,6 +344,16 @@ impl RunLedger {
             activity: ActivityLog::default(),
             reopened: None,
         }
+    }
+
+    /// Returns what workers are told of the run.
+    pub(crate) fn context(&self, run: RunId) -> Arc<RunContext> {
+        Arc::new(RunContext {
+            run,
+            job: Arc::clone(&self.job),
+            source: Arc::clone(&self.source),
+            seed: self.seed,
+        })
     }
 
     /// Takes failed batches back to be tried again; those that have not failed are left alone.

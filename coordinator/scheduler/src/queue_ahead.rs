@@ -16,9 +16,10 @@ use common::time::Time;
 
 use crate::admission::{fits, may_queue};
 use crate::batch::BatchPhase;
+use crate::flow::Flow;
 use crate::grant::chain;
 use crate::lease::Permit;
-use crate::run::{Flow, Run, RunPhase};
+use crate::run::{Run, RunPhase};
 use crate::scheduler::Scheduler;
 
 impl Scheduler {

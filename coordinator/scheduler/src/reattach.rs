@@ -17,7 +17,7 @@ use std::num::NonZeroU32;
 use common::holdings::{DoneOp, HeldBatch, HeldCourse, HeldLease, HeldOutput, HeldState, Holdings};
 use common::ids::{BatchId, Halves, OpId, OutputId, RunId, SessionId};
 use common::job::Job;
-use common::message::ToWorker;
+use common::message::{Step, ToWorker};
 use common::slice::Slice;
 use common::time::Time;
 
@@ -95,7 +95,7 @@ impl Scheduler {
         let keeps_place = matches!(place, Some(Place::Parked { output, .. }) if next(*output) == held.steps[0].op);
         self.lease_held(session, held, id);
         if !keeps_place {
-            self.place_batch(held.run, id, Place::Source);
+            self.place_at_its_begin(held.run, id);
         }
         let has_unit = held.started == 0 || held.started == 1 && since.is_some();
         let running = since.and_then(|started| {
@@ -190,7 +190,8 @@ impl Scheduler {
     fn take_output(&mut self, session: SessionId, held: &HeldOutput, now: Time) -> Result<(), Refused> {
         let output = held.output;
         let run = self.runs.get(&held.run).ok_or(Refused)?;
-        if run.job.successor(output.op).is_none() || !is_unbroken(&held.past.done, &run.job, output.op) {
+        let is_possible = run.job.successor(output.op).is_some() && is_unbroken(&held.past.done, &run.job, output.op);
+        if !is_possible || run.is_behind_checkpoint(output.batch, output.op) {
             return Err(Refused);
         }
         let place = Place::Parked { session, output };
@@ -209,8 +210,8 @@ impl Scheduler {
                     run.make_ready(output.batch, now);
                 }
             }
-            Some((BatchPhase::Ready, Place::Source)) => {}
-            Some((BatchPhase::Leased(lease), Place::Source)) => {
+            Some((BatchPhase::Ready, Place::Source | Place::Checkpoint(_))) => {}
+            Some((BatchPhase::Leased(lease), Place::Source | Place::Checkpoint(_))) => {
                 let works_on_it = self
                     .leases
                     .get(&lease)
@@ -259,7 +260,9 @@ impl Scheduler {
     fn take_batch_of(&mut self, held: &HeldLease, now: Time) -> Result<BatchId, Refused> {
         let batch = held.batch.as_ref().ok_or(Refused)?;
         let run = self.runs.get(&held.run).ok_or(Refused)?;
-        if !is_possible(held, &run.job) {
+        // Ops up to a batch's checkpoint are not run again, and what is done behind it began there.
+        let is_redone = |step: &Step| run.is_behind_checkpoint(batch.id, step.op);
+        if !is_possible(held, &run.job) || held.steps.first().is_some_and(is_redone) {
             return Err(Refused);
         }
         match run.batches.get(&batch.id) {
@@ -296,6 +299,7 @@ impl Scheduler {
         if let Some(budgets) = run.budgets.remove(&held.id) {
             batch.take_budgets(&budgets);
         }
+        run.begin_at_checkpoint(&mut batch);
         batch.phase = BatchPhase::Backoff {
             until: now,
             aside: Aside::No,

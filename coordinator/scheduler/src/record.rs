@@ -14,6 +14,7 @@ use common::time::Time;
 use serde::{Deserialize, Serialize};
 
 use crate::attempts::UsedUp;
+use crate::checkpoint::Checkpoint;
 use crate::failed::{FailedBatch, Tolerance};
 use crate::ledger::RunLedger;
 
@@ -74,6 +75,24 @@ pub enum Record {
         parts: Vec<Part>,
         /// When.
         at: Time,
+    },
+    /// A batch's output behind an op is kept where every worker sees it: the ops up to there are never run on it again.
+    BatchCheckpointed {
+        /// The run.
+        run: RunId,
+        /// The batch.
+        batch: BatchId,
+        /// The lease that wrote it.
+        lease: LeaseId,
+        /// The checkpoint.
+        checkpoint: Box<Checkpoint>,
+    },
+    /// A batch's checkpoint cannot be read any more: the batch begins at its source.
+    CheckpointLost {
+        /// The run.
+        run: RunId,
+        /// The batch.
+        batch: BatchId,
     },
     /// An attempt failed and counts: its number is used up. Other attempts follow, or the halves of its batch.
     AttemptFailed {

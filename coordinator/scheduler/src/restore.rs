@@ -86,6 +86,11 @@ impl Scheduler {
             .filter(|(_, ended)| ended.summary.state.keeps_for_reopening(scheduler.config.reopening))
             .map(|(id, ended)| (*id, ended.run.clone()))
             .collect();
+        let checkpointed = ledger.ended.iter().filter(|(_, ended)| {
+            let is_kept = ended.summary.state.keeps_for_reopening(scheduler.config.reopening);
+            !is_kept && ended.run.job.checkpoints().next().is_some()
+        });
+        scheduler.checkpointed = checkpointed.map(|(id, ended)| (*id, ended.run.context(*id))).collect();
         scheduler
     }
 
@@ -161,6 +166,7 @@ pub(crate) fn restore_run(id: RunId, ledger: &RunLedger) -> Run {
     run.rows = ledger.rows;
     run.first_loaded = ledger.first_loaded;
     run.task_counts.succeeded = ledger.committed_count * run.job.ops.len() as u64;
+    run.checkpoints = ledger.checkpoints.clone();
     run.budgets = ledger.budgets.clone();
     run.finishing = ledger.finishing.clone();
     run.committed_ops = ledger.run_ops.clone();

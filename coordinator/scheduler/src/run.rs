@@ -17,9 +17,11 @@ use common::time::Time;
 
 use crate::attempts::Budgets;
 use crate::batch::{Batch, BatchPhase};
+use crate::checkpoint::Checkpoint;
 use crate::committed::Committed;
 use crate::event::NewRun;
 use crate::failed::{FailedBatch, Tolerance};
+use crate::flow::Flow;
 use crate::ledger::{Hold, RunLedger};
 use crate::rates::Bucket;
 use crate::ready_queue::ReadyQueue;
@@ -87,6 +89,10 @@ pub(crate) struct Run {
     pub(crate) taken_back: BTreeSet<u64>,
     /// Batches whose commit is durable.
     pub(crate) committed: Committed,
+    /// The last checkpoints of batches that are neither committed nor cut in two.
+    pub(crate) checkpoints: BTreeMap<BatchId, Checkpoint>,
+    /// How many batches wait for their checkpoint to become durable.
+    pub(crate) checkpointing: u64,
     /// What batches had used up of their budgets when the coordinator was restarted, or when they failed for good.
     pub(crate) budgets: BTreeMap<BatchId, Budgets>,
     /// What ops over the whole run had committed when the coordinator was restarted.
@@ -174,32 +180,6 @@ pub(crate) enum Ending {
     Complete,
     Failed,
     Cancelled,
-}
-
-/// Whether a chain is run in one lease or in several.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Flow {
-    /// In one, from its first op to its last, on a worker that can do them all.
-    ToTheEnd,
-    /// In several: it is cut before some op.
-    Cut,
-}
-
-impl Flow {
-    pub(crate) fn of(job: &Job) -> Flow {
-        let is_cut = |op: OpId| {
-            let limited = job.op(op).has_own_limit();
-            limited
-                || job
-                    .predecessors(op)
-                    .any(|before| job.priority(op) < job.priority(before))
-        };
-        if job.op_ids().any(is_cut) {
-            Flow::Cut
-        } else {
-            Flow::ToTheEnd
-        }
-    }
 }
 
 /// How far the sharding of a run's source is.
@@ -290,6 +270,8 @@ impl Run {
             halved: BTreeSet::new(),
             taken_back: BTreeSet::new(),
             committed: Committed::default(),
+            checkpoints: BTreeMap::new(),
+            checkpointing: 0,
             budgets: BTreeMap::new(),
             committed_ops: BTreeMap::new(),
             finishing: Budgets::default(),
@@ -371,6 +353,7 @@ impl Run {
             halvings: self.halvings,
             rows,
             first_loaded: self.first_loaded,
+            checkpoints: self.checkpoints,
             budgets: used.batches,
             finishing: used.whole,
             run_ops: BTreeMap::new(),

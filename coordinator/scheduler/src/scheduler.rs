@@ -7,6 +7,7 @@ use std::sync::Arc;
 use common::ids::{BatchId, LeaseId, RunId, SessionId};
 use common::job::{Job, PoolName};
 use common::message::ToWorker;
+use common::slice::RunContext;
 use common::state::{Reopening, RunState};
 use common::summary::RunSummary;
 use common::time::Time;
@@ -58,6 +59,8 @@ pub struct Scheduler {
     pub(crate) ended: BTreeMap<RunId, RunLedger>,
     /// Those of them whose reopening is recorded and not durable.
     pub(crate) reopening: BTreeSet<RunId>,
+    /// Runs that have ended in another way, and whose checkpoints are kept until they are forgotten.
+    pub(crate) checkpointed: BTreeMap<RunId, Arc<RunContext>>,
     pub(crate) timers: Timers,
     /// The limits that runs share.
     pub(crate) pools: BTreeMap<PoolName, Pool>,
@@ -103,6 +106,7 @@ impl Scheduler {
             publications: BTreeMap::new(),
             former: FormerSessions::default(),
             ended: BTreeMap::new(),
+            checkpointed: BTreeMap::new(),
             reopening: BTreeSet::new(),
             timers: Timers::default(),
             pools: BTreeMap::new(),

@@ -62,6 +62,7 @@ impl Scheduler {
             BatchPhase::Backoff { .. }
             | BatchPhase::Returning
             | BatchPhase::Ready
+            | BatchPhase::Checkpointing
             | BatchPhase::Halving { .. }
             | BatchPhase::Halved
             | BatchPhase::Queued(_)

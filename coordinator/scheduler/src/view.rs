@@ -113,7 +113,9 @@ pub(crate) fn batches<'a>(run: &'a Run, scheduler: &'a Scheduler) -> impl Iterat
 
 fn open_batch(batch: &Batch, scheduler: &Scheduler) -> BatchView {
     let (state, step, session) = match batch.phase {
-        BatchPhase::Ready | BatchPhase::Queued(_) => (BatchState::Waiting, None, parked_at(batch)),
+        BatchPhase::Ready | BatchPhase::Queued(_) | BatchPhase::Checkpointing => {
+            (BatchState::Waiting, None, parked_at(batch))
+        }
         BatchPhase::Backoff { .. } | BatchPhase::Returning => (BatchState::Backoff, None, parked_at(batch)),
         BatchPhase::Halving { .. } | BatchPhase::Halved => (BatchState::Halving, None, None),
         BatchPhase::Committing { session, .. } => (BatchState::Committing, None, Some(session)),
@@ -148,6 +150,7 @@ fn open_batch(batch: &Batch, scheduler: &Scheduler) -> BatchView {
             | BatchPhase::Halved
             | BatchPhase::Backoff { .. }
             | BatchPhase::Committing { .. }
+            | BatchPhase::Checkpointing
             | BatchPhase::Publishing => ComesBack::No,
         },
     }
@@ -155,7 +158,7 @@ fn open_batch(batch: &Batch, scheduler: &Scheduler) -> BatchView {
 
 fn parked_at(batch: &Batch) -> Option<SessionId> {
     match batch.place {
-        Place::Source => None,
+        Place::Source | Place::Checkpoint(_) => None,
         Place::Parked { session, .. } => Some(session),
     }
 }

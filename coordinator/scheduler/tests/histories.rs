@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use common::failure::{Failure, FailureKind};
 use common::ids::{OpId, RunId};
-use common::job::{Change, FailurePolicy, LimitsChange, OnFailure, OpLimitsChange, Order, PoolName, Weight};
+use common::job::{
+    Change, Checkpointing, FailurePolicy, LimitsChange, OnFailure, OpLimitsChange, Order, PoolName, Weight,
+};
 use common::state::RunState;
 use common::steering::{CancelMode, RunCommand};
 use proptest::prelude::*;
@@ -105,7 +107,15 @@ fn deed() -> impl Strategy<Value = Deed> {
     ]
 }
 
-fn job(order: Order, cap: u32, limit: u32, on_failure: OnFailure, priority: i32) -> common::job::Job {
+fn job(
+    order: Order,
+    (cap, limit): (u32, u32),
+    on_failure: OnFailure,
+    priority: i32,
+    checkpoint: Checkpointing,
+) -> common::job::Job {
+    let mut first = jobs::op_of("first", 10);
+    first.checkpoint = checkpoint;
     let mut limited = jobs::op_of("limited", 30);
     limited.max_concurrent = NonZeroU32::new(limit);
     let mut pooled = jobs::op_of("third", 20);
@@ -116,7 +126,7 @@ fn job(order: Order, cap: u32, limit: u32, on_failure: OnFailure, priority: i32)
     schedule.max_in_backoff = NonZeroU32::new(2).expect("is not zero");
     schedule.order = order;
     schedule.priority = priority;
-    let ops = vec![jobs::op_of("first", 10), limited, pooled, rated];
+    let ops = vec![first, limited, pooled, rated];
     let mut job = jobs::chain("history", ops, jobs::rows(1), schedule);
     job.failure = FailurePolicy {
         on_failure,
@@ -175,7 +185,14 @@ fn act(world: &mut World, deed: &Deed, joined: &mut u32, runs: &mut u64) {
         }
         Deed::Submit { priority } => {
             *runs += 1;
-            world.run(*runs, job(Order::DepthFirst, 3, 2, OnFailure::Continue, *priority), 10);
+            let job = job(
+                Order::DepthFirst,
+                (3, 2),
+                OnFailure::Continue,
+                *priority,
+                Checkpointing::Yes,
+            );
+            world.run(*runs, job, 10);
         }
         Deed::Restart => world.restart(),
         Deed::RestartUnderWorkers => world.restart_under_workers(),
@@ -195,6 +212,7 @@ proptest! {
         limit in 1_u32..3,
         breadth in any::<bool>(),
         policy in 0_usize..3,
+        checkpoint in prop_oneof![Just(Checkpointing::No), Just(Checkpointing::Yes)],
     ) {
         let mut world = World::with(Config {
             pools: BTreeMap::from([(
@@ -206,7 +224,7 @@ proptest! {
         let order = if breadth { Order::BreadthFirst } else { Order::DepthFirst };
         let on_failure = [OnFailure::Drain, OnFailure::Cancel, OnFailure::Continue][policy];
         let rows = 30;
-        let first = world.run(1, job(order, cap, limit, on_failure, 0), rows);
+        let first = world.run(1, job(order, (cap, limit), on_failure, 0, checkpoint), rows);
         let (mut joined, mut runs) = (0, 1);
         for (deed, wait) in &deeds {
             act(&mut world, deed, &mut joined, &mut runs);
@@ -243,6 +261,8 @@ proptest! {
             | Record::WorkerReturned { .. }
             | Record::RunStarted { .. }
             | Record::BatchFailed { .. }
+            | Record::BatchCheckpointed { .. }
+            | Record::CheckpointLost { .. }
             | Record::BatchHalved { .. }
             | Record::FailedRetried { .. }
             | Record::RunReopened { .. }
@@ -257,5 +277,15 @@ proptest! {
         commits.sort_unstable();
         commits.dedup();
         prop_assert_eq!(all, commits.len(), "a batch is committed at most once");
+        let mut checkpoints = Vec::new();
+        for record in &world.records {
+            if let Record::BatchCheckpointed { run, batch, checkpoint, .. } = record {
+                checkpoints.push((*run, *batch, checkpoint.op()));
+            }
+        }
+        let all = checkpoints.len();
+        checkpoints.sort_unstable();
+        checkpoints.dedup();
+        prop_assert_eq!(all, checkpoints.len(), "no op is run again on a batch once its checkpoint is durable");
     }
 }

@@ -167,6 +167,7 @@ impl Fixture {
             deadline: None,
             labels: BTreeMap::new(),
             seed: None,
+            checkpoint_uri: None,
         }
     }
 }

@@ -62,6 +62,8 @@ impl Driver {
             | Record::WorkerReturned { .. }
             | Record::RunStarted { .. }
             | Record::BatchFailed { .. }
+            | Record::BatchCheckpointed { .. }
+            | Record::CheckpointLost { .. }
             | Record::BatchHalved { .. }
             | Record::FailedRetried { .. }
             | Record::RunOpCommitted { .. }

@@ -151,6 +151,8 @@ impl Driver {
             | Record::WorkerReturned { .. }
             | Record::RunStarted { .. }
             | Record::BatchFailed { .. }
+            | Record::BatchCheckpointed { .. }
+            | Record::CheckpointLost { .. }
             | Record::BatchHalved { .. }
             | Record::RunOpCommitted { .. }
             | Record::RunFailing { .. }

@@ -19,6 +19,7 @@ fn job(name: &str) -> Arc<Job> {
         deadline: None,
         labels: BTreeMap::new(),
         seed: None,
+        checkpoint_uri: None,
     })
 }
 

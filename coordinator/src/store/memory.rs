@@ -116,6 +116,8 @@ impl MemoryArchive {
             | Record::WorkerReturned { .. }
             | Record::RunStarted { .. }
             | Record::BatchFailed { .. }
+            | Record::BatchCheckpointed { .. }
+            | Record::CheckpointLost { .. }
             | Record::BatchHalved { .. }
             | Record::FailedRetried { .. }
             | Record::RunReopened { .. }

@@ -1,4 +1,4 @@
-//! Where a job's file sinks write: absolute, allowed, and not over something that is there.
+//! Where a job's file sinks and checkpoints write: absolute, allowed, and not over something that is there.
 //!
 //! A target need not exist yet, so its deepest folder that does is resolved, every symlink followed, and compared with
 //! the allowed roots; what is missing below it is kept as it is spelt and may not go up again.
@@ -8,6 +8,8 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use common::job::{FieldProblem, FileSink, IfExists, Job, OpKind, SingleFile, Sink};
+
+use super::Folders;
 
 /// Makes the uri of every file sink an absolute path; returns those that cannot be, or may not be written to.
 pub(super) fn make_absolute(job: &mut Job, output_root: &Path, writable: Option<&[PathBuf]>) -> Vec<FieldProblem> {
@@ -22,6 +24,36 @@ pub(super) fn make_absolute(job: &mut Job, output_root: &Path, writable: Option<
         }
     }
     problems
+}
+
+/// Chooses the folder of a job's checkpoints, whose targets are absolute, and makes it absolute; returns what is wrong with it.
+pub(super) fn place_checkpoints(job: &mut Job, folders: &Folders) -> Option<FieldProblem> {
+    let first = job.checkpoints().next();
+    if first.is_none() && job.checkpoint_uri.is_none() {
+        return None;
+    }
+    let text = |path: &Path| path.to_str().map(str::to_owned);
+    let beside = |(_, sink): (_, &FileSink)| Path::new(&sink.uri).parent().and_then(text);
+    // What the coordinator was started with need not be below the folders that jobs may write to.
+    let (wanted, writable) = match (&job.checkpoint_uri, &folders.checkpoint_root) {
+        (None, Some(root)) => (text(root), None),
+        (Some(uri), _) => (Some(uri.clone()), folders.writable.as_deref()),
+        (None, None) => (job.file_sinks().next().and_then(beside), folders.writable.as_deref()),
+    };
+    let Some(wanted) = wanted else {
+        let op = first?.index().saturating_sub(1);
+        return Some(FieldProblem::new(
+            format!("ops[{op}].checkpoint"),
+            "the job writes no files beside which it could be kept; name a folder that every worker sees with checkpoint_uri, or start the coordinator with --checkpoint-root",
+        ));
+    };
+    match absolute(&wanted, &folders.output_root, writable) {
+        Ok(folder) => {
+            job.checkpoint_uri = Some(folder);
+            None
+        }
+        Err(problem) => Some(FieldProblem::new("checkpoint_uri", problem)),
+    }
 }
 
 /// Returns the targets that are occupied although the job does not say `if_exists: replace`. Looks at files.
@@ -110,7 +142,7 @@ fn occupation(sink: &FileSink) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use common::job::FileFormat;
+    use common::job::{Batching, Checkpointing, FailurePolicy, FileFormat, Op, Schedule, Source};
 
     use super::*;
 
@@ -120,6 +152,24 @@ mod tests {
             uri: uri.to_str().expect("UTF-8").to_owned(),
             single_file,
             if_exists,
+        }
+    }
+
+    fn job_of(first: OpKind) -> Job {
+        Job {
+            name: "test".to_owned(),
+            source: Source {
+                uris: vec!["in.csv".to_owned()],
+                csv: Default::default(),
+            },
+            batching: Batching::default(),
+            schedule: Schedule::default(),
+            ops: vec![Op::extract(), Op::new("first", first), Op::new("last", OpKind::Noop)],
+            failure: FailurePolicy::default(),
+            deadline: None,
+            labels: Default::default(),
+            seed: None,
+            checkpoint_uri: None,
         }
     }
 
@@ -136,6 +186,37 @@ mod tests {
         for outside in ["../x", "/etc/x", "way_out/tmp/x", "new/../../x", "s3://bucket/x"] {
             assert!(absolute(outside, &inside, Some(&roots)).is_err(), "{outside}");
         }
+    }
+
+    #[test]
+    fn checkpoints_go_where_the_job_says_or_the_coordinator_or_beside_the_output() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let base = folder.path().canonicalize().expect("exists");
+        let folders = Folders::new(&base, &base, std::slice::from_ref(&base)).expect("exists");
+        let text = |path: &Path| Some(path.to_str().expect("UTF-8").to_owned());
+        let job = || {
+            let mut job = job_of(OpKind::Noop);
+            job.ops[1].checkpoint = Checkpointing::Yes;
+            job
+        };
+        let mut nowhere = job();
+        let problem = place_checkpoints(&mut nowhere, &folders).expect("nobody says where");
+        assert_eq!(problem.path, "ops[0].checkpoint");
+        let mut beside = job();
+        let target = sink(&base.join("out/parts"), SingleFile::Parts, IfExists::Refuse);
+        beside.ops[2].kind = OpKind::Write(Sink::File(target));
+        assert_eq!(place_checkpoints(&mut beside, &folders), None);
+        assert_eq!(beside.checkpoint_uri, text(&base.join("out")));
+        let with_root = folders.with_checkpoint_root(Some(&base.join("kept")));
+        beside.checkpoint_uri = None;
+        assert_eq!(place_checkpoints(&mut beside, &with_root), None);
+        assert_eq!(beside.checkpoint_uri, text(&base.join("kept")));
+        beside.checkpoint_uri = Some("mine".to_owned());
+        assert_eq!(place_checkpoints(&mut beside, &with_root), None);
+        assert_eq!(beside.checkpoint_uri, text(&base.join("mine")));
+        beside.checkpoint_uri = Some("/etc".to_owned());
+        let problem = place_checkpoints(&mut beside, &with_root).expect("is not allowed");
+        assert_eq!(problem.path, "checkpoint_uri");
     }
 
     #[test]

@@ -30,6 +30,7 @@ fn job() -> Job {
         deadline: None,
         labels: BTreeMap::new(),
         seed: None,
+        checkpoint_uri: None,
     }
 }
 

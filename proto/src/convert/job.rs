@@ -47,6 +47,7 @@ impl From<&Job> for v1::JobSpec {
             labels: job.labels.clone(),
             seed: job.seed,
             deadline: job.deadline.map(duration_to_wire),
+            checkpoint_uri: job.checkpoint_uri.clone(),
             // What every op says for itself, and `extract`, which is not spelt out, does not.
             retry: job.ops.first().map(|extract| schedule::retry_to_wire(&extract.retry)),
         }
@@ -95,13 +96,24 @@ fn read(spec: v1::JobSpec, problems: &mut Problems) -> Job {
         labels: spec.labels,
         seed: spec.seed,
         deadline: problems.duration("deadline", spec.deadline),
+        checkpoint_uri: spec.checkpoint_uri,
     }
 }
 
 /// Orders problems as their fields stand in the spec.
 fn place_in_spec(problem: &FieldProblem) -> (usize, usize) {
-    const FIELDS: [&str; 10] = [
-        "name", "source", "batch", "schedule", "ops", "failure", "labels", "seed", "deadline", "retry",
+    const FIELDS: [&str; 11] = [
+        "name",
+        "source",
+        "batch",
+        "schedule",
+        "ops",
+        "failure",
+        "labels",
+        "seed",
+        "deadline",
+        "retry",
+        "checkpoint_uri",
     ];
     let end = problem.path.find(['.', '[']).unwrap_or(problem.path.len());
     let (field, rest) = problem.path.split_at(end);

@@ -132,6 +132,7 @@ impl From<&Input> for v1::Input {
                 ticket: remote.ticket.clone(),
                 holder: Some(remote.holder.into()),
             }),
+            Input::Checkpoint(part) => Place::Checkpoint(part.into()),
             Input::Committed => Place::Committed(v1::Committed {}),
         };
         v1::Input { place: Some(place) }
@@ -152,6 +153,7 @@ impl TryFrom<v1::Input> for Input {
                 holder: required("remote.holder", remote.holder)?,
                 ticket: remote.ticket,
             }),
+            Place::Checkpoint(part) => Input::Checkpoint(convert("checkpoint", part)?),
             Place::Committed(v1::Committed {}) => Input::Committed,
         })
     }

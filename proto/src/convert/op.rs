@@ -1,7 +1,8 @@
 //! The ops of a chain. Adding a kind of op touches this file and the proto.
 
 use common::job::{
-    Add, AddedColumn, ColumnKind, Comparison, Delay, Exec, ExecFormat, Filter, Op, OpKind, Require, Retry, Select,
+    Add, AddedColumn, Checkpointing, ColumnKind, Comparison, Delay, Exec, ExecFormat, Filter, Op, OpKind, Require,
+    Retry, Select,
 };
 
 use super::problems::Problems;
@@ -40,6 +41,11 @@ pub(super) fn op_from_wire(problems: &mut Problems, path: &str, wire: v1::Op, re
         },
         timeout: problems.duration(format!("{path}.timeout"), wire.timeout),
         delay: delay_from_wire(problems, path, wire.delay.unwrap_or_default()),
+        checkpoint: if wire.checkpoint {
+            Checkpointing::Yes
+        } else {
+            Checkpointing::No
+        },
     }
 }
 
@@ -56,6 +62,7 @@ pub(super) fn op_to_wire(op: &Op) -> Option<v1::Op> {
         timeout: op.timeout.map(duration_to_wire),
         rate: op.rate.map(limits::rate_to_wire),
         pools: op.pools.iter().map(ToString::to_string).collect(),
+        checkpoint: op.checkpoint == Checkpointing::Yes,
     })
 }
 

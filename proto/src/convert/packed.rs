@@ -332,7 +332,7 @@ pub(super) fn chains_from_wire(wire: v1::ChainsRan) -> Result<Vec<ChainRan>, Inv
                     rows_out: wire.rows_out[op],
                     rows_rejected: wire.rows_rejected[op],
                     bytes_held: wire.bytes_held[op],
-                    parts: Vec::new(),
+                    ..OpDone::default()
                 },
             });
         }

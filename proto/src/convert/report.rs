@@ -136,6 +136,7 @@ impl From<&OpDone> for v1::OpDone {
             rows_rejected: done.rows_rejected,
             bytes_held: done.bytes_held,
             parts: done.parts.iter().map(Into::into).collect(),
+            checkpoint: done.checkpoint.as_ref().map(Into::into),
         }
     }
 }
@@ -150,6 +151,7 @@ impl TryFrom<v1::OpDone> for OpDone {
             rows_rejected: wire.rows_rejected,
             bytes_held: wire.bytes_held,
             parts: each("parts", wire.parts)?,
+            checkpoint: optional("checkpoint", wire.checkpoint)?,
         })
     }
 }
@@ -169,6 +171,7 @@ impl From<&LeaseEnd> for End {
             LeaseEnd::InputLost { failure } => End::InputLost(v1::InputLost {
                 failure: Some(failure.into()),
             }),
+            LeaseEnd::Checkpointed => End::Checkpointed(v1::Checkpointed {}),
             LeaseEnd::Stopped => End::Stopped(v1::Stopped {}),
             LeaseEnd::Recalled => End::Recalled(v1::Recalled {}),
         }
@@ -192,6 +195,7 @@ impl TryFrom<End> for LeaseEnd {
             End::InputLost(lost) => LeaseEnd::InputLost {
                 failure: required("input_lost.failure", lost.failure)?,
             },
+            End::Checkpointed(v1::Checkpointed {}) => LeaseEnd::Checkpointed,
             End::Stopped(v1::Stopped {}) => LeaseEnd::Stopped,
             End::Recalled(v1::Recalled {}) => LeaseEnd::Recalled,
         })

@@ -8,9 +8,9 @@ use common::failure::{Failure, FailureKind};
 use common::holdings::{DoneOp, HeldBatch, HeldCourse, HeldLease, HeldOutput, HeldState, Holdings, Past};
 use common::ids::{Attempt, BatchId, Generation, Halves, LeaseId, OpId, OutputId, RunId, SessionId};
 use common::job::{
-    Add, AddedColumn, Batching, Bisect, ColumnKind, Comparison, CsvDialect, Delay, Exec, ExecFormat, FailurePolicy,
-    FileFormat, FileSink, Filter, Header, IfExists, Jitter, Job, LogSink, OnFailure, Op, OpKind, Order, PoolName, Rate,
-    RateUnit, Require, Retry, Schedule, Select, SelectedColumn, SingleFile, Sink, Source, Weight,
+    Add, AddedColumn, Batching, Bisect, Checkpointing, ColumnKind, Comparison, CsvDialect, Delay, Exec, ExecFormat,
+    FailurePolicy, FileFormat, FileSink, Filter, Header, IfExists, Jitter, Job, LogSink, OnFailure, Op, OpKind, Order,
+    PoolName, Rate, RateUnit, Require, Retry, Schedule, Select, SelectedColumn, SingleFile, Sink, Source, Weight,
 };
 use common::message::{
     ChainRan, Grant, Input, LeaseEnd, OpDone, OpOutcome, OpRan, PermitFate, Publish, RemoteOutput, Report, Start, Step,
@@ -72,9 +72,10 @@ pub(crate) fn job() -> impl Strategy<Value = Job> {
         of(any::<u64>()),
         of(time_limit()),
         retry(),
+        of("[a-z/]{1,8}"),
     )
         .prop_map(
-            |((name, source, batching, schedule), ops, failure, labels, seed, deadline, retry)| Job {
+            |((name, source, batching, schedule), ops, failure, labels, seed, deadline, retry, checkpoint_uri)| Job {
                 name,
                 source,
                 batching,
@@ -84,6 +85,7 @@ pub(crate) fn job() -> impl Strategy<Value = Job> {
                 labels,
                 seed,
                 deadline,
+                checkpoint_uri,
             },
         )
 }
@@ -97,6 +99,9 @@ fn chain(ops: Vec<Op>, retry: Retry) -> Vec<Op> {
             sink.uri = format!("out/{place}");
         }
         chain.push(op);
+    }
+    if let Some(last) = chain.last_mut() {
+        last.checkpoint = Checkpointing::No;
     }
     chain
 }
@@ -185,9 +190,10 @@ fn op() -> impl Strategy<Value = Op> {
         retry(),
         prop_oneof![Just(Delay::default()), delay],
         of(time_limit()),
+        select(vec![Checkpointing::No, Checkpointing::Yes]),
     )
         .prop_map(
-            |(kind, priority, max_concurrent, (rate, pools), retry, delay, timeout)| Op {
+            |(kind, priority, max_concurrent, (rate, pools), retry, delay, timeout, checkpoint)| Op {
                 name: String::new(),
                 kind,
                 priority,
@@ -197,6 +203,7 @@ fn op() -> impl Strategy<Value = Op> {
                 retry,
                 timeout,
                 delay,
+                checkpoint,
             },
         )
 }
@@ -439,6 +446,7 @@ fn grant() -> impl Strategy<Value = Grant> {
         slice().prop_map(Input::Slice),
         output().prop_map(Input::Local),
         remote.prop_map(Input::Remote),
+        part().prop_map(Input::Checkpoint),
         Just(Input::Committed),
     ];
     let step = (op_id(), attempt()).prop_map(|(op, attempt)| Step { op, attempt });
@@ -568,10 +576,14 @@ pub(crate) fn report() -> impl Strategy<Value = Report> {
 }
 
 fn chain_ran() -> impl Strategy<Value = ChainRan> {
+    // A chain that ran to its end has no checkpoint in it: chains are cut there.
     let op = (any::<u64>(), any::<u64>(), op_done()).prop_map(|(started, ended, done)| OpRan {
         started: Time(started),
         ended: Time(ended),
-        done,
+        done: OpDone {
+            checkpoint: None,
+            ..done
+        },
     });
     (lease(), any::<u32>(), vec(op, 0..4), of(1..u64::MAX)).prop_map(|(lease, slot, ops, heir)| ChainRan {
         lease,
@@ -590,13 +602,16 @@ fn outcome() -> impl Strategy<Value = OpOutcome> {
 
 fn op_done() -> impl Strategy<Value = OpDone> {
     let numbers = (any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>());
-    (numbers, vec(part(), 0..3)).prop_map(|((rows_in, rows_out, rows_rejected, bytes_held), parts)| OpDone {
-        rows_in,
-        rows_out,
-        rows_rejected,
-        bytes_held,
-        parts,
-    })
+    (numbers, vec(part(), 0..3), of(part())).prop_map(
+        |((rows_in, rows_out, rows_rejected, bytes_held), parts, checkpoint)| OpDone {
+            rows_in,
+            rows_out,
+            rows_rejected,
+            bytes_held,
+            parts,
+            checkpoint,
+        },
+    )
 }
 
 fn lease_end() -> impl Strategy<Value = LeaseEnd> {
@@ -607,6 +622,7 @@ fn lease_end() -> impl Strategy<Value = LeaseEnd> {
         failure().prop_map(|failure| LeaseEnd::InputLost { failure }),
         Just(LeaseEnd::Stopped),
         Just(LeaseEnd::Recalled),
+        Just(LeaseEnd::Checkpointed),
     ]
 }
 

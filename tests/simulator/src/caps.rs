@@ -193,6 +193,8 @@ impl World {
             | Record::AttemptFailed { .. }
             | Record::WorkerCrashed { .. }
             | Record::BatchFailed { .. }
+            | Record::BatchCheckpointed { .. }
+            | Record::CheckpointLost { .. }
             | Record::BatchHalved { .. }
             | Record::FailedRetried { .. }
             | Record::RunReopened { .. }

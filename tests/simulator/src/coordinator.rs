@@ -462,6 +462,7 @@ fn message_brief(message: &common::message::ToWorker) -> String {
                 common::message::Input::Slice(_) => "slice".to_owned(),
                 common::message::Input::Local(output) => format!("local {output:?}"),
                 common::message::Input::Remote(remote) => format!("remote {:?} at {}", remote.output, remote.holder),
+                common::message::Input::Checkpoint(part) => format!("checkpoint {}", part.file),
                 common::message::Input::Committed => "committed".to_owned(),
             };
             let batch = grant.batch.map_or("whole".to_owned(), |batch| batch.to_string());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use common::job::{Bisect, OnFailure, Order};
+use common::job::{Bisect, Checkpointing, OnFailure, Order};
 
 use crate::plan::{
     CoordinatorPoint, DrainBy, Exchange, Fault, FaultKind, JobPlan, Notice, OpPlan, Plan, SinkPlan, Terms, Way,
@@ -42,7 +42,24 @@ impl Plan {
             plan.outlive_leases(&mut random);
         }
         plan.add_limits();
+        // Drawn apart, so that a seed's other draws stay what they were.
+        plan.keep_checkpoints(&mut Random::new(seed, 11));
         plan
+    }
+
+    /// Lets some ops before the last one be checkpoints.
+    fn keep_checkpoints(&mut self, random: &mut Random) {
+        for job in &mut self.jobs {
+            if random.happens(400) == Draw::No {
+                continue;
+            }
+            let last = job.ops.len() - 1;
+            for op in &mut job.ops[..last] {
+                if random.happens(600) == Draw::Yes {
+                    op.checkpoint = Checkpointing::Yes;
+                }
+            }
+        }
     }
 
     /// Lets people ask for failed batches to be tried again, also when runs have ended.
@@ -179,6 +196,7 @@ fn op(random: &mut Random) -> OpPlan {
         pool: None,
         // Some are too short for the op at its best.
         timeout: maybe(random, 100, |random| takes * random.between(8, 40) as u32 / 10),
+        checkpoint: Checkpointing::No,
     }
 }
 

@@ -74,6 +74,8 @@ enum Held {
     Nothing,
     Parked(OutputId),
     Here(OutputId),
+    /// What can be read again from a checkpoint.
+    Checkpointed,
 }
 
 impl World {
@@ -82,7 +84,10 @@ impl World {
         let lease = chain.lease;
         let fetch = match &chain.input {
             message::Input::Remote(_) => Duration::from_millis(40),
-            message::Input::Slice(_) | message::Input::Local(_) | message::Input::Committed => Duration::from_millis(1),
+            message::Input::Slice(_)
+            | message::Input::Local(_)
+            | message::Input::Checkpoint(_)
+            | message::Input::Committed => Duration::from_millis(1),
         };
         let due = self.now + self.random.up_to(fetch);
         let drawn = mix(&[self.plan.seed, 5, lease.generation.0, lease.sequence]);
@@ -265,7 +270,10 @@ impl World {
                 });
                 serves.then_some(Held::Here(remote.output))
             }
-            message::Input::Local(_) | message::Input::Remote(_) => None,
+            message::Input::Checkpoint(part) if self.oracle.checkpoints.is_there(part) && !lost => {
+                Some(Held::Checkpointed)
+            }
+            message::Input::Local(_) | message::Input::Remote(_) | message::Input::Checkpoint(_) => None,
         };
         let Some(held) = held else {
             let failure = Failure::retryable("the output is gone");
@@ -386,6 +394,9 @@ impl World {
             Course::Stopped if !is_last => return self.end_chain(id, lease, ChainEnd::Stopped),
             Course::On | Course::Truncated | Course::TimedOut | Course::Stopped => {}
         }
+        if run.chain.batch.is_some() && run.chain.run.job.is_checkpoint(step.op) {
+            return self.end_chain(id, lease, ChainEnd::Checkpointed);
+        }
         let is_done = run.chain.batch.is_none() || step.op == run.chain.run.job.last_op();
         let kept = if is_done { None } else { self.keep(id, lease) };
         self.end_chain(id, lease, ChainEnd::Finished { kept });
@@ -397,7 +408,7 @@ impl World {
         let run = process.chains.get(&lease)?;
         let of = run.chain.run.run;
         match run.held {
-            Held::Nothing => None,
+            Held::Nothing | Held::Checkpointed => None,
             Held::Parked(output) => {
                 let bytes = *process.parked.get(&(of, output))?;
                 Some(Kept { output, bytes })
@@ -423,6 +434,9 @@ impl World {
         let Some(ended) = process.chains.remove(&lease) else {
             return;
         };
+        if ended.course == Course::Stopped {
+            self.oracle.checkpoints.abandon(&ended.chain);
+        }
         let goes_on = is_prepared && ended.chain.batch.is_some() && ended.course != Course::Stopped;
         let place = if goes_on && now < process.agent.works_until() {
             let of_run = |chain: &Chain| chain.run.run == ended.chain.run.run;

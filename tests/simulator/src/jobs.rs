@@ -44,6 +44,7 @@ pub(crate) fn job(plan: &JobPlan, name: usize, cap: Option<u32>) -> Job {
         op.max_concurrent = plan.ops[place].limit.and_then(NonZeroU32::new);
         op.timeout = plan.ops[place].timeout;
         op.rate = plan.ops[place].rate;
+        op.checkpoint = plan.ops[place].checkpoint;
         op
     };
     let ops = std::iter::once(Op::extract()).chain((0..plan.ops.len()).map(op));
@@ -75,6 +76,7 @@ pub(crate) fn job(plan: &JobPlan, name: usize, cap: Option<u32>) -> Job {
         deadline: plan.deadline,
         labels: BTreeMap::new(),
         seed: None,
+        checkpoint_uri: Some("/checkpoints".to_owned()),
     }
 }
 

@@ -21,6 +21,7 @@ pub mod world;
 
 mod bounds;
 mod caps;
+mod checkpoints;
 mod coordinator;
 mod disk;
 mod draw;

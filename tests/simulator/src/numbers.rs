@@ -74,6 +74,8 @@ impl Numbers {
             | Record::RunOpCommitted { .. }
             | Record::RunCommanded { .. }
             | Record::PoolSet { .. }
+            | Record::BatchCheckpointed { .. }
+            | Record::CheckpointLost { .. }
             | Record::CapSet { .. } => {}
         }
     }

@@ -47,7 +47,12 @@ impl World {
             self.oracle.injected += 1;
             return Err(Failure::bad_input("a row is wrong"));
         }
-        Ok(self.op_done(job, op, batch, lease))
+        let is_checkpoint = chain.run.job.is_checkpoint(op);
+        let mut done = self.op_done(job, op, batch, lease);
+        if is_checkpoint {
+            done.checkpoint = Some(self.oracle.checkpoints.write(run, op, lease, done.rows_out));
+        }
+        Ok(done)
     }
 
     /// Tells whether one of the rows of a batch is wrong now.
@@ -75,6 +80,7 @@ impl World {
             rows_rejected: rows.rejected,
             bytes_held: rows.rows_out * ROW_BYTES,
             parts: stages.then(|| part(op, lease, rows.rows_out)).into_iter().collect(),
+            checkpoint: None,
         }
     }
 }

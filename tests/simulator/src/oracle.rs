@@ -15,6 +15,7 @@ use scheduler::{Record, Tolerance};
 
 use crate::bounds::Out;
 use crate::caps::Caps;
+use crate::checkpoints::Checkpoints;
 use crate::jobs;
 use crate::limits::Begins;
 use crate::numbers::Numbers;
@@ -53,6 +54,8 @@ pub(crate) struct Oracle {
     run_ops: BTreeMap<(RunId, OpId), LeaseId>,
     /// Commits asked for, by the generation that did.
     pub(crate) appended: BTreeSet<(u64, Work)>,
+    /// What ops have kept.
+    pub(crate) checkpoints: Checkpoints,
     /// What is in place.
     pub(crate) visible: BTreeMap<(RunId, BatchId), LeaseId>,
     joins_staged: BTreeMap<LeaseId, BTreeMap<BatchId, LeaseId>>,
@@ -125,8 +128,10 @@ impl World {
             (Input::Slice(_), Some(_)) => first == OpId::EXTRACT,
             (Input::Local(output), Some(batch)) => output.batch == batch && output.op.0 + 1 == first.0,
             (Input::Remote(remote), Some(batch)) => remote.output.batch == batch && remote.output.op.0 + 1 == first.0,
+            (Input::Checkpoint(part), Some(_)) => part.op.0 + 1 == first.0,
             (Input::Committed, None) => true,
-            (Input::Slice(_) | Input::Local(_) | Input::Remote(_), None) | (Input::Committed, Some(_)) => false,
+            (Input::Slice(_) | Input::Local(_) | Input::Remote(_) | Input::Checkpoint(_), None)
+            | (Input::Committed, Some(_)) => false,
         };
         let in_row = chain.steps.windows(2).all(|pair| pair[0].op.0 + 1 == pair[1].op.0);
         self.require(follows && in_row, "ORDER", || {
@@ -181,6 +186,7 @@ impl World {
         self.require(!is_committed, "NO-RERUN-AFTER-ACK", || {
             format!("{} batch {:?} is committed, and granted again", grant.run, grant.batch)
         });
+        self.check_goes_on_behind_checkpoint(grant);
         self.oracle.grants.push((session, grant.clone()));
     }
 
@@ -222,6 +228,8 @@ impl World {
                     format!("{run} batch {batch} is committed with {rows:?}, it has {expected:?}")
                 });
             }
+            Record::BatchCheckpointed { run, batch, lease, .. } => self.check_checkpoint(*run, *batch, *lease),
+            Record::CheckpointLost { run, batch } => self.oracle.checkpoints.lose(*run, *batch),
             Record::RunOpCommitted { run, op, lease, .. } => self.check_commit((*run, None, Some(*op)), *lease),
             Record::BatchFailed {
                 run,
@@ -292,6 +300,9 @@ impl World {
                     format!("{run} batch {batch} failed and is committed")
                 });
             }
+            Record::BatchCheckpointed {
+                run, batch, checkpoint, ..
+            } => self.on_durable_checkpoint(*run, *batch, checkpoint),
             Record::BatchFailed { run, batch, .. } => {
                 let is_new = self.oracle.failed.insert((*run, *batch));
                 let is_committed = self.oracle.committed.contains_key(&(*run, *batch));
@@ -328,6 +339,7 @@ impl World {
                 self.oracle.run_ops.retain(|(of, _), _| of != run);
             }
             Record::RunEnded { summary, .. } => self.check_outcome(summary),
+            Record::CheckpointLost { run, batch } => self.oracle.checkpoints.forget(*run, *batch),
             Record::RunAccepted { .. }
             | Record::SessionOpened { .. }
             | Record::SessionClosed { .. }

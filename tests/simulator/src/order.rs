@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use common::holdings::HeldState;
 use common::ids::{BatchId, LeaseId, OpId, RunId, SessionId};
-use common::message::{Grant, PermitFate, Report, Start, ToWorker};
+use common::message::{Grant, Input, PermitFate, Report, Start, ToWorker};
 use common::state::BatchState;
 use scheduler::{ComesBack, Event, Record, WorkerState};
 
@@ -30,6 +30,15 @@ impl World {
     /// Notes what a message to a worker begins.
     pub(crate) fn note_begin(&mut self, session: SessionId, message: &ToWorker) {
         match message {
+            // What goes on behind a checkpoint of before was begun when it took its place in flight.
+            ToWorker::Grant(Grant {
+                run,
+                batch: Some(batch),
+                input: Input::Checkpoint(_),
+                ..
+            }) => {
+                self.note_begun(*run, *batch);
+            }
             ToWorker::Grant(grant) if grant.start == Start::Now => self.note_permit(session, grant.lease),
             ToWorker::Permit { lease } => self.note_permit(session, *lease),
             ToWorker::Grant(_)
@@ -146,6 +155,8 @@ impl World {
             | Record::RunOpCommitted { .. }
             | Record::RunCommanded { .. }
             | Record::PoolSet { .. }
+            | Record::BatchCheckpointed { .. }
+            | Record::CheckpointLost { .. }
             | Record::CapSet { .. } => {}
         }
     }
@@ -226,6 +237,7 @@ impl World {
         };
         let passed_over = coordinator.scheduler.batches(grant.run).find(|batch| {
             batch.state == BatchState::Waiting
+                && !self.waits_for_checkpoint(grant.run, batch.id)
                 && batch
                     .op
                     .is_some_and(|op| job.priority(op) > granted && could_go(op, batch.worker.as_ref()))

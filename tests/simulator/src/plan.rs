@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use common::job::{Bisect, OnFailure, Order, Rate};
+use common::job::{Bisect, Checkpointing, OnFailure, Order, Rate};
 
 /// Everything that a history is made of.
 #[derive(Clone, Debug)]
@@ -115,6 +115,8 @@ pub struct OpPlan {
     pub pool: Option<usize>,
     /// How long an attempt may take.
     pub timeout: Option<Duration>,
+    /// Whether its output is kept.
+    pub checkpoint: Checkpointing,
 }
 
 /// Where a job writes to.

@@ -52,6 +52,7 @@ impl World {
         };
         for held in refused {
             if let Some(batch) = &held.batch
+                && !self.oracle.checkpoints.is_behind(held.run, batch.id, held.steps[0].op)
                 && !self.may_be_refused(held.run, batch.id, held.lease, prepared(held.run))
             {
                 let (run, lease, id) = (held.run, held.lease, batch.id);

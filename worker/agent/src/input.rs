@@ -151,6 +151,8 @@ pub enum ChainEnd {
         /// The last op's output; `None` if that op is the job's last one, or works on the whole run.
         kept: Option<Kept>,
     },
+    /// Every op up to the last one is done, and that one has written its output as a checkpoint.
+    Checkpointed,
     /// An op failed.
     OpFailed {
         /// The op.

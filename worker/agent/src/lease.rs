@@ -174,7 +174,9 @@ impl Lease {
     fn slice(&self) -> Option<&Slice> {
         match &self.grant.input {
             Input::Slice(slice) => Some(slice),
-            Input::Local(_) | Input::Remote(_) => self.grant.past.as_ref().map(|past| &past.slice),
+            Input::Local(_) | Input::Remote(_) | Input::Checkpoint(_) => {
+                self.grant.past.as_ref().map(|past| &past.slice)
+            }
             Input::Committed => None,
         }
     }
@@ -199,7 +201,7 @@ impl Lease {
     pub(crate) fn local_input(&self) -> Option<OutputId> {
         match &self.grant.input {
             Input::Local(output) => Some(*output),
-            Input::Slice(_) | Input::Remote(_) | Input::Committed => None,
+            Input::Slice(_) | Input::Remote(_) | Input::Checkpoint(_) | Input::Committed => None,
         }
     }
 

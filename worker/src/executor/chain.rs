@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use agent::{ChainEnd, Kept};
 use common::failure::{Failure, FailureKind};
-use common::ids::{BatchId, OpId, OutputId};
+use common::ids::{BatchId, LeaseId, OpId, OutputId};
 use common::message::{self, OpDone, OpOutcome, Step};
 
 use super::control::{ChainControl, Next, StepEnd};
 use super::open_ops::OpenOps;
 use super::{ChainJob, OpenRun, Surroundings, run_scope};
 use crate::batch::Batch;
+use crate::checkpoint;
 use crate::clock::monotonic_now;
 use crate::memory::Use;
 use crate::ops::plan::Plan;
@@ -34,6 +35,8 @@ enum Held {
     Parked(OutputId, Batch),
     /// An output that only this thread has.
     Here(OutputId, Batch),
+    /// What a checkpoint holds; it can always be read again.
+    Checkpointed(Batch),
 }
 
 impl ChainRunner {
@@ -98,6 +101,9 @@ impl ChainRunner {
             return ChainEnd::Finished { kept: None };
         }
         drop(memory);
+        if job.chain.run.job.is_checkpoint(last) {
+            return ChainEnd::Checkpointed;
+        }
         let kept = self.keep(job, held);
         ChainEnd::Finished { kept }
     }
@@ -139,6 +145,12 @@ impl ChainRunner {
                 });
                 fetched.map(|batch| Held::Here(remote.output, batch))
             }
+            message::Input::Checkpoint(part) => match job.chain.batch {
+                Some(batch) => checkpoint::read(batch, part).map(Held::Checkpointed),
+                None => Err(Failure::permanent(
+                    "an op over the whole run was leased with a checkpoint",
+                )),
+            },
             message::Input::Committed => Err(Failure::permanent("a batch was leased with the input of a whole run")),
         }
     }
@@ -167,6 +179,13 @@ impl ChainRunner {
             rows_rejected,
             parts,
         } = output;
+        let run = plan.run();
+        let (op, id, lease) = (context.op, context.batch, context.lease);
+        let checkpoint = if run.job.is_checkpoint(op) {
+            Some(checkpoint::write(run, op, id, lease, &batch)?)
+        } else {
+            None
+        };
         let bytes_held = batch.bytes_held();
         let done = OpDone {
             rows_in,
@@ -174,6 +193,7 @@ impl ChainRunner {
             rows_rejected,
             bytes_held,
             parts,
+            checkpoint,
         };
         Ok((batch, done))
     }
@@ -196,12 +216,12 @@ impl ChainRunner {
         caught.unwrap_or_else(|panic| Err(Failure::new(FailureKind::Panicked, panic_message(panic.as_ref()))))
     }
 
-    /// Parks what is held under its name, unless it is a slice.
+    /// Parks what is held under its name, unless it can be read again.
     fn keep(&self, job: &ChainJob, held: Held) -> Option<Kept> {
         let run = job.chain.run.run;
         let parking = &self.surroundings.parking;
         match held {
-            Held::Slice(_) => None,
+            Held::Slice(_) | Held::Checkpointed(_) => None,
             Held::Parked(output, _) => {
                 let bytes = parking.size(run, output)?;
                 Some(Kept { output, bytes })
@@ -230,7 +250,10 @@ impl ChainRunner {
                 let size = self.surroundings.parking.size(job.chain.run.run, *output);
                 size.map(|bytes| Kept { output: *output, bytes })
             }
-            message::Input::Slice(_) | message::Input::Remote(_) | message::Input::Committed => None,
+            message::Input::Slice(_)
+            | message::Input::Remote(_)
+            | message::Input::Checkpoint(_)
+            | message::Input::Committed => None,
         };
         ChainEnd::OpFailed { op, kept }
     }
@@ -241,7 +264,7 @@ impl Held {
     fn bytes(&self) -> u64 {
         match self {
             Held::Slice(OpInput::Slice(slice)) => slice.bytes(),
-            Held::Slice(OpInput::Batch(batch)) | Held::Here(_, batch) => batch.bytes_held(),
+            Held::Slice(OpInput::Batch(batch)) | Held::Here(_, batch) | Held::Checkpointed(batch) => batch.bytes_held(),
             // The parking counts it.
             Held::Parked(..) => 0,
         }
@@ -251,19 +274,30 @@ impl Held {
     fn input(&self) -> OpInput {
         match self {
             Held::Slice(input) => input.clone(),
-            Held::Parked(_, batch) | Held::Here(_, batch) => OpInput::Batch(batch.clone()),
+            Held::Parked(_, batch) | Held::Here(_, batch) | Held::Checkpointed(batch) => OpInput::Batch(batch.clone()),
         }
     }
 }
 
 /// The failure of an op whose time was over before it ended; what it staged all the same is deleted.
 fn timed_out(job: &ChainJob, plan: &Plan, step: Step) -> Failure {
-    if let Err(failure) = sink::abandon_op(plan, step.op, job.chain.batch, job.chain.lease) {
+    let (batch, lease) = (job.chain.batch, job.chain.lease);
+    let abandoned = sink::abandon_op(plan, step.op, batch, lease);
+    let abandoned = abandoned.and_then(|()| abandon_checkpoint(plan, step.op, batch, lease));
+    if let Err(failure) = abandoned {
         tracing::warn!(lease = %job.chain.lease, %failure, "what a timed out op staged is left to be swept");
     }
     let timeout = plan.run().job.op(step.op).timeout.unwrap_or_default();
     let message = format!("the op took longer than its timeout of {timeout:?}; raise it, or make the batches smaller");
     Failure::new(FailureKind::TimedOut, message)
+}
+
+/// Deletes the checkpoint that the attempt of a lease at an op wrote, if the op is one.
+pub(super) fn abandon_checkpoint(plan: &Plan, op: OpId, batch: Option<BatchId>, lease: LeaseId) -> Result<(), Failure> {
+    match batch {
+        Some(batch) if plan.run().job.is_checkpoint(op) => checkpoint::abandon(plan.run(), op, batch, lease),
+        Some(_) | None => Ok(()),
+    }
 }
 
 pub(super) fn tell_end(control: &ChainControl, op: OpId, outcome: OpOutcome) {

@@ -57,6 +57,7 @@ impl Chain {
             deadline: None,
             labels: Default::default(),
             seed: None,
+            checkpoint_uri: None,
         };
         let run = RunContext {
             run: RunId(7),

@@ -15,13 +15,11 @@
 //! go on again, unless its coordinator ends with it: what a later end needs stays in the hidden folder until then, or
 //! until the run is forgotten.
 //!
-//! [`target`] knows the names, [`stage`] writes parts, [`folder`] and [`single`] finish and publish, [`disk`] does what
-//! has to be durable.
+//! [`target`] knows the names, [`stage`] writes parts, [`folder`] and [`single`] finish and publish.
 //!
 //! Known weakness: the parts of a replaced folder are put in place one by one, so a reader who does not go by the
 //! manifest can see old and new parts together for a moment.
 
-mod disk;
 mod folder;
 mod manifest;
 mod single;
@@ -42,6 +40,7 @@ use common::state::RunState;
 use self::target::Target;
 use super::{Finish, Sink};
 use crate::batch::Batch;
+use crate::disk;
 use crate::ops::OpContext;
 
 /// A file sink that is open.

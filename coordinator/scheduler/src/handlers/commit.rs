@@ -66,6 +66,7 @@ impl Scheduler {
         let inserted = run.committed.insert(id);
         debug_assert_eq!(inserted, Insertion::New, "a batch is committed once");
         run.halves.remove(&id);
+        run.checkpoints.remove(&id);
         run.batch_counts.committed += 1;
         run.rows += batch.rows;
         run.first_loaded.get_or_insert(now);
@@ -204,6 +205,7 @@ impl Scheduler {
             run.ready.remove(batch.next_op(), id);
         }
         run.rows += batch.rows_when_given_up();
+        run.checkpointing -= u64::from(batch.phase == BatchPhase::Checkpointing);
         if batch.phase.is_set_aside() {
             run.returning.remove(&id);
             run.gauges.backoff.subtract(1);
@@ -267,13 +269,20 @@ impl Scheduler {
         }
     }
 
+    /// Lets a batch begin at its last checkpoint or in its source, because its data is lost or was not kept.
+    pub(crate) fn place_at_its_begin(&mut self, run_id: RunId, id: BatchId) {
+        if let Some(place) = self.runs.get(&run_id).map(|run| run.place_to_begin(id)) {
+            self.place_batch(run_id, id, place);
+        }
+    }
+
     /// Starts a batch anew whose data was lost with its worker.
     pub(crate) fn lose_parked(&mut self, run_id: RunId, id: BatchId, session: SessionId) {
         let Some(batch) = self.runs.get(&run_id).and_then(|run: &Run| run.batches.get(&id)) else {
             return;
         };
         if matches!(batch.place, Place::Parked { session: holder, .. } if holder == session) {
-            self.place_batch(run_id, id, Place::Source);
+            self.place_at_its_begin(run_id, id);
         }
     }
 }

@@ -69,6 +69,7 @@ impl Scheduler {
             progress.attempts = progress.attempts.max(step.attempt.0);
             progress.done = Some(OpDone {
                 parts: std::mem::take(&mut op.done.parts),
+                checkpoint: op.done.checkpoint.take(),
                 ..op.done
             });
             lease.queued = op.ended;

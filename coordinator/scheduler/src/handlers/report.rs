@@ -267,7 +267,7 @@ impl Scheduler {
                     self.on_finish_op_failed(run, op, &failure, now);
                 }
                 LeaseEnd::InputLost { failure } => self.on_finish_op_failed(run, op, &failure, now),
-                LeaseEnd::Parked { .. } => return Err(Impossible),
+                LeaseEnd::Parked { .. } | LeaseEnd::Checkpointed => return Err(Impossible),
                 LeaseEnd::Stopped | LeaseEnd::Recalled => self.requeue_finish_op(run, op, now),
             }
             return Ok(());
@@ -295,15 +295,28 @@ impl Scheduler {
                 }
                 self.return_batch(run, batch, now);
             }
+            LeaseEnd::Checkpointed => {
+                let last = lease.started.checked_sub(1).map(|last| lease.steps[last].op);
+                let written = last.and_then(|last| self.written_checkpoint(run, batch, last));
+                let checkpoint = written.ok_or(Impossible)?;
+                self.on_checkpoint_written(run, batch, id, checkpoint, now);
+            }
             LeaseEnd::Failed { op, kept } => {
                 let failure = failure()?;
-                let place = kept.map_or(Place::Source, |output| Place::Parked { session, output });
-                self.place_batch(run, batch, place);
+                match kept {
+                    Some(output) => self.place_batch(run, batch, Place::Parked { session, output }),
+                    None => self.place_at_its_begin(run, batch),
+                }
                 self.on_batch_failed(run, batch, op, failure, now);
             }
-            LeaseEnd::InputLost { failure: _ } => {
-                self.place_batch(run, batch, Place::Source);
-                self.return_batch(run, batch, now);
+            LeaseEnd::InputLost { failure } => {
+                let place = self.runs.get(&run).and_then(|run| run.batches.get(&batch));
+                if place.is_some_and(|batch| matches!(batch.place, Place::Checkpoint(_))) {
+                    self.on_checkpoint_unread(run, batch, failure, now);
+                } else {
+                    self.place_at_its_begin(run, batch);
+                    self.return_batch(run, batch, now);
+                }
             }
             LeaseEnd::Stopped | LeaseEnd::Recalled => self.return_batch(run, batch, now),
         }

@@ -6,10 +6,8 @@
 //! what such runs add up to until they are forgotten.
 
 use std::fmt;
-use std::sync::Arc;
 
 use common::ids::{BatchId, RunId};
-use common::slice::RunContext;
 use common::state::{Reopening, RunState};
 use common::steering::{Activity, Asker, RunCommand};
 use common::time::Time;
@@ -171,29 +169,29 @@ impl Scheduler {
         }
     }
 
-    /// Keeps what a run that ended with failures could be reopened with.
+    /// Keeps what a run that ended with failures could be reopened with, and of others what their checkpoints are
+    /// deleted with.
     pub(crate) fn keep_ended(&mut self, id: RunId, state: RunState) {
-        if let Some(run) = self.runs.remove(&id)
-            && state.keeps_for_reopening(self.config.reopening)
-        {
-            self.ended.insert(id, run.into_ledger());
+        if let Some(run) = self.runs.remove(&id) {
+            if state.keeps_for_reopening(self.config.reopening) {
+                self.ended.insert(id, run.into_ledger());
+            } else if run.job.checkpoints().next().is_some() {
+                self.checkpointed.insert(id, run.context);
+            }
         }
         self.forget_lost_processes();
     }
 
-    /// Forgets what a run could be reopened with, here and where its sinks keep it.
+    /// Forgets what a run could be reopened with, here and where its sinks keep it, and its checkpoints.
     pub(crate) fn on_run_forgotten(&mut self, run: RunId) {
-        let Some(ledger) = self.ended.remove(&run) else { return };
-        if ledger.job.file_sinks().next().is_none() {
+        let ended = self.ended.remove(&run).map(|ledger| ledger.context(run));
+        let Some(context) = ended.or_else(|| self.checkpointed.remove(&run)) else {
             return;
-        }
-        let context = RunContext {
-            run,
-            job: ledger.job,
-            source: ledger.source,
-            seed: ledger.seed,
         };
-        let lease = self.next_lease();
-        self.publish(lease, Publication::sweep(Arc::new(context)), None);
+        let keeps_files = context.job.file_sinks().next().is_some() || context.job.checkpoints().next().is_some();
+        if keeps_files {
+            let lease = self.next_lease();
+            self.publish(lease, Publication::sweep(context), None);
+        }
     }
 }

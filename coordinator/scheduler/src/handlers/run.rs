@@ -223,6 +223,7 @@ fn is_nowhere(phase: BatchPhase) -> bool {
         BatchPhase::Ready
         | BatchPhase::Returning
         | BatchPhase::Backoff { .. }
+        | BatchPhase::Checkpointing
         | BatchPhase::Halving { .. }
         | BatchPhase::Halved => true,
         BatchPhase::Queued(_) | BatchPhase::Leased(_) | BatchPhase::Committing { .. } | BatchPhase::Publishing => false,
@@ -234,6 +235,7 @@ fn lease_of(phase: BatchPhase) -> Option<LeaseId> {
         BatchPhase::Leased(lease) | BatchPhase::Queued(lease) => Some(lease),
         BatchPhase::Ready
         | BatchPhase::Backoff { .. }
+        | BatchPhase::Checkpointing
         | BatchPhase::Halving { .. }
         | BatchPhase::Halved
         | BatchPhase::Returning

@@ -14,6 +14,9 @@ impl Scheduler {
             AfterDurable::SessionOpened(session) => self.on_session_durable(session),
             AfterDurable::ReportsTaken(session, reports) => self.on_reports_settled(session, reports),
             AfterDurable::BatchCommitted(run, batch) => self.on_batch_committed(run, batch, now),
+            AfterDurable::BatchCheckpointed(run, batch, checkpoint) => {
+                self.on_batch_checkpointed(run, batch, *checkpoint, now);
+            }
             AfterDurable::BatchHalved(run, batch, halves) => self.on_batch_halved(run, batch, halves, now),
             AfterDurable::FailedRetried(run, batches) => self.on_failed_retried(run, &batches, now),
             AfterDurable::RunReopened(run, ledger) => self.on_run_reopened(run, &ledger, now),

@@ -38,6 +38,7 @@ pub fn chain(name: &str, ops: Vec<Op>, batching: Batching, schedule: Schedule) -
         deadline: None,
         labels: BTreeMap::new(),
         seed: Some(7),
+        checkpoint_uri: None,
     }
 }
 

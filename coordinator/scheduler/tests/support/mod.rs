@@ -19,6 +19,7 @@ use common::failure::Failure;
 use common::ids::{BatchId, Generation, LeaseId, OpId, OutputId, RunId, SessionId, WorkerName};
 use common::job::{Batching, Change, CsvDialect, FailurePolicy, Job, Op, OpKind, Order, Schedule, Sink, Source};
 use common::message::{Grant, Input, LeaseEnd, OpDone, OpOutcome, PermitFate, Report, Start, ToWorker};
+use common::part::Part;
 use common::slice::{BadRow, ByteSlice, FileId, FrozenSource, Halved, Slice, SourceFile};
 use common::steering::{AskRefused, Asker, RunCommand};
 use common::summary::RunSummary;
@@ -55,6 +56,10 @@ pub struct World {
     pub failing_whole: BTreeMap<(OpId, u32), Failure>,
     /// Rows of the source that fail every batch that they are in, and in which op.
     pub bad_rows: BTreeMap<u64, (OpId, Failure)>,
+    /// How often the checkpoints of batches cannot be read.
+    pub unreadable: BTreeMap<BatchId, u32>,
+    /// The forgotten runs that workers were asked to sweep.
+    pub swept: Vec<RunId>,
     pub timeline: BTreeMap<(OpId, Option<BatchId>, u32, WorkerName), TimelineEntry>,
     pub grants: Vec<(String, Grant)>,
     pub records: Vec<Record>,
@@ -122,6 +127,8 @@ impl World {
             failing: BTreeMap::new(),
             failing_whole: BTreeMap::new(),
             bad_rows: BTreeMap::new(),
+            unreadable: BTreeMap::new(),
+            swept: Vec::new(),
             timeline: BTreeMap::new(),
             grants: Vec::new(),
             records: Vec::new(),

@@ -59,6 +59,9 @@ impl World {
                 }
             }
             ToWorker::Publish(publish) => {
+                if publish.batch.is_none() && publish.parts.is_empty() {
+                    self.swept.push(publish.run);
+                }
                 let report = Report::Published { lease: publish.lease };
                 self.schedule(now, Happening::Tell(Event::Reported { session, report }));
             }
@@ -108,6 +111,11 @@ impl World {
             self.end_lease(session, lease, end);
             return;
         }
+        if place == 0 && self.cannot_read(&grant) {
+            let failure = Failure::retryable("the checkpoint is gone");
+            self.end_lease(session, lease, LeaseEnd::InputLost { failure });
+            return;
+        }
         let step = grant.steps[place];
         let duration = self.duration(&grant, step.op);
         if place == 0 && matches!(grant.input, Input::Remote(_)) {
@@ -144,6 +152,7 @@ impl World {
                 rows_in: rows,
                 rows_out: rows,
                 bytes_held,
+                checkpoint: self.checkpoint_of(&grant, step.op),
                 ..OpDone::default()
             }),
         };
@@ -165,11 +174,34 @@ impl World {
         }
     }
 
+    fn cannot_read(&mut self, grant: &Grant) -> bool {
+        let Some(batch) = grant.batch.filter(|_| matches!(grant.input, Input::Checkpoint(_))) else {
+            return false;
+        };
+        let left = self.unreadable.get_mut(&batch).filter(|left| **left > 0);
+        left.map(|left| *left -= 1).is_some()
+    }
+
+    /// What an op writes as its checkpoint, if it is one.
+    fn checkpoint_of(&self, grant: &Grant, op: OpId) -> Option<Part> {
+        let is_checkpoint = grant.batch.is_some() && self.jobs[&grant.run].is_checkpoint(op);
+        is_checkpoint.then(|| Part {
+            op,
+            file: format!("/checkpoints/{}-{}", op.0, grant.lease),
+            offset: 0,
+            length: self.rows(grant) * ROW_BYTES,
+            checksum: 0,
+            rows: self.rows(grant),
+        })
+    }
+
     fn lease_end(&self, grant: &Grant, steps_done: usize) -> LeaseEnd {
         let last = grant.steps[steps_done - 1].op;
         let is_last_of_chain = last == self.last_op(grant.run);
         if grant.batch.is_none() || is_last_of_chain {
             LeaseEnd::Prepared
+        } else if self.checkpoint_of(grant, last).is_some() {
+            LeaseEnd::Checkpointed
         } else {
             LeaseEnd::Parked {
                 output: output(grant, steps_done - 1),

@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use common::counts::RowCounts;
 use common::failure::Failure;
+use common::holdings::DoneOp;
 use common::ids::{Attempt, LeaseId, OpId, SessionId, WorkerName};
 use common::job::{Batching, CsvDialect, FailurePolicy, Job, Op, OpKind, Schedule, Sink, Source};
+use common::message::OpDone;
 use common::slice::{ByteSlice, FileId, FrozenSource, Slice, SourceFile};
 use common::steering::{Activity, Asker, RunCommand};
 use common::time::Time;
 use proptest::prelude::*;
-use scheduler::{FailedBatch, Record, Tolerance, UsedUp};
+use scheduler::{Checkpoint, FailedBatch, Record, Tolerance, UsedUp};
 
 use super::group::SNAPSHOT_EVERY;
 use super::tables::{FORMAT, FORMAT_ROW, META};
@@ -38,6 +40,7 @@ fn job() -> Arc<Job> {
         deadline: None,
         labels: BTreeMap::from([("team".to_owned(), "data".to_owned())]),
         seed: Some(7),
+        checkpoint_uri: None,
     })
 }
 
@@ -68,6 +71,30 @@ fn part(batch: u64) -> Part {
         length: 10,
         checksum: 3,
         rows: 1,
+    }
+}
+
+fn checkpointed(run: u64, batch: u64) -> Record {
+    let done = |op| DoneOp {
+        op: OpId(op),
+        did: OpDone {
+            rows_in: 2,
+            rows_out: 1,
+            parts: vec![part(batch)],
+            ..OpDone::default()
+        },
+    };
+    Record::BatchCheckpointed {
+        run: RunId(run),
+        batch: BatchId::whole(batch),
+        lease: LeaseId {
+            generation: Generation(1),
+            sequence: batch + 1,
+        },
+        checkpoint: Box::new(Checkpoint {
+            part: part(batch),
+            done: vec![done(0), done(1)],
+        }),
     }
 }
 
@@ -434,13 +461,13 @@ fn a_long_run_leaves_a_small_file() {
 /// Stored types may not change without a new format: these bytes are what the format makes of the sample.
 #[test]
 fn the_stored_form_of_a_record_is_that_of_its_format() {
-    let records = [accepted(1), committed(1, 7), ended(1)];
+    let records = [accepted(1), checkpointed(1, 7), committed(1, 7), ended(1)];
     let stored = codec::encode(&records);
     // With its own checksum behind them, any bytes have the same one.
     let (value, _) = stored.split_last_chunk::<4>().expect("has a checksum");
     assert_eq!(
         (FORMAT, crc32fast::hash(value)),
-        (4, 2_841_209_726),
+        (5, 2_188_737_944),
         "raise FORMAT when a stored type changes"
     );
 }
@@ -499,6 +526,11 @@ fn record() -> impl Strategy<Value = Record> {
             batch: BatchId::whole(batch),
             first: failed_batch().slice,
             second: failed_batch().slice,
+        }),
+        (run.clone(), 0..30_u64).prop_map(|(run, batch)| checkpointed(run, batch)),
+        (run.clone(), 0..30_u64).prop_map(|(run, batch)| Record::CheckpointLost {
+            run: RunId(run),
+            batch: BatchId::whole(batch),
         }),
         (run.clone(), 0..30_u64).prop_map(|(run, batch)| Record::FailedRetried {
             run: RunId(run),

@@ -199,6 +199,10 @@ impl Agent {
                 let Kept { output, bytes } = kept;
                 LeaseEnd::Parked { output, bytes }
             }
+            ChainEnd::Checkpointed => {
+                self.drop_input(lease, None);
+                LeaseEnd::Checkpointed
+            }
             ChainEnd::OpFailed { op, kept } => {
                 if let Some(kept) = kept {
                     self.keep_output(lease, kept);
@@ -259,6 +263,6 @@ impl Agent {
 fn kept_of(end: &ChainEnd) -> Option<Kept> {
     match end {
         ChainEnd::Finished { kept } | ChainEnd::OpFailed { kept, .. } => *kept,
-        ChainEnd::InputLost { .. } | ChainEnd::Stopped => None,
+        ChainEnd::Checkpointed | ChainEnd::InputLost { .. } | ChainEnd::Stopped => None,
     }
 }

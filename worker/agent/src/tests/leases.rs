@@ -110,6 +110,16 @@ fn a_truncated_chain_says_its_last_op_and_parks_its_output() {
 }
 
 #[test]
+fn a_chain_that_ends_at_a_checkpoint_keeps_nothing() {
+    let mut t = Scenario::new(1);
+    t.receive(ToWorker::Grant(continuation(2, 1)))
+        .expect([starts(continuation(2, 1), 0)]);
+    t.chain_ends(2, ChainEnd::Checkpointed)
+        .expect([drops(1, 1), ended(2, LeaseEnd::Checkpointed, PermitFate::Returned)]);
+    assert_eq!(t.agent.bytes_kept(), 0);
+}
+
+#[test]
 fn truncating_a_lease_that_has_not_started_recalls_it() {
     let mut t = Scenario::new(1);
     t.receive(grant(1, Start::Now)).expect([start(1, 0)]);

@@ -43,7 +43,7 @@ fn action() -> impl Strategy<Value = Do> {
         2 => (1..40_u64).prop_map(Do::Permit),
         2 => (1..40_u64).prop_map(Do::Truncate),
         2 => (1..40_u64).prop_map(Do::Revoke),
-        8 => (0..8_usize, 0..5_u8).prop_map(|(chain, how)| Do::EndChain(chain, how)),
+        8 => (0..8_usize, 0..6_u8).prop_map(|(chain, how)| Do::EndChain(chain, how)),
         2 => (0..8_usize, 0..4_u16).prop_map(|(chain, op)| Do::Op(chain, op)),
         2 => Just(Do::Open),
         1 => Just(Do::Close),
@@ -161,7 +161,8 @@ impl Player {
                 kept: kept(batch, 1),
             },
             3 => ChainEnd::InputLost { failure: broken() },
-            4.. => ChainEnd::Stopped,
+            4 => ChainEnd::Checkpointed,
+            5.. => ChainEnd::Stopped,
         };
         self.running.extend(next);
         if how == 0 && batch.is_multiple_of(2) {

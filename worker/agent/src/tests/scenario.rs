@@ -216,6 +216,7 @@ pub(super) fn context(run: RunId) -> Arc<RunContext> {
         deadline: None,
         labels: Default::default(),
         seed: None,
+        checkpoint_uri: None,
     };
     Arc::new(RunContext {
         run,

@@ -279,6 +279,7 @@ impl Job {
             deadline: None,
             labels: Default::default(),
             seed: None,
+            checkpoint_uri: None,
         };
         let listed = SourceFile {
             path,

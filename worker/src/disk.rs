@@ -1,4 +1,4 @@
-//! Files and folders, durably, with errors that name the path and say what to do.
+//! Files and folders of sinks and checkpoints, durably, with errors that name the path and say what to do.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -11,7 +11,7 @@ use common::failure::Failure;
 const CREATE_ATTEMPTS: usize = 8;
 
 /// Turns an error of the file system into a failure that names the path.
-pub(super) fn failed(what: &str, path: &Path, error: &io::Error) -> Failure {
+pub(crate) fn failed(what: &str, path: &Path, error: &io::Error) -> Failure {
     let is = |kinds: &[ErrorKind]| kinds.contains(&error.kind());
     let hint = if is(&[ErrorKind::StorageFull, ErrorKind::QuotaExceeded]) {
         "; free some space, or write to another disk"
@@ -28,7 +28,7 @@ pub(super) fn failed(what: &str, path: &Path, error: &io::Error) -> Failure {
 }
 
 /// Makes an empty file, with the folders above it; what an earlier try left there is gone.
-pub(super) fn create(path: &Path) -> Result<File, Failure> {
+pub(crate) fn create(path: &Path) -> Result<File, Failure> {
     let mut attempt = 1;
     loop {
         if let Some(folder) = path.parent() {
@@ -44,7 +44,7 @@ pub(super) fn create(path: &Path) -> Result<File, Failure> {
 }
 
 /// Makes a folder and those above it, and makes their names durable.
-pub(super) fn create_folder(folder: &Path) -> Result<(), Failure> {
+pub(crate) fn create_folder(folder: &Path) -> Result<(), Failure> {
     if folder.is_dir() {
         return Ok(());
     }
@@ -57,13 +57,13 @@ pub(super) fn create_folder(folder: &Path) -> Result<(), Failure> {
 }
 
 /// Makes a file's bytes and its name durable.
-pub(super) fn sync(file: &File, path: &Path) -> Result<(), Failure> {
+pub(crate) fn sync(file: &File, path: &Path) -> Result<(), Failure> {
     file.sync_all().map_err(|error| failed("write", path, &error))?;
     path.parent().map_or(Ok(()), sync_folder)
 }
 
 /// Makes sure that a path still names the file that was written: somebody may have removed it, or the folder above it.
-pub(super) fn check_in_place(file: &File, path: &Path) -> Result<(), Failure> {
+pub(crate) fn check_in_place(file: &File, path: &Path) -> Result<(), Failure> {
     let written = file.metadata().map_err(|error| failed("look at", path, &error))?;
     match fs::metadata(path) {
         Ok(found) if (found.dev(), found.ino()) == (written.dev(), written.ino()) => Ok(()),
@@ -75,7 +75,7 @@ pub(super) fn check_in_place(file: &File, path: &Path) -> Result<(), Failure> {
 }
 
 /// Makes the names in a folder durable.
-pub(super) fn sync_folder(folder: &Path) -> Result<(), Failure> {
+pub(crate) fn sync_folder(folder: &Path) -> Result<(), Failure> {
     match File::open(folder).and_then(|opened| opened.sync_all()) {
         // Removed by another attempt that found it empty, so there is no name to keep.
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
@@ -84,7 +84,7 @@ pub(super) fn sync_folder(folder: &Path) -> Result<(), Failure> {
 }
 
 /// Gives a staged file its final name, durably. If that was done before, nothing happens.
-pub(super) fn publish(staged: &Path, place: &Path, length: u64) -> Result<(), Failure> {
+pub(crate) fn publish(staged: &Path, place: &Path, length: u64) -> Result<(), Failure> {
     if let Some(folder) = place.parent() {
         create_folder(folder)?;
     }
@@ -108,18 +108,18 @@ fn check_published(staged: &Path, place: &Path, length: u64) -> Result<(), Failu
 }
 
 /// Removes a file. If there is none, nothing happens.
-pub(super) fn remove_file(path: &Path) -> Result<(), Failure> {
+pub(crate) fn remove_file(path: &Path) -> Result<(), Failure> {
     ignoring_absence(fs::remove_file(path)).map_err(|error| failed("remove", path, &error))
 }
 
 /// Removes a folder with everything in it. If there is none, nothing happens.
-pub(super) fn remove_folder(path: &Path) -> Result<(), Failure> {
+pub(crate) fn remove_folder(path: &Path) -> Result<(), Failure> {
     ignoring_absence(fs::remove_dir_all(path)).map_err(|error| failed("remove the folder", path, &error))?;
     path.parent().map_or(Ok(()), sync_folder)
 }
 
 /// Removes a folder if nothing is in it.
-pub(super) fn remove_empty_folder(path: &Path) -> Result<(), Failure> {
+pub(crate) fn remove_empty_folder(path: &Path) -> Result<(), Failure> {
     match ignoring_absence(fs::remove_dir(path)) {
         Err(error) if error.kind() != ErrorKind::DirectoryNotEmpty => Err(failed("remove the folder", path, &error)),
         Ok(()) | Err(_) => Ok(()),

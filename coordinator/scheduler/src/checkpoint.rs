@@ -1,0 +1,157 @@
+//! Checkpoints: outputs that lie where every worker sees them, so that a batch that loses its data begins behind them.
+//!
+//! The lease of an op with `checkpoint: true` ends with it, and its worker has written the output by then. The record of
+//! that is *the* point from which the op is never run on the batch again (NO-RERUN-AFTER-ACK): only when it is durable
+//! does the batch wait for its next op. Meanwhile, and while it waits, it counts as in flight, because it was begun, and
+//! its bytes are those of its slice, because it holds nothing in memory.
+//!
+//! Owns the last checkpoint of every batch that is not done, failed ones included. Where a batch begins anew follows from
+//! that ([`crate::run::Run::place_to_begin`]). One that cannot be read three times is given up with a record of its own, and the batch begins
+//! at its source.
+//!
+//! Known weakness: only a batch's last checkpoint is known here; when that is lost, the ones before it are not gone
+//! back to.
+
+use std::time::Duration;
+
+use common::failure::Failure;
+use common::holdings::DoneOp;
+use common::ids::{BatchId, LeaseId, OpId, RunId};
+use common::part::Part;
+use common::time::Time;
+use serde::{Deserialize, Serialize};
+
+use crate::Record;
+use crate::batch::{Batch, BatchPhase, Place};
+use crate::durability::AfterDurable;
+use crate::run::{Run, RunPhase};
+use crate::scheduler::Scheduler;
+use crate::timers::Timer;
+
+/// How often a checkpoint is tried to be read before it counts as lost.
+const READS: u32 = 3;
+/// The wait after the first time; it doubles from there.
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+
+/// A batch's output behind an op, kept where every worker sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// Where it is; its op is the one behind which the batch goes on.
+    pub part: Part,
+    /// What the ops up to that one did, in the order of the chain.
+    pub done: Vec<DoneOp>,
+}
+
+impl Checkpoint {
+    /// Returns the op that made it.
+    pub fn op(&self) -> OpId {
+        self.part.op
+    }
+}
+
+impl Run {
+    /// Returns where a batch begins that has lost its data: at its last checkpoint, or in the source.
+    pub(crate) fn place_to_begin(&self, id: BatchId) -> Place {
+        match self.checkpoints.get(&id) {
+            Some(checkpoint) => Place::Checkpoint(checkpoint.part.clone()),
+            None => Place::Source,
+        }
+    }
+
+    /// Lets a batch that is begun, or begun again, go on behind its last checkpoint.
+    pub(crate) fn begin_at_checkpoint(&self, batch: &mut Batch) {
+        if let Some(checkpoint) = self.checkpoints.get(&batch.id) {
+            batch.place = Place::Checkpoint(checkpoint.part.clone());
+            batch.take_done_ops(&checkpoint.done);
+        }
+    }
+
+    /// Tells whether an op was acknowledged to be done on a batch for good.
+    pub(crate) fn is_behind_checkpoint(&self, id: BatchId, op: OpId) -> bool {
+        self.checkpoints.get(&id).is_some_and(|last| op <= last.op())
+    }
+}
+
+impl Scheduler {
+    /// Returns the checkpoint that a lease has written, if its last op is one and said so.
+    pub(crate) fn written_checkpoint(&self, run: RunId, id: BatchId, last: OpId) -> Option<Checkpoint> {
+        let run = self.runs.get(&run)?;
+        let batch = run.batches.get(&id)?;
+        let part = batch.ops[last.index()].done.as_ref()?.checkpoint.clone()?;
+        let is_its_own = part.op == last && run.job.is_checkpoint(last);
+        let mut done = batch.done_ops_up_to(last);
+        for done in &mut done {
+            done.did.checkpoint = None;
+        }
+        is_its_own.then_some(Checkpoint { part, done })
+    }
+
+    /// Records a batch's checkpoint; the batch goes on when that is durable.
+    pub(crate) fn on_checkpoint_written(
+        &mut self,
+        run_id: RunId,
+        id: BatchId,
+        lease: LeaseId,
+        checkpoint: Checkpoint,
+        now: Time,
+    ) {
+        self.place_batch(run_id, id, Place::Checkpoint(checkpoint.part.clone()));
+        let Some(run) = self.runs.get_mut(&run_id) else { return };
+        run.recharge(id, 0);
+        let Some(batch) = run.batches.get_mut(&id) else { return };
+        batch.phase = BatchPhase::Checkpointing;
+        batch.unread = 0;
+        run.checkpointing += 1;
+        let record = Record::BatchCheckpointed {
+            run: run_id,
+            batch: id,
+            lease,
+            checkpoint: Box::new(checkpoint.clone()),
+        };
+        self.append_then(
+            record,
+            AfterDurable::BatchCheckpointed(run_id, id, Box::new(checkpoint)),
+        );
+        if let Some(RunPhase::Stopping(_)) = self.runs.get(&run_id).map(|run| run.phase) {
+            self.give_up_batch(run_id, id);
+        }
+        self.advance(run_id, now);
+    }
+
+    /// Lets a batch go on behind a checkpoint that cannot be lost any more.
+    pub(crate) fn on_batch_checkpointed(&mut self, run_id: RunId, id: BatchId, checkpoint: Checkpoint, now: Time) {
+        let Some(run) = self.runs.get_mut(&run_id) else { return };
+        run.checkpoints.insert(id, checkpoint);
+        let waits = |batch: &&Batch| batch.phase == BatchPhase::Checkpointing;
+        if run.batches.get(&id).filter(waits).is_none() {
+            // Its run was stopped meanwhile.
+            return;
+        }
+        run.checkpointing -= 1;
+        run.make_ready(id, now);
+    }
+
+    /// Tries a checkpoint again that could not be read, or gives it up: the batch begins at its source then.
+    pub(crate) fn on_checkpoint_unread(&mut self, run_id: RunId, id: BatchId, failure: Failure, now: Time) {
+        let Some(run) = self.runs.get_mut(&run_id) else { return };
+        if let RunPhase::Stopping(_) = run.phase {
+            self.give_up_batch(run_id, id);
+            return;
+        }
+        let Some(batch) = run.batches.get_mut(&id) else { return };
+        batch.unread += 1;
+        batch.failure = Some(failure);
+        let unread = batch.unread;
+        if unread < READS {
+            let until = now + FIRST_WAIT * 2_u32.pow(unread - 1);
+            run.back_off(id, until);
+            self.timers.set(until, Timer::BatchBackoff(run_id, id));
+            return;
+        }
+        batch.unread = 0;
+        run.checkpoints.remove(&id);
+        self.append(Record::CheckpointLost { run: run_id, batch: id });
+        self.place_batch(run_id, id, Place::Source);
+        self.return_batch(run_id, id, now);
+    }
+}

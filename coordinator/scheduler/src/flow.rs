@@ -1,0 +1,31 @@
+//! Flow: whether a run's chain goes through in one lease, which is what lets new batches wait at workers.
+
+use common::ids::OpId;
+use common::job::Job;
+
+/// Whether a chain is run in one lease or in several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flow {
+    /// In one, from its first op to its last, on a worker that can do them all.
+    ToTheEnd,
+    /// In several: it is cut before some op.
+    Cut,
+}
+
+impl Flow {
+    pub(crate) fn of(job: &Job) -> Flow {
+        let is_cut = |op: OpId| {
+            let limited = job.op(op).has_own_limit();
+            limited
+                || job.is_checkpoint(op)
+                || job
+                    .predecessors(op)
+                    .any(|before| job.priority(op) < job.priority(before))
+        };
+        if job.op_ids().any(is_cut) {
+            Flow::Cut
+        } else {
+            Flow::ToTheEnd
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Checkpoints: what an op has made is kept where every worker sees it, and the ops up to there are never run again.
+
+mod support;
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use common::failure::Failure;
+use common::ids::{BatchId, OpId, RunId};
+use common::job::{Checkpointing, FailurePolicy, Job, OnFailure};
+use common::message::Input;
+use common::state::RunState;
+use common::steering::Asker;
+use scheduler::{Event, Record};
+use support::{World, jobs};
+
+const OP: u64 = 100;
+const RUN: RunId = RunId(1);
+const DEAR: OpId = OpId(1);
+const LOAD: OpId = OpId(2);
+
+/// A dear op that is a checkpoint, and one behind it.
+fn job() -> Job {
+    let mut dear = jobs::op_of("dear", OP);
+    dear.checkpoint = Checkpointing::Yes;
+    jobs::chain(
+        "checkpointed",
+        vec![dear, jobs::op_of("load", OP)],
+        jobs::rows(1),
+        jobs::cap(1),
+    )
+}
+
+fn begun(world: &World, op: OpId) -> usize {
+    world.grants.iter().filter(|(_, grant)| grant.steps[0].op == op).count()
+}
+
+fn checkpoints(world: &World) -> usize {
+    let is_one = |record: &&Record| matches!(record, Record::BatchCheckpointed { .. });
+    world.records.iter().filter(is_one).count()
+}
+
+fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+#[test]
+fn a_chain_is_cut_behind_a_checkpoint_and_the_batch_goes_on_from_it() {
+    let mut world = World::new();
+    world.worker("w1", 1);
+    world.run(1, job(), 1);
+    world.run_to_end();
+    assert_eq!(world.granted(), ["op0..1[0]", "op2[0]"]);
+    let Input::Checkpoint(part) = &world.grants[1].1.input else {
+        panic!("{:?}", world.grants[1])
+    };
+    assert_eq!(part.op, DEAR);
+    let past = world.grants[1].1.past.as_ref().expect("says what lies behind it");
+    assert_eq!(past.done.len(), 2);
+    let summary = &world.ended[&RUN];
+    assert_eq!((summary.state, summary.rows.loaded), (RunState::Succeeded, 1));
+    assert_eq!(checkpoints(&world), 1);
+}
+
+#[test]
+fn no_new_batch_takes_the_slot_of_one_whose_checkpoint_becomes_durable() {
+    let mut world = World::new();
+    world.worker("w1", 1);
+    world.run(1, job(), 2);
+    world.run_to_end();
+    assert_eq!(world.granted(), ["op0..1[0]", "op2[0]", "op0..1[1]", "op2[1]"]);
+}
+
+#[test]
+fn a_batch_goes_on_behind_its_checkpoint_when_its_worker_is_lost() {
+    let mut world = World::new();
+    let lost = world.worker("w1", 1);
+    world.run(1, job(), 3);
+    world.pass(millis(OP + OP / 2));
+    world.kill(lost);
+    world.worker("w2", 1);
+    world.run_to_end();
+    assert_eq!(begun(&world, OpId::EXTRACT), 3, "{:?}", world.granted());
+    assert_eq!(begun(&world, LOAD), 4);
+}
+
+#[test]
+fn a_restarted_coordinator_goes_on_behind_every_checkpoint() {
+    for restart in [World::restart, World::restart_under_workers] {
+        let mut world = World::new();
+        world.worker("w1", 1);
+        world.run(1, job(), 3);
+        world.pass(millis(OP + OP / 2));
+        assert_eq!(checkpoints(&world), 1);
+        restart(&mut world);
+        world.run_to_end();
+        assert_eq!(begun(&world, OpId::EXTRACT), 3, "{:?}", world.granted());
+        assert_eq!(checkpoints(&world), 3);
+        assert_eq!(world.ended[&RUN].rows.loaded, 3);
+    }
+}
+
+#[test]
+fn a_batch_that_goes_on_after_a_restart_keeps_to_the_limit_of_its_op() {
+    let mut world = World::new();
+    world.worker("w1", 4);
+    let mut job = job();
+    job.schedule.max_concurrent = NonZeroU32::new(4);
+    job.ops[2].max_concurrent = NonZeroU32::new(1);
+    world.run(1, job, 4);
+    world.pass(millis(OP + OP / 2));
+    assert_eq!(checkpoints(&world), 4);
+    world.restart();
+    world.pass(millis(OP * 20));
+    let rows = |op: OpId| world.timeline.iter().filter(move |((of, ..), _)| *of == op);
+    assert_eq!(begun(&world, OpId::EXTRACT), 4);
+    let mut loads: Vec<_> = rows(LOAD).map(|(_, entry)| (entry.started, entry.finished)).collect();
+    loads.sort();
+    let in_turn = loads.windows(2).all(|two| two[0].1 <= Some(two[1].0));
+    assert!(loads.len() == 4 && in_turn, "{loads:?}");
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_read_is_tried_again_and_then_given_up() {
+    for (unread, extracts, lost) in [(2, 1, 0), (3, 2, 1)] {
+        let mut world = World::new();
+        world.worker("w1", 1);
+        world.run(1, job(), 1);
+        world.unreadable.insert(BatchId::whole(0), unread);
+        world.run_to_end();
+        assert_eq!(begun(&world, OpId::EXTRACT), extracts, "{:?}", world.granted());
+        let is_lost = |record: &&Record| matches!(record, Record::CheckpointLost { .. });
+        assert_eq!(world.records.iter().filter(is_lost).count(), lost);
+        let summary = &world.ended[&RUN];
+        assert_eq!((summary.state, summary.tasks.failed), (RunState::Succeeded, 0));
+    }
+}
+
+#[test]
+fn a_failed_batch_that_is_tried_again_begins_behind_its_checkpoint() {
+    let mut world = World::new();
+    world.worker("w1", 1);
+    let mut job = job();
+    job.failure = FailurePolicy {
+        on_failure: OnFailure::Continue,
+        ..FailurePolicy::default()
+    };
+    world.run(1, job, 2);
+    let first = BatchId::whole(0);
+    world
+        .failing
+        .insert((LOAD, first, 1), Failure::permanent("told to fail"));
+    world.run_to_end();
+    assert_eq!(world.ended[&RUN].state, RunState::CompletedWithFailures);
+    world.restart();
+    let (batches, by) = (vec![first], Asker::Grpc);
+    world.tell(Event::RetryRequested { run: RUN, batches, by });
+    world.run_to_end();
+    assert_eq!(world.ended[&RUN].state, RunState::Succeeded);
+    assert_eq!(begun(&world, OpId::EXTRACT), 2, "{:?}", world.granted());
+    assert_eq!(world.ended[&RUN].rows.loaded, 2);
+}
+
+#[test]
+fn the_checkpoints_of_a_forgotten_run_are_deleted_by_a_worker() {
+    for restart in [|_: &mut World| {}, World::restart] {
+        let mut world = World::new();
+        world.worker("w1", 1);
+        world.run(1, job(), 1);
+        world.run_to_end();
+        restart(&mut world);
+        assert!(world.swept.is_empty(), "they are kept with the run's history");
+        world.tell(Event::RunForgotten { run: RUN });
+        world.pass(millis(OP));
+        assert_eq!(world.swept, [RUN]);
+    }
+}

@@ -1,0 +1,132 @@
+//! Checkpoints: files that every worker sees, and the oracle of what they promise.
+//!
+//! NO-RERUN-AFTER-ACK: behind a durable checkpoint the ops up to it never run on the batch again, unless the coordinator has
+//! recorded that it is lost. FENCE: what a batch goes on from is what the durable record names.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use agent::Chain;
+use common::ids::{BatchId, LeaseId, OpId, RunId};
+use common::message::{Grant, Input};
+use common::part::Part;
+use scheduler::Checkpoint;
+
+use crate::jobs::ROW_BYTES;
+use crate::world::World;
+
+/// What is written, and what counts.
+#[derive(Debug, Default)]
+pub(crate) struct Checkpoints {
+    files: BTreeSet<String>,
+    durable: BTreeMap<(RunId, BatchId), Part>,
+    /// Those that the coordinator has given up, durably or not.
+    lost: BTreeSet<(RunId, BatchId)>,
+    /// Those whose record is on its way to the disk, by the coordinator's generation: their batches cannot go on yet.
+    under_way: BTreeSet<(u64, RunId, BatchId)>,
+}
+
+impl Checkpoints {
+    /// Writes the output of an op.
+    pub(crate) fn write(&mut self, run: RunId, op: OpId, lease: LeaseId, rows: u64) -> Part {
+        let file = file_of(run, op, lease);
+        self.files.insert(file.clone());
+        Part {
+            op,
+            file,
+            offset: 0,
+            length: rows * ROW_BYTES,
+            checksum: 0,
+            rows,
+        }
+    }
+
+    /// Deletes what a stopped chain wrote.
+    pub(crate) fn abandon(&mut self, chain: &Chain) {
+        for step in chain.steps.iter() {
+            self.files.remove(&file_of(chain.run.run, step.op, chain.lease));
+        }
+    }
+
+    /// Tells whether a checkpoint can be read.
+    pub(crate) fn is_there(&self, part: &Part) -> bool {
+        self.files.contains(&part.file)
+    }
+
+    /// Tells whether an op was acknowledged to be done on a batch for good.
+    pub(crate) fn is_behind(&self, run: RunId, batch: BatchId, op: OpId) -> bool {
+        let last = self.durable.get(&(run, batch));
+        !self.lost.contains(&(run, batch)) && last.is_some_and(|last| op <= last.op)
+    }
+
+    /// The coordinator says that it cannot be read; whoever dies now may still begin there.
+    pub(crate) fn lose(&mut self, run: RunId, batch: BatchId) {
+        self.lost.insert((run, batch));
+    }
+
+    /// That is durable.
+    pub(crate) fn forget(&mut self, run: RunId, batch: BatchId) {
+        self.lost.remove(&(run, batch));
+        self.durable.remove(&(run, batch));
+    }
+}
+
+fn file_of(run: RunId, op: OpId, lease: LeaseId) -> String {
+    format!("/checkpoints/{run}/{}-{lease}", op.0)
+}
+
+impl World {
+    /// A record of a checkpoint is to be written.
+    pub(crate) fn check_checkpoint(&mut self, run: RunId, batch: BatchId, lease: LeaseId) {
+        let latest = self.oracle.latest.get(&(run, Some(batch), None)).copied();
+        self.require(latest == Some(lease), "FENCE", || {
+            format!("{run} batch {batch} has a checkpoint of {lease}, the latest is {latest:?}")
+        });
+        let under_way = (self.incarnation, run, batch);
+        self.oracle.checkpoints.under_way.insert(under_way);
+    }
+
+    /// Tells whether a batch waits for its checkpoint to become durable.
+    pub(crate) fn waits_for_checkpoint(&self, run: RunId, batch: BatchId) -> bool {
+        let under_way = &self.oracle.checkpoints.under_way;
+        under_way.contains(&(self.incarnation, run, batch))
+    }
+
+    /// A record of a checkpoint is durable.
+    pub(crate) fn on_durable_checkpoint(&mut self, run: RunId, batch: BatchId, checkpoint: &Checkpoint) {
+        let part = checkpoint.part.clone();
+        let is_there = self.oracle.checkpoints.is_there(&part);
+        self.require(is_there, "ACK-DURABLE", || {
+            format!("{run} batch {batch} has a durable checkpoint in {part:?}, which is not there")
+        });
+        let under_way = (self.incarnation, run, batch);
+        self.oracle.checkpoints.under_way.remove(&under_way);
+        let is_lost = self.oracle.checkpoints.lost.remove(&(run, batch));
+        let before = self.oracle.checkpoints.durable.insert((run, batch), part.clone());
+        let before = before.filter(|_| !is_lost);
+        self.require(
+            before.as_ref().is_none_or(|before| before.op < part.op),
+            "NO-RERUN-AFTER-ACK",
+            || format!("{run} batch {batch} has the checkpoint {part:?} after {before:?}"),
+        );
+    }
+
+    /// A grant goes on behind the last durable checkpoint, and from that one.
+    pub(crate) fn check_goes_on_behind_checkpoint(&mut self, grant: &Grant) {
+        let Some(batch) = grant.batch else { return };
+        let first = grant.steps[0].op;
+        let is_redone = self.oracle.checkpoints.is_behind(grant.run, batch, first);
+        self.require(!is_redone, "NO-RERUN-AFTER-ACK", || {
+            format!(
+                "{} runs op {} of {} batch {batch} again",
+                grant.lease, first.0, grant.run
+            )
+        });
+        if let Input::Checkpoint(part) = &grant.input {
+            let durable = self.oracle.checkpoints.durable.get(&(grant.run, batch));
+            let counts = durable == Some(part);
+            self.require(counts, "FENCE", || {
+                format!("{} begins at {part:?}, which does not count", grant.lease)
+            });
+        }
+    }
+}
