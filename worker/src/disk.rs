@@ -85,15 +85,21 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<(), Failure> {
 
 /// Gives a staged file its final name, durably. If that was done before, nothing happens.
 pub(crate) fn publish(staged: &Path, place: &Path, length: u64) -> Result<(), Failure> {
+    put_in_place(staged, place, length)?;
+    place.parent().map_or(Ok(()), sync_folder)
+}
+
+/// Gives a staged file its final name, which is durable when its folder is synced. If that was done before, nothing
+/// happens.
+pub(crate) fn put_in_place(staged: &Path, place: &Path, length: u64) -> Result<(), Failure> {
     if let Some(folder) = place.parent() {
         create_folder(folder)?;
     }
     match fs::rename(staged, place) {
-        Ok(()) => {}
-        Err(error) if error.kind() == ErrorKind::NotFound => check_published(staged, place, length)?,
-        Err(error) => return Err(failed("put in place", place, &error)),
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => check_published(staged, place, length),
+        Err(error) => Err(failed("put in place", place, &error)),
     }
-    place.parent().map_or(Ok(()), sync_folder)
 }
 
 fn check_published(staged: &Path, place: &Path, length: u64) -> Result<(), Failure> {

@@ -22,18 +22,23 @@ const REPLACED: &str = "replaced.json";
 
 /// Puts a committed part where it belongs.
 pub(super) fn publish_part(target: &Target, batch: BatchId, part: &Part) -> Result<(), Failure> {
+    disk::publish(Path::new(&part.file), &place_of(target, batch, part), part.length)
+}
+
+/// Returns where a committed part belongs.
+fn place_of(target: &Target, batch: BatchId, part: &Part) -> PathBuf {
     let name = target.part_name(batch);
+    let last = target.place.join(&name);
     let place = match target.if_exists {
-        IfExists::Refuse => target.place.join(name),
+        IfExists::Refuse => return last,
         // What is there stays until the run has succeeded.
         IfExists::Replace => committed_folder(target).join(name),
     };
     // After the end of the run the part may be in its last place already.
-    let last = target.place.join(target.part_name(batch));
     if !Path::new(&part.file).exists() && !place.exists() && last.exists() {
-        return disk::publish(Path::new(&part.file), &last, part.length);
+        return last;
     }
-    disk::publish(Path::new(&part.file), &place, part.length)
+    place
 }
 
 /// Makes sure that every part is published and stages the manifest. `None` if the run leaves what it was to replace.
@@ -47,14 +52,18 @@ pub(super) fn finish(target: &Target, finish: Finish<'_>) -> Result<Option<Part>
     for committed in finish.committed {
         finish.cancel.check()?;
         let committed = committed?;
-        publish_part(target, committed.batch, &committed.part)?;
+        let (batch, part) = (committed.batch, &committed.part);
+        disk::put_in_place(Path::new(&part.file), &place_of(target, batch, part), part.length)?;
         manifest.part(&ManifestPart {
-            file: target.part_name(committed.batch),
-            rows: committed.part.rows,
-            bytes: committed.part.length,
-            crc32: format!("{:08x}", committed.part.checksum),
+            file: target.part_name(batch),
+            rows: part.rows,
+            bytes: part.length,
+            crc32: format!("{:08x}", part.checksum),
         })?;
     }
+    // Once for all parts: nearly all were in place before, and the manifest that names them comes after.
+    disk::sync_folder(&committed_folder(target))?;
+    disk::sync_folder(&target.place)?;
     manifest.seal().map(Some)
 }
 
@@ -79,8 +88,9 @@ fn replace_parts(target: &Target, manifest: &Manifest) -> Result<(), Failure> {
     }
     let committed = committed_folder(target);
     for part in &manifest.parts {
-        disk::publish(&committed.join(&part.file), &target.place.join(&part.file), part.bytes)?;
+        disk::put_in_place(&committed.join(&part.file), &target.place.join(&part.file), part.bytes)?;
     }
+    disk::sync_folder(&target.place)?;
     if let Some(older) = Manifest::read(&replaced)? {
         let kept = manifest.by_name();
         // Names only: a manifest that was tampered with must not name files elsewhere.
