@@ -16,13 +16,14 @@ mod advertised;
 mod committed;
 mod connect;
 mod connection;
+mod dial;
 
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use agent::{SessionEnd, SessionKind, Welcome};
+use agent::{SessionEnd, Welcome};
 use common::holdings::Holdings;
 use common::ids::{RunId, SessionId};
 use common::link::{Arrival, Inbox, Outbox, OutboxFull};
@@ -48,11 +49,6 @@ use crate::task_log::{Parcel, TaskLogs};
 const OUTBOX: usize = 1_024;
 /// How many reports go into a frame: far below the size limit of a message.
 const REPORTS_PER_FRAME: usize = 512;
-const FIRST_WAIT: Duration = Duration::from_millis(50);
-/// Short enough that a coordinator that was started again has its workers back soon.
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
-/// How often it is looked whether the chains of a former session have ended.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 type Dialling = Pin<Box<dyn Future<Output = Result<Connected, ConnectError>> + Send>>;
 
@@ -283,104 +279,6 @@ impl Session {
         }
     }
 
-    fn dial_if_it_may(&mut self) {
-        let unlisted = match self.session {
-            None => self.running.all,
-            Some(_) => self.running.orphans,
-        };
-        match (self.session, self.acquaintance) {
-            (None, _) | (Some(_), Acquaintance::Unknown) if unlisted > 0 => {
-                let until = Instant::now() + LOOK_AGAIN;
-                self.state = State::Waiting { until };
-            }
-            (Some(_), Acquaintance::Unknown) => {
-                self.state = State::Listing;
-                self.events.push_back(SessionEvent::Unknown);
-            }
-            (None, _) => self.dial(Claim::Nothing),
-            (Some(session), Acquaintance::Known) => self.dial(Claim::Session(v1::Resume {
-                session: Some(session.into()),
-                last_received: self.inbox.received(),
-            })),
-        }
-    }
-
-    fn dial(&mut self, claim: Claim) {
-        let urls = &self.introduction.coordinators;
-        let url = urls[self.next_url % urls.len()].clone();
-        self.hellos += 1;
-        let introduction = self.introduction.clone();
-        self.state = State::Dialling(Box::pin(connect::connect(url, introduction, claim, self.hellos)));
-    }
-
-    fn on_connected(&mut self, connected: Connected) {
-        let welcome = connected.welcome;
-        self.failures = 0;
-        match connected.clock {
-            connect::ClockAnswer::Shared { offset } => self.clock.share(offset),
-            connect::ClockAnswer::Guess { offset } => {
-                self.clock.guess(offset, welcome.hello_sent_at, monotonic_now());
-            }
-        }
-        match welcome.kind {
-            SessionKind::Fresh => {
-                self.forget_session();
-                self.session = Some(connected.session);
-            }
-            SessionKind::Reattached => {
-                // Nothing was packed since the listing: what waits was said after it.
-                self.session = Some(connected.session);
-                self.acquaintance = Acquaintance::Known;
-            }
-            SessionKind::Resumed => {
-                let frames = self.outbox.resend_after(connected.last_received);
-                match frames.map(Iterator::collect) {
-                    Ok(backlog) => self.backlog = backlog,
-                    Err(error) => {
-                        tracing::warn!(%error, "the session cannot be resumed");
-                        return self.end_session(SessionEnd::Protocol);
-                    }
-                }
-            }
-        }
-        tracing::info!(session = %connected.session, kind = ?welcome.kind, "connected to the coordinator");
-        self.coordinator.connected(connected.channel);
-        self.state = State::Connected(Box::new(Connection::new(connected.outgoing, connected.incoming)));
-        let exchange_key = connected.exchange_key;
-        self.exchange_key.clone_from(&exchange_key);
-        self.events.push_back(SessionEvent::Welcomed { welcome, exchange_key });
-    }
-
-    fn on_refused(&mut self, error: ConnectError) -> Result<(), SessionError> {
-        match error {
-            ConnectError::Refused(message) if self.session.is_some() && self.acquaintance == Acquaintance::Known => {
-                tracing::info!(%message, "the coordinator does not know the session");
-                self.acquaintance = Acquaintance::Unknown;
-                self.state = State::Waiting { until: Instant::now() };
-                Ok(())
-            }
-            ConnectError::Refused(message) if self.session.is_some() => {
-                tracing::warn!(%message, "the session cannot be resumed");
-                self.end_session(SessionEnd::Expired);
-                Ok(())
-            }
-            ConnectError::Refused(message) => Err(SessionError::Refused { message }),
-            ConnectError::Ended(end) => {
-                self.end_session(end);
-                Ok(())
-            }
-            ConnectError::Fatal(error) => Err(error),
-            ConnectError::Unreachable { url, message } => {
-                if self.failures == 0 {
-                    tracing::warn!(%url, %message, "the coordinator cannot be reached; trying on");
-                }
-                self.next_url = self.next_url.wrapping_add(1);
-                self.wait();
-                Ok(())
-            }
-        }
-    }
-
     /// Sends what waits and takes what comes, once.
     async fn converse(&mut self) {
         let State::Connected(connection) = &mut self.state else {
@@ -470,13 +368,6 @@ impl Session {
         self.inbox = Inbox::default();
         self.backlog.clear();
         self.unsent.clear();
-    }
-
-    fn wait(&mut self) {
-        let longest = FIRST_WAIT.saturating_mul(1 << self.failures.min(16)).min(LONGEST_WAIT);
-        self.failures = self.failures.saturating_add(1);
-        let until = Instant::now() + connect::jittered(longest);
-        self.state = State::Waiting { until };
     }
 }
 
