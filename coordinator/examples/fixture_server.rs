@@ -1,9 +1,9 @@
 //! Serves made-up runs, to look at the pages at scale: `cargo run --release -p coordinator --example fixture_server -- 1000000`.
 //!
 //! Listens on 127.0.0.1:3000, or where the second argument says; a third names the folder that assets are read from (`-`:
-//! none), a fourth how many seconds a live run goes on with 20,000 tasks a second.
-//! Runs: r1 depth first, r2 breadth first (both of the asked size, with failures), then small ones: r3 plain, r4 with a lost
-//! worker, r5 cancelled, r6 empty; r7 is the live one.
+//! none). Runs: r1 depth first, r2 breadth first (both of the asked size, with failures), then small ones: r3 plain, r4 with
+//! a lost worker, r5 cancelled, r6 empty. A fourth argument asks for one live run instead, r1, and says for how many seconds
+//! it goes on with 20,000 tasks in each.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -54,11 +54,11 @@ async fn main() -> anyhow::Result<()> {
     let service = Service::new(handle.clone(), Folders::new(here, here, &[])?);
     let listener = TcpListener::bind(&address).await?;
     let install = async {
+        if live_seconds > 0 {
+            return grow(&handle, live_seconds).await;
+        }
         let install = move |world: &mut _| fixtures.iter().for_each(|fixture| fixture.install(world));
         handle.read(install).await?;
-        if live_seconds > 0 {
-            grow(&handle, live_seconds).await?;
-        }
         anyhow::Ok(())
     };
     let driving = driver.run(shutdown.clone());

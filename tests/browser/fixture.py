@@ -13,7 +13,7 @@ FIXTURES = os.environ.get("PLUMB_FIXTURES", str(ROOT / "target/release/examples/
 
 class Fixtures(contextlib.AbstractContextManager):
     """r1 depth first and r2 breadth first of the asked size, with failures; small ones with a lost worker, cancelled, empty;
-    r7 goes on for so many seconds with 20,000 tasks in each."""
+    or r1 alone, live, for so many seconds with 20,000 tasks in each."""
 
     def __init__(self, tasks: int, live_seconds: int = 0):
         self.web = free_port()

@@ -116,7 +116,7 @@ def is_marked(page, share: float) -> bool:
 def a_page_stays_small_and_quick_at_twenty_thousand_tasks_a_second(browser: Browser, _: Cluster):
     """A minute with a live run of 20,000 tasks a second, drawn as it grows."""
     with Fixtures(1_000, LIVE_SECONDS) as server, browser.page() as page:
-        page.goto(f"{server.url}/runs/r7")
+        page.goto(f"{server.url}/runs/r1")
         becomes(page, "performance.getEntriesByName('chart-shown').length > 0")
         devtools = page.context.new_cdp_session(page)
         page.wait_for_timeout(SETTLED_MS)
@@ -127,7 +127,7 @@ def a_page_stays_small_and_quick_at_twenty_thousand_tasks_a_second(browser: Brow
               new PerformanceObserver((list) => {
                 for (const one of list.getEntries()) window.longest = Math.max(window.longest, one.duration);
               }).observe({ type: "longtask" });
-              const source = new EventSource("/api/runs/r7/events");
+              const source = new EventSource("/api/runs/r1/events");
               let ticks = 0;
               source.addEventListener("tick", () => ticks++);
               setTimeout(() => { source.close(); done(ticks); }, watched);
@@ -146,7 +146,7 @@ def a_page_stays_small_and_quick_at_twenty_thousand_tasks_a_second(browser: Brow
 
 
 def tasks_of(server: Fixtures) -> int:
-    return json.loads(server.read("/api/runs/r7/chart"))["tasks"]
+    return json.loads(server.read("/api/runs/r1/chart"))["tasks"]
 
 
 def the_heap_stays_small_while_tasks_pour_in(browser: Browser, cluster: Cluster):
