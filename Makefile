@@ -84,6 +84,12 @@ test-kills: ## Kills 100 coordinators and 100 workers under one run of 2,000 bat
 	KILLS=$(or $(KILLS),100) KILL_BATCHES=$(or $(KILL_BATCHES),2000) RESTART_SUBMISSIONS=200 \
 	  $(CARGO) test --quiet --locked -p tests --test many_kills --test coordinator_restart -- --test-threads=1
 
+.PHONY: test-rate
+test-rate: ## Begins an op 50 times a second on 8 workers, and judges each second of a minute (RATE_SECONDS=60)
+	$(call section,rate)
+	@$(CARGO) build --quiet --locked -p plumb
+	RATE_SECONDS=$(or $(RATE_SECONDS),60) $(CARGO) test --quiet --locked -p tests --test rate -- --nocapture
+
 .PHONY: test-data
 test-data: ## Compiles the sample data again from its sources and compares (needs python3 and the network)
 	$(call section,data)

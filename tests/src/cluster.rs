@@ -5,12 +5,13 @@ use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::job::Job;
 use crate::plumb::{Ended, Plumb};
 use crate::process::Process;
-use crate::report::{Attempt, RunReport};
+use crate::report::{Activity, Attempt, OpExplanation, Pool, RunReport};
 use crate::repository;
 use crate::scratch::Scratch;
 use crate::wait::until;
@@ -170,11 +171,36 @@ impl Cluster {
     /// # Panics
     /// If they are not printed as JSON.
     pub fn workers(&self) -> Vec<Value> {
-        let printed = self.plumb(["workers", "--json"]).call().expect_code(0).stdout;
-        printed
-            .lines()
-            .map(|line| serde_json::from_str(line).expect("a worker as JSON"))
-            .collect()
+        self.lines_of(&["workers"])
+    }
+
+    /// Returns what happened to a run as a whole, oldest first.
+    pub fn activity(&self, run: &str) -> Vec<Activity> {
+        self.lines_of(&["activity", run])
+    }
+
+    /// Returns why nothing more of a run's ops begins, `extract` first.
+    pub fn explain(&self, run: &str) -> Vec<OpExplanation> {
+        self.lines_of(&["explain", run])
+    }
+
+    /// Returns the limits that runs share.
+    pub fn pools(&self) -> Vec<Pool> {
+        self.lines_of(&["pool", "list"])
+    }
+
+    /// Tells the coordinator something about a run, and returns the run as it was when that was answered.
+    ///
+    /// # Panics
+    /// If it is refused.
+    pub fn tell(&self, words: &[&str]) -> RunReport {
+        self.plumb(words).arg("--json").call().expect_code(0).report()
+    }
+
+    fn lines_of<T: DeserializeOwned>(&self, words: &[&str]) -> Vec<T> {
+        let printed = self.plumb(words).arg("--json").call().expect_code(0).stdout;
+        let read = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{words:?}: {error}\n{line}"));
+        printed.lines().map(read).collect()
     }
 
     /// Begins a command that talks to this coordinator.

@@ -54,6 +54,47 @@ pub fn expect_cap(attempts: &[Attempt], cap: usize) {
     }
 }
 
+/// Checks that whatever begins between two moments finds fewer running than the limit allows; with a limit of 0, that
+/// nothing begins. What began before may be more.
+///
+/// # Panics
+/// If something begins above the limit.
+pub fn expect_nothing_begins_above(attempts: &[Attempt], limit: usize, from: f64, to: f64) {
+    for (index, begun) in attempts.iter().enumerate() {
+        let Some(at) = begun.started.filter(|at| *at > from + CLOCK_ERROR && *at < to) else {
+            continue;
+        };
+        let others = attempts.iter().enumerate().filter(|(other, _)| *other != index);
+        let intervals = others.filter_map(|(_, other)| other.interval());
+        let running = intervals
+            .filter(|(start, end)| *start <= at && *end > at + CLOCK_ERROR)
+            .count();
+        assert!(
+            running < limit,
+            "{running} run when {begun:?} begins, between {from} and {to} with a limit of {limit}:\n{}",
+            print(attempts)
+        );
+    }
+}
+
+/// Returns when an op started, in order.
+pub fn starts(attempts: &[Attempt], op: &str) -> Vec<f64> {
+    let of_op = attempts.iter().filter(|attempt| attempt.op == op);
+    let mut starts: Vec<f64> = of_op.filter_map(|attempt| attempt.started).collect();
+    starts.sort_by(f64::total_cmp);
+    starts
+}
+
+/// Returns the most of some ordered moments that lie within so many seconds.
+pub fn most_within(moments: &[f64], seconds: f64) -> usize {
+    let from = |first: usize| {
+        moments[first..]
+            .iter()
+            .take_while(move |at| **at < moments[first] + seconds)
+    };
+    (0..moments.len()).map(|first| from(first).count()).max().unwrap_or(0)
+}
+
 /// Leaves out the tasks over the whole run, such as the join of one file.
 fn of_batches(attempts: &[Attempt]) -> impl Iterator<Item = &Attempt> {
     attempts.iter().filter(|attempt| attempt.batch.is_some())
@@ -216,6 +257,35 @@ mod tests {
     #[should_panic(expected = "2 tasks at once with a cap of 1")]
     fn the_cap_oracle_sees_an_overlap_on_two_slots() {
         expect_cap(&[attempt("a", "0", 0, 0.0, 1.0), attempt("a", "1", 1, 0.9, 2.0)], 1);
+    }
+
+    #[test]
+    fn what_begins_at_the_limit_or_began_before_it_was_lowered_is_in_order() {
+        let attempts = [
+            attempt("a", "0", 0, 0.0, 2.0),
+            attempt("a", "1", 1, 0.5, 2.0),
+            attempt("a", "2", 0, 2.0, 3.0),
+        ];
+        expect_nothing_begins_above(&attempts, 1, 1.0, 4.0);
+    }
+
+    #[test]
+    #[should_panic(expected = "1 run when")]
+    fn the_oracle_of_lowered_limits_sees_what_begins_above_one() {
+        let attempts = [attempt("a", "0", 0, 0.0, 2.0), attempt("a", "1", 1, 1.5, 1.7)];
+        expect_nothing_begins_above(&attempts, 1, 1.0, 4.0);
+    }
+
+    #[test]
+    #[should_panic(expected = "0 run when")]
+    fn the_oracle_of_lowered_limits_sees_what_is_over_in_no_time_where_nothing_may_begin() {
+        expect_nothing_begins_above(&[attempt("a", "0", 0, 1.5, 1.5)], 0, 1.0, 4.0);
+    }
+
+    #[test]
+    fn the_most_within_a_time_are_counted_from_each_of_them_on() {
+        assert_eq!(most_within(&[0.0, 0.9, 1.0, 1.1, 1.8], 1.0), 4);
+        assert_eq!(most_within(&[], 1.0), 0);
     }
 
     #[test]

@@ -154,6 +154,96 @@ pub struct Attempt {
     pub finished: Option<f64>,
 }
 
+/// One line of a run's activity: a command or a milestone.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Activity {
+    /// When, as in RFC 3339.
+    pub time: String,
+    /// What kind of thing.
+    pub kind: String,
+    /// Who gave the command; none for a milestone.
+    pub by: Option<String>,
+    /// What happened.
+    pub message: String,
+}
+
+/// Why nothing more of an op begins.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpExplanation {
+    /// The op's name.
+    pub op: String,
+    /// Batches that wait for it.
+    pub waiting: u64,
+    /// Tasks of it that run.
+    pub running: u64,
+    /// Batches that wait after a failure of it.
+    pub in_backoff: u64,
+    /// When the first of those is tried again.
+    pub next_retry: Option<String>,
+    /// What is in its way.
+    pub obstacles: Vec<Obstacle>,
+}
+
+/// One thing that is in the way of an op.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Obstacle {
+    /// What kind of thing.
+    pub kind: String,
+    /// The same for people.
+    pub message: String,
+}
+
+/// A limit that runs share.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Pool {
+    /// Its name.
+    pub name: String,
+    /// Its limit.
+    pub limit: u32,
+    /// What is in use of it.
+    pub used: u32,
+    /// Whose that is.
+    pub holders: Vec<Holder>,
+}
+
+/// A run that holds units of a pool.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Holder {
+    /// The run.
+    pub run: String,
+    /// How many.
+    pub units: u32,
+}
+
+impl Activity {
+    /// Returns its time of day, in seconds.
+    ///
+    /// # Panics
+    /// If its time is none.
+    pub fn time_of_day(&self) -> f64 {
+        let clock = self.time.split(['T', 'Z']).nth(1).expect("a time of day");
+        let add = |sum: f64, part: &str| sum * 60.0 + part.parse::<f64>().expect("a number");
+        clock.split(':').fold(0.0, add)
+    }
+
+    /// Returns how many seconds after another entry it came, if that was less than a day.
+    pub fn seconds_after(&self, other: &Activity) -> f64 {
+        (self.time_of_day() - other.time_of_day()).rem_euclid(86_400.0)
+    }
+}
+
+impl OpExplanation {
+    /// Returns the kinds of what is in its way.
+    pub fn kinds(&self) -> Vec<&str> {
+        self.obstacles.iter().map(|obstacle| obstacle.kind.as_str()).collect()
+    }
+}
+
 impl RunReport {
     /// Reads a summary.
     ///

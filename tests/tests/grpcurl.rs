@@ -144,6 +144,46 @@ fn a_run_is_cancelled() {
 }
 
 #[test]
+fn a_live_run_obeys_each_command_once_however_often_it_is_given() {
+    let Some(grpcurl) = Grpcurl::start() else { return };
+    let submitted = grpcurl.job_service("SubmitJob", &json!({ "job": grpcurl.sample() }));
+    let run = submitted[0]["runId"].as_str().expect("a run id").to_owned();
+    let of_run = |fields: Value| {
+        let mut request = fields;
+        request["run_id"] = run.as_str().into();
+        request
+    };
+    let limits = json!({ "max_concurrent": 2, "ops": { "load": { "max_concurrent": 1, "rate": { "limit": 50 } } } });
+    let commands = [
+        ("PauseRun", json!({}), "RUN_STATE_PAUSED"),
+        ("ChangeLimits", limits, "RUN_STATE_PAUSED"),
+        ("ResumeRun", json!({}), "RUN_STATE_RUNNING"),
+    ];
+    for (method, fields, state) in commands {
+        for _ in 0..2 {
+            let answer = grpcurl.job_service(method, &of_run(fields.clone()));
+            assert_eq!(answer[0]["run"]["state"], state, "{method}: {}", answer[0]);
+        }
+    }
+    for _ in 0..2 {
+        let set = grpcurl.job_service("SetPool", &json!({ "name": "geocoder", "limit": 3 }));
+        assert_eq!(set[0]["pool"]["limit"], 3);
+    }
+    let pools = grpcurl.job_service("ListPools", &json!({}));
+    assert_eq!(pools[0]["pools"].as_array().map(Vec::len), Some(1), "{}", pools[0]);
+    for _ in 0..2 {
+        grpcurl.job_service("CancelRun", &of_run(json!({ "mode": "CANCEL_MODE_NOW" })));
+    }
+    assert_eq!(grpcurl.cluster.wait_for_end(&run).state, "cancelled");
+    let activity = grpcurl.job_service("ListActivity", &of_run(json!({})));
+    let entries = activity[0]["entries"].as_array().expect("entries");
+    let told: Vec<&Value> = entries.iter().filter(|entry| entry["by"] == "grpc").collect();
+    let kinds: Vec<&Value> = told.iter().map(|entry| &entry["kind"]).collect();
+    assert_eq!(kinds, ["pause", "limits", "resume", "cancel"], "{told:#?}");
+    grpcurl.cluster.finish();
+}
+
+#[test]
 fn a_request_id_submits_once() {
     let Some(grpcurl) = Grpcurl::start() else { return };
     let request = json!({ "job": grpcurl.quick_sample(), "request_id": "once" });
