@@ -258,8 +258,8 @@ fn live(address: SocketAddr, handle: &DriverHandle, seconds: u64) -> anyhow::Res
         let told = (ticks.load(Ordering::Relaxed) - seen) as f64 / passed / viewers.max(1) as f64;
         println!(
             "| live, {RATE} tasks/s, {what} | web {:.1} % of a core, timeline {:.1} % | {told:.2} ticks/s a viewer |",
-            share(cpu_of("web")? - cpu),
-            share(cpu_of("timeline")? - writer),
+            share(cpu_of("web")?.saturating_sub(cpu)),
+            share(cpu_of("timeline")?.saturating_sub(writer)),
         );
         leave.store(true, Ordering::Relaxed);
         for viewer in looking {
