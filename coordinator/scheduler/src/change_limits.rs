@@ -53,6 +53,13 @@ impl Scheduler {
         }
     }
 
+    /// Tells whether more tasks may run than a cap over the run's tasks allows, because it was lowered.
+    pub(crate) fn is_above_a_cap(&self, run: RunId) -> bool {
+        let caps = [Cap::Coordinator, Cap::Run(run)];
+        let mut in_use = caps.iter().filter_map(|cap| self.in_use(cap));
+        in_use.any(|(in_use, limit)| in_use > limit)
+    }
+
     /// Remembers that more of something may be in use than is about to be allowed.
     pub(crate) fn note_lowered(&mut self, cap: Cap, in_use: u32) {
         if in_use > 0 {

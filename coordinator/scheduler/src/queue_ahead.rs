@@ -148,8 +148,8 @@ impl Scheduler {
         run.recalled.remove(&lease);
         let (run, batch) = (run.id, batch.id);
         self.count_begun(run, batch);
-        if begins_nothing {
-            // It crossed the recall on its way.
+        // It crossed the recall on its way: each further op of it would be new where nothing may begin.
+        if begins_nothing || self.is_above_a_cap(run) {
             self.truncate(lease);
         }
     }

@@ -289,6 +289,32 @@ fn a_cap_that_is_lowered_is_answered_when_nothing_begins_above_it_and_survives_a
 }
 
 #[test]
+fn a_lease_that_takes_over_a_permit_while_its_recall_is_on_its_way_is_cut_above_a_lowered_cap() {
+    let mut world = World::new();
+    let worker = world.worker("w1", 2);
+    let run = world.run(1, two_steps(2), 40);
+    world.pass(millis(500));
+    assert!(!world.queued().is_empty());
+    world.hold_back(worker);
+    let ticket = world.steer(run, cap_of(1));
+    // Both chains end, and their slots go on with what waited behind them.
+    world.pass(millis(2_000));
+    assert_eq!((running(&world, run), world.answers.get(&ticket)), (2, None));
+    world.let_through(worker);
+    while !world.answers.contains_key(&ticket) {
+        assert!(world.step(), "is answered");
+    }
+    let started = |world: &World| world.timeline.len() as u64 + running(world, run);
+    let begun = started(&world);
+    while running(&world, run) > 0 {
+        assert_eq!(started(&world), begun);
+        assert!(world.step(), "ops end");
+    }
+    world.pass(millis(5_000));
+    assert_eq!(running(&world, run), 1);
+}
+
+#[test]
 fn the_coordinators_cap_that_is_lowered_is_honoured_by_all_runs() {
     let mut world = World::new();
     world.worker("w1", 8);

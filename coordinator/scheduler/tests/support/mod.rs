@@ -77,6 +77,8 @@ pub struct World {
     last_ticket: Ticket,
     /// Leases that workers stopped by themselves while they were cut off, with the op that ran.
     stopped: Vec<(SessionId, LeaseId, Option<OpId>)>,
+    /// What is on its way to workers that hear nothing for now.
+    held_back: BTreeMap<SessionId, Vec<ToWorker>>,
 }
 
 /// Something that will happen.
@@ -142,6 +144,7 @@ impl World {
             answers: BTreeMap::new(),
             last_ticket: Ticket(0),
             stopped: Vec::new(),
+            held_back: BTreeMap::new(),
         }
     }
 
@@ -388,6 +391,18 @@ impl World {
     fn step_of(&self, lease: LeaseId, place: usize) -> Option<OpId> {
         let (_, grant) = self.grants.iter().find(|(_, grant)| grant.lease == lease)?;
         grant.steps.get(place).map(|step| step.op)
+    }
+
+    /// Keeps what a worker is told on its way, until it is let through.
+    pub fn hold_back(&mut self, session: SessionId) {
+        self.held_back.insert(session, Vec::new());
+    }
+
+    /// Lets a worker hear what was held back.
+    pub fn let_through(&mut self, session: SessionId) {
+        for message in self.held_back.remove(&session).unwrap_or_default() {
+            self.deliver(session, message);
+        }
     }
 
     /// Lets a worker say that it leaves.

@@ -5,6 +5,9 @@ use super::*;
 impl World {
     pub(super) fn deliver(&mut self, session: SessionId, message: ToWorker) {
         let now = self.now;
+        if let Some(held_back) = self.held_back.get_mut(&session) {
+            return held_back.push(message);
+        }
         let Some(worker) = self.workers.get_mut(&session).filter(|worker| worker.connected) else {
             return;
         };
