@@ -41,7 +41,6 @@ fn begun_between(attempts: &[Attempt], from: f64, to: f64) -> Vec<Attempt> {
 }
 
 #[test]
-#[ignore = "failed once at a load of 15: four chains of one worker went on within 30 ms of the answer; cause not found"]
 fn a_cap_that_is_lowered_is_not_exceeded_by_anything_that_begins_after_the_answer() {
     let cluster = Cluster::start(2, 4);
     let job = batches(&cluster, 300)
