@@ -10,6 +10,7 @@ mod command_line;
 mod commands;
 mod exit;
 mod gantt;
+mod listing;
 mod logging;
 mod memory;
 mod output;

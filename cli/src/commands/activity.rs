@@ -3,8 +3,7 @@
 use super::CommandError;
 use crate::args::{FormatArgs, RunArgs};
 use crate::exit::Exit;
-use crate::output::{self, Format};
-use crate::table::Table;
+use crate::listing;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -26,20 +25,10 @@ pub(crate) struct Args {
 pub(super) async fn execute(args: Args) -> Result<Exit, CommandError> {
     let mut client = args.run.coordinator.connect().await?;
     let entries = client.activity(&args.run.run).await?;
-    match args.format.format() {
-        Format::Json => {
-            for entry in &entries {
-                output::result(&serde_json::to_string(entry).expect("an entry has text keys only"));
-            }
-        }
-        Format::Text => {
-            let mut table = Table::with_header(["time", "by", "kind", "what"]);
-            for entry in &entries {
-                let by = entry.by.as_deref().unwrap_or("-");
-                table.row([entry.time.as_str(), by, &entry.kind, &entry.message]);
-            }
-            output::result(&table.print());
-        }
-    }
+    let header = ["time", "by", "kind", "what"];
+    listing::print(args.format.format(), header, &entries, |entry| {
+        let by = entry.by.clone().unwrap_or_else(|| "-".to_owned());
+        [entry.time.clone(), by, entry.kind.clone(), entry.message.clone()]
+    });
     Ok(Exit::Ok)
 }

@@ -3,8 +3,8 @@
 use super::CommandError;
 use crate::args::RunArgs;
 use crate::exit::Exit;
+use crate::listing;
 use crate::output::{self, Format};
-use crate::table::Table;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -28,46 +28,38 @@ pub(crate) struct Args {
 pub(super) async fn execute(args: Args) -> Result<Exit, CommandError> {
     let mut client = args.run.coordinator.connect().await?;
     let batches = client.batches(&args.run.run, args.limit).await?;
-    match Format::from_flag(args.json) {
-        Format::Json => {
-            for batch in &batches {
-                output::result(&serde_json::to_string(batch).expect("a batch has text keys only"));
-            }
-        }
-        Format::Text => {
-            let header = [
-                "batch",
-                "state",
-                "op",
-                "attempt",
-                "crashes",
-                "worker",
-                "from line",
-                "bytes",
-                "failure",
-            ];
-            let mut table = Table::with_header(header);
-            for batch in &batches {
-                table.row([
-                    batch.batch.as_str(),
-                    batch.state.as_str(),
-                    batch.op.as_deref().unwrap_or("-"),
-                    &batch.attempt.to_string(),
-                    &batch.crashes.to_string(),
-                    batch.worker.as_deref().unwrap_or("-"),
-                    &batch.first_line.map_or_else(|| "-".to_owned(), |line| line.to_string()),
-                    &batch
-                        .bytes
-                        .map_or_else(|| "-".to_owned(), |bytes| format!("{}..{}", bytes.start, bytes.end)),
-                    batch.failure.as_deref().unwrap_or(""),
-                ]);
-            }
-            output::result(&table.print());
-            for batch in &batches {
-                if let Some(row) = &batch.bad_row {
-                    let (line, byte, text) = (row.line, row.byte, &row.text);
-                    output::result(&format!("{}: line {line}, byte {byte}: {text:?}", batch.batch));
-                }
+    let format = Format::from_flag(args.json);
+    let header = [
+        "batch",
+        "state",
+        "op",
+        "attempt",
+        "crashes",
+        "worker",
+        "from line",
+        "bytes",
+        "failure",
+    ];
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    listing::print(format, header, &batches, |batch| {
+        let bytes = batch.bytes.as_ref();
+        [
+            batch.batch.clone(),
+            batch.state.as_str().to_owned(),
+            or_dash(batch.op.clone()),
+            batch.attempt.to_string(),
+            batch.crashes.to_string(),
+            or_dash(batch.worker.clone()),
+            or_dash(batch.first_line.map(|line| line.to_string())),
+            or_dash(bytes.map(|bytes| format!("{}..{}", bytes.start, bytes.end))),
+            batch.failure.clone().unwrap_or_default(),
+        ]
+    });
+    if format == Format::Text {
+        for batch in &batches {
+            if let Some(row) = &batch.bad_row {
+                let (line, byte, text) = (row.line, row.byte, &row.text);
+                output::result(&format!("{}: line {line}, byte {byte}: {text:?}", batch.batch));
             }
         }
     }

@@ -3,8 +3,7 @@
 use super::CommandError;
 use crate::args::{CoordinatorArgs, FormatArgs};
 use crate::exit::Exit;
-use crate::output::{self, Format};
-use crate::table::Table;
+use crate::listing;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -53,25 +52,18 @@ pub(super) async fn execute(args: Args) -> Result<Exit, CommandError> {
             format,
         } => (vec![coordinator.connect().await?.set_pool(&name, limit).await?], format),
     };
-    match format.format() {
-        Format::Json => {
-            for pool in &pools {
-                output::result(&serde_json::to_string(pool).expect("a pool has text keys only"));
-            }
-        }
-        Format::Text => {
-            let mut table = Table::with_header(["pool", "limit", "used", "held by"]);
-            for pool in &pools {
-                let holders: Vec<String> = pool
-                    .holders
-                    .iter()
-                    .map(|holder| format!("{} {}", holder.run, holder.units))
-                    .collect();
-                let counts = [pool.limit, pool.used].map(|count| count.to_string());
-                table.row([pool.name.as_str(), &counts[0], &counts[1], &holders.join(", ")]);
-            }
-            output::result(&table.print());
-        }
-    }
+    listing::print(format.format(), ["pool", "limit", "used", "held by"], &pools, |pool| {
+        let holders = pool
+            .holders
+            .iter()
+            .map(|holder| format!("{} {}", holder.run, holder.units));
+        let held_by = holders.collect::<Vec<_>>().join(", ");
+        [
+            pool.name.clone(),
+            pool.limit.to_string(),
+            pool.used.to_string(),
+            held_by,
+        ]
+    });
     Ok(Exit::Ok)
 }

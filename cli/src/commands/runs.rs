@@ -3,9 +3,9 @@
 use super::CommandError;
 use crate::args::CoordinatorArgs;
 use crate::exit::Exit;
-use crate::output::{self, Format};
+use crate::listing;
+use crate::output::Format;
 use crate::summary::seconds;
-use crate::table::Table;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -29,27 +29,17 @@ pub(crate) struct Args {
 pub(super) async fn execute(args: Args) -> Result<Exit, CommandError> {
     let mut client = args.coordinator.connect().await?;
     let runs = client.runs(args.limit).await?;
-    match Format::from_flag(args.json) {
-        Format::Json => {
-            for run in &runs {
-                output::result(&run.summary.to_json());
-            }
-        }
-        Format::Text => {
-            let mut table = Table::with_header(["run", "job", "state", "wall time", "batches", "rows loaded"]);
-            for run in &runs {
-                let summary = &run.summary;
-                table.row([
-                    summary.run.as_str(),
-                    &summary.job,
-                    summary.state.as_str(),
-                    &seconds(Some(summary.wall_seconds)),
-                    &format!("{}/{}", summary.batches.committed, summary.batches.total),
-                    &summary.rows.loaded.to_string(),
-                ]);
-            }
-            output::result(&table.print());
-        }
-    }
+    let summaries: Vec<_> = runs.iter().map(|run| &run.summary).collect();
+    let header = ["run", "job", "state", "wall time", "batches", "rows loaded"];
+    listing::print(Format::from_flag(args.json), header, &summaries, |summary| {
+        [
+            summary.run.clone(),
+            summary.job.clone(),
+            summary.state.as_str().to_owned(),
+            seconds(Some(summary.wall_seconds)),
+            format!("{}/{}", summary.batches.committed, summary.batches.total),
+            summary.rows.loaded.to_string(),
+        ]
+    });
     Ok(Exit::Ok)
 }

@@ -4,8 +4,8 @@ use super::CommandError;
 use crate::args::CoordinatorArgs;
 use crate::client::WorkerView;
 use crate::exit::Exit;
-use crate::output::{self, Format};
-use crate::table::Table;
+use crate::listing;
+use crate::output::Format;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -31,24 +31,10 @@ pub(super) async fn execute(args: Args) -> Result<Exit, CommandError> {
 
 /// Prints workers.
 pub(super) fn print(workers: &[WorkerView], format: Format) {
-    match format {
-        Format::Json => {
-            for worker in workers {
-                output::result(&serde_json::to_string(worker).expect("a worker has text keys only"));
-            }
-        }
-        Format::Text => {
-            let mut table = Table::with_header(["worker", "state", "busy", "session", "ops"]);
-            for worker in workers {
-                table.row([
-                    worker.worker.as_str(),
-                    &worker.state,
-                    &format!("{}/{}", worker.busy, worker.slots),
-                    &worker.session,
-                    &worker.ops.join(", "),
-                ]);
-            }
-            output::result(&table.print());
-        }
-    }
+    let header = ["worker", "state", "busy", "session", "ops"];
+    listing::print(format, header, workers, |worker| {
+        let busy = format!("{}/{}", worker.busy, worker.slots);
+        let (name, state, session) = (worker.worker.clone(), worker.state.clone(), worker.session.clone());
+        [name, state, busy, session, worker.ops.join(", ")]
+    });
 }
