@@ -249,35 +249,54 @@ fn what_is_asked_for_twice_is_answered_no_earlier_than_the_first_is_durable() {
     }
 }
 
-#[test]
-fn of_a_resume_and_a_pause_right_behind_it_the_pause_holds() {
-    let mut world = World::new();
-    let run = world.run(1, two_steps(2), 10);
-    world.steer(run, PAUSE);
+/// Asks a paused run for this at the same moment, and returns the answers in their order. Each record is durable a moment
+/// after it is written, and nothing may be answered while one is not.
+fn answers_to(world: &mut World, run: RunId, commands: &[RunCommand]) -> Vec<(Ticket, Result<(), AskRefused>)> {
     let now = world.now;
-    let mut sequence = RecordSequence::default();
-    for (ticket, command) in [(8, RunCommand::Resume), (9, PAUSE)] {
+    let tickets = (8..).map(Ticket);
+    for (ticket, command) in tickets.zip(commands.iter().cloned()) {
         let ask = Ask::Run { run, command };
-        let (ticket, by) = (Ticket(ticket), Asker::Grpc);
+        let by = Asker::Grpc;
         world
             .scheduler
             .handle(Event::Asked(Box::new(Asked { ticket, by, ask })), now);
     }
     let mut answers = Vec::new();
-    // Each record is durable a moment after it is written.
+    let (mut written, mut durable) = (RecordSequence::default(), RecordSequence::default());
     loop {
         while let Some(command) = world.scheduler.next_command() {
-            sequence = record_of(&command).unwrap_or(sequence);
+            written = record_of(&command).unwrap_or(written);
             if let Command::Answer { ticket, answer } = command {
+                assert_eq!(written, durable, "{ticket:?} is answered before all is durable");
                 answers.push((ticket, answer));
             }
         }
-        if answers.len() == 2 {
-            break;
+        if answers.len() == commands.len() {
+            return answers;
         }
-        world.scheduler.handle(Event::DurableUpTo { sequence }, now);
+        assert!(durable < written, "only {answers:?} were given");
+        durable = written;
+        world.scheduler.handle(Event::DurableUpTo { sequence: durable }, now);
     }
+}
+
+#[test]
+fn of_a_resume_and_a_pause_right_behind_it_the_pause_holds() {
+    let mut world = World::new();
+    let run = world.run(1, two_steps(2), 10);
+    world.steer(run, PAUSE);
+    let answers = answers_to(&mut world, run, &[RunCommand::Resume, PAUSE]);
     assert_eq!(answers, [(Ticket(8), Ok(())), (Ticket(9), Ok(()))]);
+    assert_eq!(state(&world, run), RunState::Paused);
+}
+
+#[test]
+fn of_two_pauses_behind_a_resume_neither_is_answered_before_its_record_is_durable() {
+    let mut world = World::new();
+    let run = world.run(1, two_steps(2), 10);
+    world.steer(run, PAUSE);
+    let answers = answers_to(&mut world, run, &[RunCommand::Resume, PAUSE, PAUSE]);
+    assert_eq!(answers.len(), 3);
     assert_eq!(state(&world, run), RunState::Paused);
 }
 

@@ -9,7 +9,7 @@ use agent::Chain;
 use common::ids::{BatchId, LeaseId, OpId, RunId};
 use common::message::{Grant, Input};
 use common::part::Part;
-use scheduler::Checkpoint;
+use scheduler::{Checkpoint, RecordSequence};
 
 use crate::jobs::ROW_BYTES;
 use crate::world::World;
@@ -21,8 +21,9 @@ pub(crate) struct Checkpoints {
     durable: BTreeMap<(RunId, BatchId), Part>,
     /// Those that the coordinator has given up, durably or not.
     lost: BTreeSet<(RunId, BatchId)>,
-    /// Those whose record is on its way to the disk, by the coordinator's generation: their batches cannot go on yet.
-    under_way: BTreeSet<(u64, RunId, BatchId)>,
+    /// Those that the coordinator does not know to be durable, by its generation, and the record behind which it does once
+    /// they are: their batches cannot go on yet.
+    under_way: BTreeMap<(u64, RunId, BatchId), Option<RecordSequence>>,
 }
 
 impl Checkpoints {
@@ -82,13 +83,19 @@ impl World {
             format!("{run} batch {batch} has a checkpoint of {lease}, the latest is {latest:?}")
         });
         let under_way = (self.incarnation, run, batch);
-        self.oracle.checkpoints.under_way.insert(under_way);
+        self.oracle.checkpoints.under_way.insert(under_way, None);
+    }
+
+    /// The coordinator knows what is durable: batches go on behind their checkpoints.
+    pub(crate) fn note_told_checkpoints(&mut self, told: RecordSequence) {
+        let under_way = &mut self.oracle.checkpoints.under_way;
+        under_way.retain(|_, sequence| sequence.is_none_or(|sequence| sequence > told));
     }
 
     /// Tells whether a batch waits for its checkpoint to become durable.
     pub(crate) fn waits_for_checkpoint(&self, run: RunId, batch: BatchId) -> bool {
         let under_way = &self.oracle.checkpoints.under_way;
-        under_way.contains(&(self.incarnation, run, batch))
+        under_way.contains_key(&(self.incarnation, run, batch))
     }
 
     /// A record of a checkpoint is durable.
@@ -98,8 +105,10 @@ impl World {
         self.require(is_there, "ACK-DURABLE", || {
             format!("{run} batch {batch} has a durable checkpoint in {part:?}, which is not there")
         });
-        let under_way = (self.incarnation, run, batch);
-        self.oracle.checkpoints.under_way.remove(&under_way);
+        let (under_way, sequence) = ((self.incarnation, run, batch), self.disk.durable_up_to());
+        if let Some(told_with) = self.oracle.checkpoints.under_way.get_mut(&under_way) {
+            *told_with = Some(sequence);
+        }
         let is_lost = self.oracle.checkpoints.lost.remove(&(run, batch));
         let before = self.oracle.checkpoints.durable.insert((run, batch), part.clone());
         let before = before.filter(|_| !is_lost);

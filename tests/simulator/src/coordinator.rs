@@ -360,6 +360,7 @@ impl World {
     pub(crate) fn on_durable(&mut self, incarnation: u64, sequence: RecordSequence) {
         if incarnation == self.incarnation && self.coordinator.is_some() {
             self.note_told_limits(sequence);
+            self.note_told_checkpoints(sequence);
             self.tell_scheduler(Event::DurableUpTo { sequence });
             self.check_live(sequence);
         }

@@ -30,19 +30,18 @@ impl World {
     /// Notes what a message to a worker begins.
     pub(crate) fn note_begin(&mut self, session: SessionId, message: &ToWorker) {
         match message {
-            // What goes on behind a checkpoint of before was begun when it took its place in flight.
-            ToWorker::Grant(Grant {
-                run,
-                batch: Some(batch),
-                input: Input::Checkpoint(_),
-                ..
-            }) => {
-                self.note_begun(*run, *batch);
+            ToWorker::Grant(grant) => {
+                // What goes on behind a checkpoint of before was begun when it took its place in flight.
+                if let (Some(batch), Input::Checkpoint(_)) = (grant.batch, &grant.input) {
+                    self.note_begun(grant.run, batch);
+                }
+                match grant.start {
+                    Start::Now => self.note_permit(session, grant.lease),
+                    Start::OnFreedPermit => {}
+                }
             }
-            ToWorker::Grant(grant) if grant.start == Start::Now => self.note_permit(session, grant.lease),
             ToWorker::Permit { lease } => self.note_permit(session, *lease),
-            ToWorker::Grant(_)
-            | ToWorker::OpenRun(_)
+            ToWorker::OpenRun(_)
             | ToWorker::CloseRun { .. }
             | ToWorker::Truncate { .. }
             | ToWorker::Recall { .. }

@@ -60,12 +60,6 @@ impl Scheduler {
         }
     }
 
-    /// Obeys a pause whose run has gone on meanwhile.
-    pub(crate) fn on_postponed(&mut self, asked: Asked, now: Time) {
-        let effect = self.effect_of(&asked.ask);
-        self.act_on(asked, effect, now);
-    }
-
     /// Tells whether a pause would be forgotten, because the run is paused and about to go on.
     fn pauses_what_is_released(&self, ask: &Ask) -> bool {
         let Ask::Run {
