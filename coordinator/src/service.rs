@@ -249,7 +249,7 @@ impl Service {
         let size = page.size()?;
         let found = self.driver.read(move |world| {
             let mut workers: Vec<WorkerView> = world.scheduler.workers().collect();
-            workers.sort_by_key(worker_token);
+            workers.sort_by_cached_key(worker_token);
             workers.retain(|worker| page.token.is_empty() || worker_token(worker) > page.token);
             workers.truncate(size + 1);
             workers

@@ -111,6 +111,11 @@ impl Scheduler {
         require(live == self.live_slots, "CAP", &|| {
             format!("{live} slots are live, {} are counted", self.live_slots)
         });
+        let free = self.sessions.values().map(|session| u64::from(session.free_slots()));
+        let free: u64 = free.sum();
+        require(free == self.free_slots, "CAP", &|| {
+            format!("{free} slots are free, {} are counted", self.free_slots)
+        });
     }
 
     /// CAP: units of pools are counted once, over all runs, and promised tokens are those of leases.

@@ -176,6 +176,7 @@ impl Scheduler {
             if free > 0 {
                 self.idle.insert((free, Reverse(id)));
             }
+            self.free_slots = self.free_slots + u64::from(free) - u64::from(was_free);
         }
         let queued = session.queued();
         let is_hungry = session.live_slots() > 0 && session.busy > 0 && queued * 2 < session.queue_bound();

@@ -10,6 +10,8 @@
 //!
 //! Known weakness: with several active runs nothing is queued, and each batch costs a way to the coordinator and back.
 
+use std::ops::Bound;
+
 use common::ids::{LeaseId, OpId, RunId, SessionId};
 use common::message::{Start, ToWorker};
 use common::time::Time;
@@ -57,12 +59,22 @@ impl Scheduler {
         global && own
     }
 
-    /// Queues batches at workers in turn, so that earlier batches are begun first wherever a permit is freed first.
+    /// Queues batches at workers in turn, so that earlier batches are begun first wherever a permit is freed first. Costs the
+    /// workers that get one, however many there are.
     fn fill_queues(&mut self, run: RunId, now: Time) {
-        let mut hungry: Vec<SessionId> = self.hungry.iter().copied().collect();
-        hungry.retain(|session| self.reaches_the_end(run, *session));
-        while !hungry.is_empty() {
-            hungry.retain(|session| {
+        let mut fed: Vec<SessionId> = Vec::new();
+        let mut after = Bound::Unbounded;
+        while self.runs.get(&run).is_some_and(may_queue)
+            && let Some(&session) = self.hungry.range((after, Bound::Unbounded)).next()
+        {
+            after = Bound::Excluded(session);
+            if self.reaches_the_end(run, session) && self.may_queue_at(run, session) {
+                self.queue_next(run, session, now);
+                fed.push(session);
+            }
+        }
+        while !fed.is_empty() {
+            fed.retain(|session| {
                 let may = self.may_queue_at(run, *session);
                 if may {
                     self.queue_next(run, *session, now);
@@ -89,7 +101,7 @@ impl Scheduler {
             let batch = batch.and_then(|batch| run.batches.get(&batch));
             batch.is_some_and(|batch| fits(run, cap, batch.slice.bytes()).is_ok())
         };
-        let free: usize = self.idle.iter().map(|(free, _)| *free as usize).sum();
+        let free = usize::try_from(self.free_slots).unwrap_or(usize::MAX);
         let wanted = free.saturating_sub(run.recalled.len());
         let last = run.queued.iter().rev().filter(|lease| !run.recalled.contains(lease));
         let last: Vec<LeaseId> = last.take(wanted).copied().take_while(would_begin).collect();

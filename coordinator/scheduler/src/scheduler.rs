@@ -51,6 +51,8 @@ pub struct Scheduler {
     pub(crate) live_sessions: usize,
     /// The slots of all live sessions together.
     pub(crate) live_slots: u64,
+    /// The free ones of them.
+    pub(crate) free_slots: u64,
     /// Committed parts that are not in place yet, by the lease they were committed under.
     pub(crate) publications: BTreeMap<LeaseId, Publication>,
     /// What workers may still hold from before a restart.
@@ -103,6 +105,7 @@ impl Scheduler {
             lost_processes: BTreeSet::new(),
             live_sessions: 0,
             live_slots: 0,
+            free_slots: 0,
             publications: BTreeMap::new(),
             former: FormerSessions::default(),
             ended: BTreeMap::new(),

@@ -4,7 +4,7 @@
 //! the scheduler's to say. Messages of a round are collected and sent together, so that several share a frame. A queue
 //! that is full ends its session: a worker that cannot keep up loses its leases, and everybody else keeps their pace.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use common::ids::{SessionId, WorkerName};
 use common::message::{Grant, Input, ToWorker};
@@ -18,6 +18,8 @@ use super::message::Opening;
 #[derive(Default)]
 pub(super) struct Sessions {
     open: BTreeMap<SessionId, Outgoing>,
+    /// Those that were spoken to in this round.
+    spoken_to: BTreeSet<SessionId>,
 }
 
 struct Outgoing {
@@ -63,6 +65,9 @@ impl Sessions {
             self.issue_ticket(grant);
         }
         if let Some(outgoing) = self.open.get_mut(&session) {
+            if outgoing.round.is_empty() {
+                self.spoken_to.insert(session);
+            }
             outgoing.round.push(message);
         }
     }
@@ -70,10 +75,13 @@ impl Sessions {
     /// Sends what was collected, and returns the sessions that could not take it: they are cut off.
     pub(super) fn flush(&mut self) -> Vec<SessionId> {
         let mut cut_off = Vec::new();
-        for (session, outgoing) in &mut self.open {
-            if !outgoing.round.is_empty() && outgoing.flush().is_err() {
+        for session in std::mem::take(&mut self.spoken_to) {
+            let Some(outgoing) = self.open.get_mut(&session) else {
+                continue;
+            };
+            if outgoing.flush().is_err() {
                 tracing::warn!(%session, worker = outgoing.worker.as_str(), "a session does not take its messages");
-                cut_off.push(*session);
+                cut_off.push(session);
             }
         }
         for session in &cut_off {
@@ -109,8 +117,9 @@ impl Sessions {
         let Input::Remote(remote) = &mut grant.input else {
             return;
         };
-        let mut sessions = self.open.values().rev();
-        match sessions.find(|outgoing| outgoing.exchange_address == remote.address) {
+        let listens = |outgoing: &&Outgoing| outgoing.exchange_address == remote.address;
+        let holder = self.open.get(&remote.holder).filter(listens);
+        match holder.or_else(|| self.open.values().rev().find(listens)) {
             Some(holder) => {
                 remote.ticket = fetch_ticket(&holder.exchange_key, grant.run, remote.output, grant.lease).to_vec();
             }
