@@ -119,13 +119,16 @@ simulate: ## Hunts for histories that break a promise of the scheduler or the ag
 
 ##@ Measuring it
 .PHONY: bench
-bench: ## Measures the release build for BENCHMARKS.md (ARGS="w1 --batches 10000", PEERS=folder of peers)
+bench: ## Measures the release build for BENCHMARKS.md (ARGS="w1 --batches 10000", PEERS=folders of peers)
 	$(call section,benchmarks)
 	@$(CARGO) build --quiet --release --locked -p plumb -p benches
 	@"$${CARGO_TARGET_DIR:-target}/release/benches" $(ARGS)
-	@if [ -f coordinator/examples/shard_speed.rs ]; then \
-	  $(CARGO) run --quiet --release --locked -p coordinator --example shard_speed; \
-	fi
+	@if [ -z "$(ARGS)" ]; then $(MAKE) --no-print-directory bench-shard; fi
+
+.PHONY: bench-shard
+bench-shard: ## Measures how fast a source is cut into slices, on one core
+	$(call section,sharding)
+	@$(CARGO) run --quiet --release --locked -p coordinator --example shard_speed
 
 .PHONY: bench-short
 bench-short: ## Runs every benchmark at a small size: whether it works, not how fast
@@ -138,6 +141,16 @@ bench-web: ## Measures the timeline and what pages ask for, over HTTP (ARGS="100
 	$(call section,timeline and pages)
 	@$(CARGO) run --quiet --release --locked -p coordinator --example timeline_speed
 	@$(CARGO) run --quiet --release --locked -p coordinator --example web_speed -- $(ARGS)
+
+# Without what joins functions across crates, so that a profile can name them.
+.PHONY: profile
+profile: ## Counts where instructions go: the coordinator's in W1, a worker's in W3 (needs valgrind; minutes)
+	$(call section,profiles)
+	@CARGO_TARGET_DIR=target/profiled CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+	  $(CARGO) build --quiet --release --locked -p plumb -p benches
+	@export PROFILED_PROGRAM=$(CURDIR)/target/profiled/release/plumb; \
+	  tests/benches/profile.sh coordinator w4 --batches 20000 --crowds 0; \
+	  tests/benches/profile.sh worker w3 --megabytes 100 --repeat 1
 
 ##@ Keeping it tidy
 .PHONY: fix

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::process::Process;
 use crate::report::RunReport;
 use crate::repository;
-use crate::scratch::{MARK, Scratch};
+use crate::scratch::Scratch;
 
 /// How long a command may take: a minute for what should take seconds.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -62,7 +62,8 @@ impl Plumb {
                 command.env_remove(variable);
             }
         }
-        command.env(MARK, scratch.mark()).env("TMPDIR", scratch.temporary());
+        scratch.mark_as_ours(&mut command);
+        command.env("TMPDIR", scratch.temporary());
         Plumb {
             command,
             folder: scratch.folder().to_owned(),

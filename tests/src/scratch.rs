@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tempfile::TempDir;
@@ -10,7 +11,7 @@ use tempfile::TempDir;
 use crate::wait::until;
 
 /// The environment variable that carries the mark. Local clusters take `PLUMB_*` out, and this one stays.
-pub(crate) const MARK: &str = "TEST_SCRATCH";
+const MARK: &str = "TEST_SCRATCH";
 
 static SCRATCHES: AtomicU32 = AtomicU32::new(0);
 
@@ -63,8 +64,9 @@ impl Scratch {
         path
     }
 
-    pub(crate) fn mark(&self) -> &str {
-        &self.mark
+    /// Lets a command's process, and what it starts, count among the test's.
+    pub fn mark_as_ours(&self, command: &mut Command) {
+        command.env(MARK, &self.mark);
     }
 
     pub(crate) fn temporary(&self) -> PathBuf {

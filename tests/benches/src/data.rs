@@ -5,13 +5,13 @@
 //! not counted.
 
 use std::fs::File;
-use std::io::{BufWriter, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use tests::{Job, Scratch, repository};
 
-use crate::figure::{Figure, median};
+use crate::figure::Figure;
 use crate::runs::{Bench, as_number};
 use crate::yardstick;
 use crate::{Settings, Size};
@@ -20,8 +20,13 @@ const WORKERS: u32 = 2;
 const SLOTS: u32 = 4;
 /// The columns that are kept.
 pub(crate) const COLUMNS: [&str; 4] = ["name", "generation", "type1", "type2"];
+/// What figures are compared by.
+const RATE: &str = "mb_per_s";
 /// The batches' size.
 const BATCH: &str = "4MiB";
+
+/// How often the sample's rows are in what is written at once: some 32 MB.
+const WRITTEN_AT_ONCE: u64 = 200;
 
 /// What becomes of the parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,16 +47,23 @@ pub(crate) fn measure(settings: &Settings) -> Vec<Figure> {
         let input = input(&scratch, megabytes);
         yardstick::warm(&input);
         let (mut parts, mut single, mut loops) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..settings.repeat {
+        let mut beside = settings.peers.beside("W3");
+        for _ in 0..settings.repeat(5) {
             parts.push(cluster(&input, Output::Parts));
             loops.push(yardstick::csv_loop(&input, &scratch));
             single.push(cluster(&input, Output::SingleFile));
-            let size = megabytes.to_string();
-            settings.peers.run_on(&input, "W3", &[&size], &mut figures);
+            beside.round(Some(&input));
         }
-        figures.push(median(parts, "mb_per_s"));
-        figures.push(median(single, "mb_per_s"));
-        figures.push(median(loops, "mb_per_s"));
+        let best = beside.best(RATE);
+        let loops = Figure::of_all(loops, RATE);
+        let pace = loops.get(RATE).unwrap_or(f64::NAN);
+        for ours in [parts, single] {
+            let ours = Figure::of_all(ours, RATE);
+            let to_loop = ours.get(RATE).unwrap_or(f64::NAN) / pace;
+            figures.push(ours.number("times_loop", to_loop).against(best.as_ref(), RATE));
+        }
+        figures.push(loops);
+        figures.extend(beside.figures(RATE));
     }
     figures
 }
@@ -95,20 +107,23 @@ pub(crate) fn throughput(figure: Figure, bytes: u64, seconds: f64) -> Figure {
         .number("mb_per_s", as_number(bytes) / 1e6 / seconds)
 }
 
-/// Writes the sample's rows over and over into a file of about so many megabytes.
+/// Writes the sample's rows over and over into a file of about so many megabytes. It is on the disk when this returns, so
+/// that writing it back disturbs nothing that is measured.
 fn input(scratch: &Scratch, megabytes: u64) -> PathBuf {
     let sample = std::fs::read(repository::root().join("data/pokemon.csv")).expect("the sample is there");
     let header = sample.iter().position(|byte| *byte == b'\n').expect("it has a header") + 1;
     let (header, rows) = sample.split_at(header);
     let path = scratch.path(format!("input-{megabytes}.csv"));
-    let mut file = BufWriter::with_capacity(4 << 20, File::create(&path).expect("can be made"));
+    let mut file = File::create(&path).expect("can be made");
     file.write_all(header).expect("the disk has room");
-    for _ in 0..(megabytes * 1_000_000).div_euclid(rows.len() as u64).max(1) {
-        file.write_all(rows).expect("the disk has room");
+    let mut left = (megabytes * 1_000_000).div_euclid(rows.len() as u64).max(1);
+    let many = rows.repeat(usize::try_from(left.min(WRITTEN_AT_ONCE)).expect("is small"));
+    while left > 0 {
+        let count = left.min(WRITTEN_AT_ONCE);
+        let end = rows.len() * usize::try_from(count).expect("is small");
+        file.write_all(&many[..end]).expect("the disk has room");
+        left -= count;
     }
-    file.into_inner()
-        .expect("the disk has room")
-        .sync_all()
-        .expect("the disk works");
+    file.sync_all().expect("the disk works");
     path
 }

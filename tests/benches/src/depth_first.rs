@@ -2,7 +2,7 @@
 
 use tests::Job;
 
-use crate::figure::{Figure, median};
+use crate::figure::Figure;
 use crate::runs::{Bench, as_number, numbers};
 use crate::{Settings, Size};
 
@@ -14,13 +14,14 @@ pub(crate) fn measure(settings: &Settings) -> Vec<Figure> {
         Size::Short => 16,
         Size::Full => 64,
     };
-    let mut figures = Vec::new();
     let mut taken = Vec::new();
-    for _ in 0..settings.repeat {
+    let mut beside = settings.peers.beside("W2");
+    for _ in 0..settings.repeat(5) {
         taken.push(once(batches));
-        settings.peers.run("W2", &[], &mut figures);
+        beside.round(None);
     }
-    figures.push(median(taken, "wall_s"));
+    let mut figures = vec![Figure::of_all(taken, "wall_s")];
+    figures.extend(beside.figures("wall_s"));
     figures
 }
 

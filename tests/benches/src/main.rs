@@ -6,7 +6,8 @@
 //! BENCHMARKS.md's.
 //!
 //! Data flows one way: a workload returns [`Figure`]s, `main` prints them. Peers are scripts of a folder that the user
-//! names ([`peers`]); they run between our own repetitions, so that both see the same machine.
+//! names and of the one beside this crate's sources ([`peers`]); they run between our own repetitions, so that both see
+//! the same machine.
 //!
 //! Known weakness: whatever else the machine does is in the figures; `machine_busy` beside `cpu` shows it.
 
@@ -24,7 +25,8 @@ mod scale;
 mod usage;
 mod yardstick;
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
@@ -47,12 +49,19 @@ struct Args {
     /// How many megabytes of input, where a workload has a choice.
     #[arg(long, value_name = "N", value_delimiter = ',')]
     megabytes: Vec<u64>,
-    /// How often each figure is taken; the median is shown.
-    #[arg(long, value_name = "N", default_value_t = 3)]
-    repeat: usize,
-    /// A folder with peers: `run.sh PEER WORKLOAD [N]` prints JSON lines.
-    #[arg(long, env = "PEERS", value_name = "DIR")]
-    peers: Option<PathBuf>,
+    /// How many simulated workers in W4, 0 for none; without --batches nothing else of it is measured.
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    crowds: Vec<u32>,
+    /// How often each figure is taken, the peers in between; the median is shown with its spread. Unless said, 5 times
+    /// W1 to W3 and once the others.
+    #[arg(long, value_name = "N")]
+    repeat: Option<usize>,
+    /// Folders with peers, as in PATH: `run.sh -n 1 PEER WORKLOAD [N]` prints JSON lines. PEER_NAMES says which peers.
+    #[arg(long, env = "PEERS", value_name = "DIRS")]
+    peers: Option<OsString>,
+    /// How long each peer may take beside a workload, all repetitions together. Unless said, 30 and beside W5 150.
+    #[arg(long, value_name = "SECONDS")]
+    peer_seconds: Option<u64>,
     /// Be a share of the simulated workers of W4 instead.
     #[arg(long, hide = true, value_name = "URL,FIRST,SESSIONS,SLOTS")]
     crowd: Option<Crowd>,
@@ -82,7 +91,9 @@ pub(crate) struct Settings {
     pub(crate) batches: Vec<u64>,
     /// Sizes of the input that the user asked for; empty for the workload's own.
     pub(crate) megabytes: Vec<u64>,
-    pub(crate) repeat: usize,
+    /// Sizes of the crowd of simulated workers that the user asked for; empty for the workload's own.
+    pub(crate) crowds: Vec<u32>,
+    repeat: Option<usize>,
     pub(crate) peers: Peers,
 }
 
@@ -96,6 +107,15 @@ pub(crate) enum Size {
 }
 
 impl Settings {
+    /// Returns how often to take a figure that is usually taken so often.
+    pub(crate) fn repeat(&self, usually: usize) -> usize {
+        let usually = match self.size {
+            Size::Short => 1,
+            Size::Full => usually,
+        };
+        self.repeat.unwrap_or(usually).max(1)
+    }
+
     /// Returns the sizes to measure: the user's, or the workload's.
     pub(crate) fn sizes(&self, short: &[u64], full: &[u64]) -> Vec<u64> {
         match (self.batches.is_empty(), self.size) {
@@ -118,8 +138,9 @@ fn main() {
         size: if args.short { Size::Short } else { Size::Full },
         batches: args.batches,
         megabytes: args.megabytes,
-        repeat: if args.short { 1 } else { args.repeat.max(1) },
-        peers: Peers::new(args.peers),
+        crowds: args.crowds,
+        repeat: args.repeat,
+        peers: Peers::new(args.peers, args.peer_seconds.map(Duration::from_secs)),
     };
     let asked = if args.workloads.is_empty() {
         Workload::value_variants().to_vec()

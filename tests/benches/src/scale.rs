@@ -22,7 +22,10 @@ const CROWD_SLOTS: NonZeroU32 = NonZeroU32::new(64).expect("is not zero");
 const CROWD_PROCESSES: u32 = 4;
 
 pub(crate) fn measure(settings: &Settings) -> Vec<Figure> {
-    let sizes = settings.sizes(&[500, 2_000], &[10_000, 100_000, 1_000_000]);
+    let sizes = match (settings.crowds.is_empty(), settings.batches.is_empty()) {
+        (false, true) => Vec::new(),
+        (true, true | false) | (false, false) => settings.sizes(&[500, 2_000], &[10_000, 100_000, 1_000_000]),
+    };
     let mut figures: Vec<Figure> = Vec::new();
     for batches in sizes {
         let figure = throughput("W4", batches, SLOTS, Schedule::Tuned);
@@ -35,7 +38,15 @@ pub(crate) fn measure(settings: &Settings) -> Vec<Figure> {
         Size::Short => (&[20], 2_000),
         Size::Full => (&[10, 100, 1_000], 100_000),
     };
-    figures.extend(crowds.iter().map(|sessions| crowded(*sessions, batches)));
+    let crowds = if settings.crowds.is_empty() {
+        crowds
+    } else {
+        &settings.crowds
+    };
+    for sessions in crowds.iter().filter(|sessions| **sessions > 0) {
+        let taken = (0..settings.repeat(1)).map(|_| crowded(*sessions, batches));
+        figures.push(Figure::of_all(taken.collect(), "tasks_per_s"));
+    }
     figures
 }
 
