@@ -65,7 +65,8 @@ fn measure(tasks: u64, seconds: u64, folder: &Path) -> anyhow::Result<()> {
         );
     }
     println!("| made up and written in {written:.2?} | | |");
-    let (address, handle) = serve(folder, fixtures, summaries)?;
+    let known = fixtures.into_iter().zip(summaries).collect();
+    let (address, _ended) = serve(folder, known)?;
     for fixture in &fixtures {
         first_chart(address, fixture.run)?;
         for by in ["batch", "slot"] {
@@ -76,15 +77,16 @@ fn measure(tasks: u64, seconds: u64, folder: &Path) -> anyhow::Result<()> {
         "| resident memory of the whole process | {} MiB | |",
         resident_bytes()? >> 20
     );
+    // The live run has a coordinator of its own: there it is r1.
+    let folder = folder.join("live");
+    fs::create_dir(&folder)?;
+    let (address, handle) = serve(&folder, Vec::new())?;
     live(address, &handle, seconds)
 }
 
 /// Starts a coordinator's pages on threads of their own: `core` drives, `web` serves.
-fn serve(
-    folder: &Path,
-    fixtures: [Fixture; 2],
-    summaries: [Arc<RunSummary>; 2],
-) -> anyhow::Result<(SocketAddr, DriverHandle)> {
+/// Serves what lies in a folder, as a coordinator does that knows these runs, which have ended.
+fn serve(folder: &Path, known: Vec<(Fixture, Arc<RunSummary>)>) -> anyhow::Result<(SocketAddr, DriverHandle)> {
     let timelines = Timelines::in_folder(folder)?;
     let (told, telling) = mpsc::sync_channel(1);
     let (driver, handle) = {
@@ -133,7 +135,7 @@ fn serve(
                 .build()?;
             runtime.block_on(async {
                 let install = move |world: &mut _| {
-                    for (fixture, summary) in fixtures.iter().zip(summaries) {
+                    for (fixture, summary) in known {
                         fixture.install_ended(world, summary);
                     }
                 };

@@ -229,41 +229,52 @@ impl Raster {
             "a grid cannot be read finer than it is"
         );
         let mut cells = Cells::new(window, self.ops);
-        let (by_k, by_r) = (window.k - own.k, window.r - own.r);
+        let by_r = window.r - own.r;
         let width = 1_u64 << own.k;
         let targets = |row: usize| place((own.row + row as u64) >> by_r, window.row, window.rows);
-        let column = |column: usize| place((own.column + column as u64) >> by_k, window.column, window.columns);
-        for (place, line) in self.lines.iter().enumerate().filter(|(_, line)| !line.cells.is_empty()) {
+        for (place, line) in self.lines.iter().enumerate() {
             let (plane, row) = (place / own.rows, place % own.rows);
             let Some(target) = targets(row) else { continue };
             let times = cells.times_mut(plane, target);
-            let mut covering = 0_i64;
-            for (at, cell) in (line.start..own.columns).zip(&line.cells) {
-                covering += cell.cover;
-                let time = cell.partial + width * covering.unsigned_abs();
-                if time > 0
-                    && let Some(column) = column(at)
-                {
-                    times[column] += time;
-                }
-            }
+            self.each_cell(line, window, |column, cell, covering| {
+                times[column] += cell.partial + width * covering.unsigned_abs();
+            });
         }
         for flag in Flag::ALL {
             for (row, line) in self.touch[flag as usize].iter().enumerate() {
                 let Some(target) = targets(row) else { continue };
                 let flags = cells.flags_mut(target);
-                let mut touching = 0;
-                for (at, cell) in (line.start..own.columns).zip(&line.cells) {
-                    touching += cell.cover;
-                    if touching > 0
-                        && let Some(column) = column(at)
-                    {
-                        flags[column] |= flag.bit();
-                    }
-                }
+                self.each_cell(line, window, |column, _, touching| {
+                    flags[column] |= if touching > 0 { flag.bit() } else { 0 };
+                });
             }
         }
         cells
+    }
+
+    /// Calls back for each cell of a line that lies in a coarser window: its column there, and how many attempts cover it.
+    /// Lines that end before the window or begin behind it cost nothing: most do, where a run goes on for long.
+    #[inline]
+    fn each_cell(&self, line: &Line, window: Window, mut each: impl FnMut(usize, &Cell, i64)) {
+        let by_k = window.k - self.window.k;
+        let own = |column: u64| {
+            (column << by_k)
+                .saturating_sub(self.window.column)
+                .saturating_sub(line.start as u64)
+        };
+        let (from, to) = (own(window.column), own(window.column + window.columns as u64));
+        let from = usize::try_from(from).unwrap_or(usize::MAX).min(line.cells.len());
+        let to = usize::try_from(to).unwrap_or(usize::MAX).min(line.cells.len());
+        if from >= to {
+            return;
+        }
+        let mut covering: i64 = line.cells[..from].iter().map(|cell| cell.cover).sum();
+        let first = self.window.column + (line.start + from) as u64;
+        for (at, cell) in (first..).zip(&line.cells[from..to]) {
+            covering += cell.cover;
+            #[expect(clippy::cast_possible_truncation, reason = "it is less than the number of columns")]
+            each(((at >> by_k) - window.column) as usize, cell, covering);
+        }
     }
 }
 
