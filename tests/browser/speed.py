@@ -152,7 +152,7 @@ def tasks_of(server: Fixtures) -> int:
 def the_heap_stays_small_while_tasks_pour_in(browser: Browser, cluster: Cluster):
     """Follows a run whose batches are single rows: as many tasks a second as the machine does."""
     path = cluster.path / "pours.csv"
-    path.write_text("a\n" + "".join(f"{row}\n" for row in range(400_000)))
+    path.write_text("a\n" + "".join(f"{row}\n" for row in range(4_000_000)))
     run = cluster.submit(job("pours", path, rows=1, per_row="0s"))
     with browser.page() as page:
         page.goto(f"{cluster.url}/runs/{run}")

@@ -88,6 +88,11 @@ pub(super) fn seed(view: &RunView, chart: &ChartView) -> String {
     serde_json::json!({"chart": shapes::chart(view, chart), "run": shapes::run(view)}).to_string()
 }
 
+/// Returns the address of what a run's page shows first, on a screen of a common size: its whole chart by batch.
+pub(super) fn first_view(run: RunId) -> String {
+    format!("/api/runs/{run}/view?by=batch&width=1280&height=352&inline=1")
+}
+
 fn run_id(text: &str) -> Result<RunId, Problem> {
     text.parse()
         .map_err(|error: common::ids::InvalidId| Problem::field("run", error.to_string()))

@@ -24,10 +24,14 @@ struct Asset {
 }
 
 impl Asset {
-    /// Returns the names of the modules that it imports.
+    /// Returns the names of the modules that it imports before it runs.
     fn imports(&self) -> impl Iterator<Item = &'static str> {
+        self.quoted_after("from \"./")
+    }
+
+    fn quoted_after(&self, words: &'static str) -> impl Iterator<Item = &'static str> {
         let text = std::str::from_utf8(self.bytes).unwrap_or_default();
-        let quoted = text.split("from \"./").skip(1);
+        let quoted = text.split(words).skip(1);
         quoted.filter_map(|rest| rest.split('"').next())
     }
 }
@@ -59,6 +63,7 @@ static ASSETS: &[Asset] = &assets![
     "strips.js": SCRIPT,
     "minimap.js": SCRIPT,
     "panel.js": SCRIPT,
+    "below.js": SCRIPT,
     "drawer.js": SCRIPT,
     "table.js": SCRIPT,
     "tabs.js": SCRIPT,
@@ -72,6 +77,7 @@ static ASSETS: &[Asset] = &assets![
     "steer.js": SCRIPT,
     "runs.js": SCRIPT,
     "run.js": SCRIPT,
+    "page.js": SCRIPT,
     "compare.js": SCRIPT,
     "workers.js": SCRIPT,
     "new.js": SCRIPT,
@@ -157,7 +163,7 @@ mod tests {
     #[test]
     fn every_module_that_is_imported_is_served() {
         for asset in ASSETS.iter().filter(|asset| asset.content_type == SCRIPT) {
-            for name in asset.imports() {
+            for name in asset.imports().chain(asset.quoted_after("import(\"./")) {
                 assert!(
                     ASSETS.iter().any(|asset| asset.name == name),
                     "{} imports {name}",
@@ -168,12 +174,14 @@ mod tests {
     }
 
     #[test]
-    fn a_page_asks_for_all_of_its_modules_at_once() {
+    fn a_page_asks_at_once_for_all_that_its_chart_needs_and_for_nothing_else() {
         let imports = Assets::new(None).imports("run.js");
         for name in ["chart.js", "tiles.js", "shell.js"] {
             assert_eq!(imports.iter().filter(|url| url.ends_with(name)).count(), 1, "{name}");
         }
-        assert!(!imports.iter().any(|url| url.ends_with("new.js")));
+        for name in ["new.js", "page.js", "strips.js", "tabs.js"] {
+            assert!(!imports.iter().any(|url| url.ends_with(name)), "{name}");
+        }
     }
 
     #[test]

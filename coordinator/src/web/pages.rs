@@ -102,6 +102,7 @@ impl Site {
             title,
             place: layout::Place::Elsewhere,
             script: "shell.js",
+            ahead: None,
         };
         let body = html! {
             h1 { (title) }

@@ -2,60 +2,67 @@
 
 import { get } from "./api.js";
 
+const said = () => new URLSearchParams(location.hash.slice(1));
+
 export class Address {
   #timer = 0;
-  /** Nothing is written before what was there has been read. */
-  #ready = false;
+  /** Nothing is written before what was there has been read. @type {import("./tabs.js").Tabs|null} */
+  #tabs = null;
 
-  /** @param {import("./panel.js").Panel} panel @param {import("./tabs.js").Tabs} tabs */
-  constructor(panel, tabs) {
+  /** @param {import("./panel.js").Panel} panel */
+  constructor(panel) {
     this.panel = panel;
-    this.tabs = tabs;
   }
 
   /** Writes soon: while the chart moves, only the last place counts. */
   soon() {
-    if (!this.#ready) return;
+    if (!this.#tabs) return;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.write(), 200);
   }
 
   write() {
-    if (!this.#ready) return;
+    const tabs = this.#tabs;
+    if (!tabs) return;
     const { chart, view } = this.panel;
     const state = new URLSearchParams();
     if (chart.by !== "batch") state.set("by", chart.by);
     if (view.mode === "free") state.set("t", `${Math.round(view.from)}-${Math.round(view.to)}`);
     if (view.mode === "follow") state.set("follow", "1");
     if (!chart.allRows) state.set("rows", `${chart.rowFrom.toFixed(1)}-${chart.rowTo.toFixed(1)}`);
-    if (this.tabs.current !== "failures") state.set("tab", this.tabs.current);
+    if (tabs.current !== "failures") state.set("tab", tabs.current);
     if (chart.selected) state.set("task", `${chart.selected.batch ?? "run"}/${chart.selected.op}/${chart.selected.attempt}`);
-    const filter = this.tabs.tasks.words.value.trim();
+    const filter = tabs.tasks.words.value.trim();
     if (filter) state.set("q", filter);
     const hash = state.toString();
     history.replaceState(null, "", hash ? `#${hash}` : location.pathname + location.search);
   }
 
-  /** Shows what the address says; returns the task that it names. @returns {Promise<any>} */
-  async read() {
-    const { panel, tabs } = this;
-    const { chart, view, run } = panel;
-    const state = new URLSearchParams(location.hash.slice(1));
+  /** Shows the part of the chart that the address says. */
+  showChart() {
+    const { panel } = this;
+    const { chart, view } = panel;
+    const state = said();
     const pair = (name) => /^(-?[\d.]+)-(-?[\d.]+)$/.exec(state.get(name) ?? "")?.slice(1).map(Number);
     panel.arrange(state.get("by") === "slot" ? "slot" : "batch");
     const time = pair("t");
     if (time && time[1] > time[0]) view.show(time[0], time[1]);
     else if (state.has("follow")) view.follow();
-    else if (this.#ready) panel.fit();
+    else if (this.#tabs) panel.fit();
     const rows = pair("rows");
     if (rows && rows[1] > rows[0]) chart.showRows(rows[0], rows[1]);
+  }
+
+  /** Opens the tab that the address says, and returns the task. @param {import("./tabs.js").Tabs} tabs */
+  async showRest(tabs) {
+    const state = said();
     tabs.tasks.words.value = state.get("q") ?? "";
     const named = /^(run|[\d.]+)\/(\d+)\/(\d+)$/.exec(state.get("task") ?? "");
-    this.#ready = true;
+    this.#tabs = tabs;
     tabs.open(state.get("tab") ?? "failures");
     if (!named) return null;
     const [, batch, op, attempt] = named;
-    const { tasks } = await get(`/api/runs/${run}/tasks`, { op, batch: batch === "run" ? null : batch, page_size: 1000 });
+    const { tasks } = await get(`/api/runs/${this.panel.run}/tasks`, { op, batch: batch === "run" ? null : batch, page_size: 1000 });
     return tasks.find((one) => one.attempt === Number(attempt) && (one.batch ?? "run") === batch) ?? null;
   }
 }

@@ -4,7 +4,6 @@ import { sayLive } from "./shell.js";
 
 /** A problem as the coordinator says it (RFC 9457). */
 export class Problem extends Error {
-  /** @param {number} status @param {any} body */
   constructor(status, body) {
     super(body?.detail ?? body?.error ?? `the coordinator answered ${status}`);
     this.status = status;
@@ -14,7 +13,10 @@ export class Problem extends Error {
   }
 }
 
-/** @param {string} url @param {RequestInit} [init] @returns {Promise<any>} */
+/** Says in a line what went wrong. */
+export const words = (error) =>
+  error.problems?.length ? error.problems.map(({ path, problem }) => `${path}: ${problem}`).join("; ") : error.message;
+
 async function ask(url, init) {
   let answer;
   try {
@@ -28,7 +30,7 @@ async function ask(url, init) {
   return body;
 }
 
-/** @param {string} path @param {Record<string, any>} [query] @param {AbortSignal} [signal] @returns {Promise<any>} */
+/** @param {Record<string, any>} [query] */
 export function get(path, query = {}, signal) {
   const search = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) {
@@ -38,7 +40,6 @@ export function get(path, query = {}, signal) {
   return ask(text ? `${path}?${text}` : path, { signal });
 }
 
-/** @param {string} path @param {any} [body] @returns {Promise<any>} */
 export function post(path, body) {
   const headers = { "Content-Type": "application/json" };
   return ask(path, { method: "POST", headers, body: body === undefined ? undefined : JSON.stringify(body) });
@@ -46,7 +47,7 @@ export function post(path, body) {
 
 /**
  * Has failed batches of a run tried again. A run that had ended goes on with that, so the page begins anew.
- * @param {string} run @param {{op?: string, batches?: string[]}} what
+ * @param {{op?: string, batches?: string[]}} what
  */
 export async function retry(run, what) {
   await post(`/api/runs/${run}/retry`, what);
@@ -56,7 +57,7 @@ export async function retry(run, what) {
 /**
  * Follows events until they end. The browser reconnects after a cut by itself and says what it saw last; when it gives
  * up (the answer was an error), this asks again.
- * @param {string} url @param {(event: string, data: any) => void} heard
+ * @param {(event: string, data: any) => void} heard
  */
 export function follow(url, heard) {
   let wait = 500;

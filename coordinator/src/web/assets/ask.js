@@ -1,5 +1,6 @@
 // Dialogs that ask before something is done, and how what people write into them is read.
 
+import { words } from "./api.js";
 import { make } from "./shell.js";
 
 /**
@@ -11,18 +12,24 @@ export function ask({ title, body, yes, no = "Close", danger = false, send }) {
   const form = make("form", { method: "dialog" }, make("h2", { id: "ask-title" }, title), ...body,
     make("p", { class: "row" }, make("button", { type: "submit", class: danger ? "danger" : "primary" }, yes),
       make("button", { type: "button", onclick: () => dialog.close() }, no)), said);
-  const dialog = make("dialog", { "aria-labelledby": "ask-title", onclose: () => dialog.remove() }, form);
+  const dialog = opened(form);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     try {
       await send(new FormData(form));
       dialog.close();
     } catch (error) {
-      said.textContent = error.problems?.length ? error.problems.map(({ path, problem }) => `${path}: ${problem}`).join("; ") : error.message;
+      said.textContent = words(error);
     }
   });
+}
+
+/** Opens a dialog whose head is `ask-title`. @param {...Node} body */
+export function opened(...body) {
+  const dialog = make("dialog", { "aria-labelledby": "ask-title", onclose: () => dialog.remove() }, ...body);
   document.body.append(dialog);
   dialog.showModal();
+  return dialog;
 }
 
 /** Makes a choice of several with a sentence each. */
@@ -32,7 +39,7 @@ export function choice(name, options) {
       make("span", {}, label, make("small", { class: "quiet" }, more)))));
 }
 
-/** Reads what was filled in: nothing leaves a limit as it is, `none` takes it off. @param {string} text @param {(text: string) => any} read */
+/** Reads what was filled in: nothing leaves a limit as it is, `none` takes it off. @param {(text: string) => any} read */
 export function limit(text, read) {
   const said = text.trim();
   if (said === "") return undefined;

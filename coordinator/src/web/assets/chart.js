@@ -7,7 +7,7 @@ import { paintChart } from "./paint.js";
 import { pointers } from "./pointer.js";
 import { onTheme } from "./shell.js";
 import { loadView, picture } from "./tiles.js";
-import { afterwards, breathe, eachFrame } from "./view.js";
+import { FRAME, afterwards, breathe, eachFrame } from "./view.js";
 
 /** How high a row is at most, and how high the chart is at least and at most. */
 const ROW = 22;
@@ -34,8 +34,14 @@ export class Chart extends EventTarget {
   /** @type {AbortController|null} */
   #asking = null;
   #asked = 0;
+  /** @type {string|null} the first view, which the page asked for ahead, for a screen of a common size */
+  #ahead = null;
+  /** @type {() => void} */
+  showed = () => {};
+  /** Fulfilled when something was painted, or cannot be. @type {Promise<void>} */
+  shown = new Promise((resolve) => (this.showed = resolve));
 
-  /** @param {string} run @param {HTMLCanvasElement} canvas @param {import("./view.js").View} view */
+  /** @param {import("./view.js").View} view */
   constructor(run, canvas, view) {
     super();
     this.run = run;
@@ -49,7 +55,12 @@ export class Chart extends EventTarget {
     pointers(this);
   }
 
-  /** Takes the axes as they are now. @param {any} info @param {number} now */
+  /** Takes the address of a view of the whole run that is being loaded already. @param {string|null} url */
+  expect(url) {
+    this.#ahead = url;
+  }
+
+  /** Takes the axes as they are now. */
   update(info, now) {
     const before = this.info;
     this.info = info;
@@ -106,7 +117,7 @@ export class Chart extends EventTarget {
     if (this.rows > LEAST / ROW) this.rowTo = this.rows;
   }
 
-  /** Shows other rows. @param {number} from @param {number} to */
+  /** Shows other rows. */
   showRows(from, to) {
     const span = Math.min(Math.max(to - from, LEAST / ROW), Math.max(this.rows, LEAST / ROW));
     this.rowFrom = Math.min(Math.max(0, from), Math.max(0, Math.max(this.rows, LEAST / ROW) - span));
@@ -153,8 +164,10 @@ export class Chart extends EventTarget {
       this.data = data;
       this.dispatchEvent(new Event("loaded"));
       this.paint();
+      if (this.#dirty) this.look();
     } catch (error) {
       if (!asking.signal.aborted) this.#dirty = true;
+      this.showed();
     } finally {
       if (this.#asking === asking) this.#asking = null;
     }
@@ -165,7 +178,7 @@ export class Chart extends EventTarget {
     if (this.#needs()) this.#load();
   }
 
-  /** Asks for twice what is seen, so that a small step shows nothing empty. @param {AbortSignal} signal */
+  /** Asks for twice what is seen, so that a small step shows nothing empty. */
   async #fetch(signal) {
     const { view, by } = this;
     const margin = view.mode === "fit" ? 0.02 : 0.5;
@@ -182,11 +195,19 @@ export class Chart extends EventTarget {
       before.to - before.from === to - from;
     const asked = new URLSearchParams({ by, from_us: String(from), to_us: String(to), first_row: String(firstRow),
       last_row: String(lastRow), width: String(width), height: String(height), inline: "1", since: isAlike || view.mode === "fit" && before ? before.mark : "" });
-    const seen = await loadView(`/api/runs/${this.run}/view?${asked}`, signal);
+    const ahead = by === "batch" && view.mode === "fit" && this.allRows ? this.#ahead : null;
+    this.#ahead = null;
+    const seen = await loadView(ahead ?? `/api/runs/${this.run}/view?${asked}`, signal);
     const data = { ...seen, by, from, to, firstRow, lastRow, width, height, exact: seen.shown === "bars" };
-    // Pictures are made one by one, so that the page answers in between.
+    // This screen may want finer columns than a common one.
+    if (ahead && !data.exact && data.column_us >= (2 * (to - from)) / width) this.#dirty = true;
+    // Many pictures are made in turns, so that the page answers in between.
+    let began = performance.now();
     for (const { entry } of data.tiles) {
-      if (picture(entry, this.cells(data)).fresh) await breathe();
+      picture(entry, this.cells(data));
+      if (performance.now() - began < FRAME) continue;
+      await breathe();
+      began = performance.now();
     }
     return data;
   }
@@ -198,7 +219,6 @@ export class Chart extends EventTarget {
     return { rows, full: Math.min(rows, Math.max(1, this.info?.cap ?? rows)), stacked };
   }
 
-  /** @param {number} row */
   rowName(row) {
     if (this.by === "batch") return row === this.info.batch_rows ? "whole" : count(row);
     const lane = this.info.lanes[row];
@@ -234,7 +254,7 @@ export class Chart extends EventTarget {
     return best;
   }
 
-  /** Says in words what a bar is. @param {number} at */
+  /** Says in words what a bar is. */
   describe(at) {
     const { bars } = this.data;
     const name = this.info.ops[bars.op[at]]?.name ?? "?";

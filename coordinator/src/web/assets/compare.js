@@ -11,7 +11,7 @@ const scale = { shared: true, max: {} };
 /** The furthest end decides the scale of all. @type {Map<string, number>} */
 const ends = new Map();
 const panels = [...document.querySelectorAll(".chart[data-run]")].map((root) => {
-  const panel = new Panel(/** @type {HTMLElement} */ (root), view, { whole: false, scale });
+  const panel = new Panel(root, view, { whole: false, scale });
   panel.grow = (end) => {
     ends.set(panel.run, end);
     view.setEnd(Math.max(...ends.values()));

@@ -2,7 +2,7 @@
 
 import { get, retry } from "./api.js";
 import { bytes, count, duration } from "./format.js";
-import { byId, make } from "./shell.js";
+import { byId, copy, make } from "./shell.js";
 import { nameOf, stateMark } from "./table.js";
 
 const drawer = byId("drawer");
@@ -12,7 +12,7 @@ const TAIL = 12;
 let turn = 0;
 
 /**
- * @param {import("./tabs.js").Page} page @param {any} task
+ * @param {import("./page.js").Page} page
  * @param {{pick: (task: any) => void, close: () => void, focus: boolean}} acts
  */
 export async function openDrawer(page, task, acts) {
@@ -107,17 +107,13 @@ async function tail(page, task, mine) {
   drawer.append(make("h3", {}, "The end of its log"), make("pre", { tabindex: "0", "aria-label": "The end of its log" }, text));
 }
 
-/** Makes a button that copies a text. @param {string} label @param {() => string} text */
+/** Makes a button that copies a text. */
 function copier(label, text) {
-  const button = make("button", { type: "button" }, label);
-  button.addEventListener("click", async () => {
-    try {
-      await navigator.clipboard.writeText(text());
-      button.textContent = "Copied";
-    } catch {
-      drawer.append(make("pre", { tabindex: "0", "aria-label": label }, text()));
-    }
-    setTimeout(() => (button.textContent = label), 1500);
-  });
+  const shown = () => {
+    const line = make("pre", { tabindex: "0", "aria-label": label }, text());
+    drawer.append(line);
+    return line;
+  };
+  const button = make("button", { type: "button", onclick: () => copy(button, text(), shown) }, label);
   return button;
 }

@@ -8,7 +8,7 @@ import { cell, name, number, quiet, row, table, wrapped } from "./table.js";
 /** How many batches a group names at most. */
 const NAMED = 20;
 
-/** @param {import("./tabs.js").Page} page */
+/** @param {import("./page.js").Page} page */
 export async function failures(page) {
   const { groups, dropped } = await look(page);
   if (groups.length === 0) return [quiet("Nothing has failed.")];
@@ -28,14 +28,10 @@ export async function failures(page) {
 
 const words = (kind) => String(kind ?? "").replaceAll("_", " ");
 
-/** Asks for the failures and says the first one above the chart. @param {import("./tabs.js").Page} page */
+/** Asks for the failures and says the first one above the chart. @param {import("./page.js").Page} page */
 export async function look(page) {
   const found = await get(`/api/runs/${page.run}/failures`);
-  const { minimap } = page.panel;
-  if (minimap) {
-    minimap.failures = found.groups.flatMap((group) => [group.first_us, group.last_us]);
-    minimap.paint();
-  }
+  page.panel.mark(found.groups.flatMap((group) => [group.first_us, group.last_us]));
   sayFirst(page, found.groups);
   return found;
 }

@@ -2,10 +2,8 @@
 
 const numbers = new Intl.NumberFormat("en-US");
 
-/** @param {number} value */
 export const count = (value) => numbers.format(value);
 
-/** @param {number} value */
 export function bytes(value) {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
   let unit = 0;
@@ -27,7 +25,7 @@ export function duration(us) {
   return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
 }
 
-/** Writes a point on the time axis whose ticks are `step` apart. @param {number} us @param {number} step */
+/** Writes a point on the time axis whose ticks are `step` apart. */
 export function tick(us, step) {
   if (us === 0) return "0";
   if (step >= 60e6) {
@@ -44,7 +42,7 @@ export function tick(us, step) {
   return step >= 1e3 ? `${Math.round(us / 1e3)} ms` : `${Math.round(us)} µs`;
 }
 
-/** Returns the distance of round ticks, at most `most` in `span`. @param {number} span @param {number} most */
+/** Returns the distance of round ticks, at most `most` in `span`. */
 export function step(span, most) {
   const least = Math.max(1, span / Math.max(1, most));
   const rounds = least < 1e6 ? null : [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400];

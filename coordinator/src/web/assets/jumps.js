@@ -24,7 +24,7 @@ export class Jumps {
     return get(`/api/runs/${this.panel.run}/tasks`, { page_size: WALKED, ...query }).then((found) => found.tasks);
   }
 
-  /** Selects a task and moves the chart to it, unless it is seen well already. @param {any} task */
+  /** Selects a task and moves the chart to it, unless it is seen well already. */
   to(task) {
     const { chart, view } = this.panel;
     const end = task.end_us ?? chart.now;
@@ -44,8 +44,7 @@ export class Jumps {
     chart.paint();
   }
 
-  /** @param {number} direction */
-  async failure(direction) {
+    async failure(direction) {
     const { info } = this.panel.chart;
     const of = `${info?.epoch} ${info?.version}`;
     if (this.#failures.of !== of) {
@@ -55,7 +54,7 @@ export class Jumps {
     this.#step(this.#failures.tasks, direction);
   }
 
-  /** Goes to the next task of what is in view, or back. @param {number} direction */
+  /** Goes to the next task of what is in view, or back. */
   async task(direction) {
     const { view } = this.panel;
     const query = view.mode === "fit" ? {} : { from_us: Math.max(0, Math.floor(view.from)), to_us: Math.ceil(view.to) };

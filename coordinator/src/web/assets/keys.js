@@ -25,7 +25,7 @@ export const viewKeys = (view) => ({
  */
 export function listen(acts, mine = () => false) {
   document.addEventListener("keydown", (event) => {
-    const target = /** @type {Element} */ (event.target);
+    const target = event.target;
     if (isTyping(event)) return;
     const onControl = target.matches("button, a, summary, [role=tab]");
     if (onControl && (event.key === "Enter" || event.key === " ")) return;

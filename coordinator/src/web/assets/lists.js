@@ -9,9 +9,10 @@ import { PAGE, Pager, cell, name, number, quiet, row, stateMark, table, wrapped 
 /** @type {Pager|null} */
 let pager = null;
 
-/** @param {import("./tabs.js").Page} page */
-export async function batches({ run, ops, reload }) {
-  pager ??= new Pager(reload);
+/** @param {import("./page.js").Page} page */
+export async function batches(page) {
+  const { run, ops } = page;
+  pager ??= new Pager(() => page.reload());
   const found = await get(`/api/runs/${run}/batches`, { page_size: PAGE, page_token: pager.token });
   if (found.batches.length === 0 && pager.tokens.length === 1) return [quiet("No batch is in flight, committing or failed.")];
   const rows = found.batches.map((batch) => row(cell(batch.id), cell(stateMark(batch.state)),
@@ -21,13 +22,13 @@ export async function batches({ run, ops, reload }) {
     pager.buttons(found.next_page_token, rows.length, rows.length === 1 ? "batch" : "batches")];
 }
 
-/** @param {import("./tabs.js").Page} page */
+/** @param {import("./page.js").Page} page */
 export async function spec({ run }) {
   const found = await get(`/api/runs/${run}/spec`);
   return [make("pre", { tabindex: "0", "aria-label": "The job's spec" }, toYaml(found.job))];
 }
 
-/** @param {import("./tabs.js").Page} page */
+/** @param {import("./page.js").Page} page */
 export async function activity({ run }) {
   let token = "";
   const entries = [];

@@ -2,7 +2,8 @@
 
 import { get } from "./api.js";
 import { duration } from "./format.js";
-import { make } from "./shell.js";
+import { atMost, make } from "./shell.js";
+import { choose, nameOf, naming } from "./table.js";
 
 /** How many lines are asked for at once, and how many are kept on the page. */
 const ASKED = 500;
@@ -13,32 +14,26 @@ export class Log {
   #after = "";
   #key = "";
 
-  /** @param {import("./tabs.js").Page} page */
+  /** @param {import("./page.js").Page} page */
   constructor(page) {
     this.page = page;
-    const again = () => {
-      clearTimeout(this.timer);
-      this.timer = setTimeout(() => page.reload(), 200);
-    };
+    const again = atMost(200, () => page.reload());
     this.words = make("input", { id: "log-q", type: "search", placeholder: "words", size: 28, oninput: again });
-    this.level = make("select", { id: "log-level", onchange: again }, make("option", { value: "" }, "All"));
-    for (const level of ["debug", "info", "warn", "error"]) this.level.append(make("option", { value: level }, level));
+    this.level = make("select", { id: "log-level", onchange: again });
+    choose(this.level, "All", ["debug", "info", "warn", "error"].map((level) => [level, level]));
     this.op = make("select", { id: "log-op", onchange: again });
     this.batch = make("input", { id: "log-batch", size: 8, oninput: again, inputmode: "decimal" });
     this.stay = make("input", { type: "checkbox", id: "log-follow", checked: true });
-    const label = (target, text) => make("label", { for: target.id }, text);
-    this.filter = make("div", { class: "row filter" }, label(this.words, "Search"), this.words, label(this.level, "Level"), this.level,
-      label(this.op, "Op"), this.op, label(this.batch, "Batch"), this.batch,
-      make("span", { class: "row" }, this.stay, label(this.stay, "Follow")));
+    this.filter = make("div", { class: "row filter" }, naming(this.words, "Search"), this.words, naming(this.level, "Level"), this.level,
+      naming(this.op, "Op"), this.op, naming(this.batch, "Batch"), this.batch,
+      make("span", { class: "row" }, this.stay, naming(this.stay, "Follow")));
     this.lines = make("ol", { class: "log", tabindex: "0", "aria-label": "Log lines" });
     this.said = make("p", { class: "quiet", role: "status" });
   }
 
   async load() {
     const { ops, run } = this.page;
-    if (this.op.options.length === 0 && ops.length) {
-      this.op.append(make("option", { value: "" }, "Any"), ...ops.map((op, place) => make("option", { value: place }, op.name)));
-    }
+    choose(this.op, "Any", ops.map((op, place) => [place, op.name]));
     const filter = { q: this.words.value.trim(), level: this.level.value, op: this.op.value, batch: this.batch.value.trim() };
     const key = JSON.stringify(filter);
     if (key !== this.#key) {
@@ -60,14 +55,9 @@ export class Log {
   #append(lines) {
     this.lines.append(...lines.map((line) => make("li", { class: line.level },
       make("span", { class: "quiet" }, duration(line.at_us)), make("span", {}, line.level),
-      make("span", { class: "quiet" }, this.#where(line)), make("span", {}, line.text))));
+      make("span", { class: "quiet" }, nameOf(line, this.page.ops)), make("span", {}, line.text))));
     while (this.lines.children.length > KEPT) this.lines.firstElementChild?.remove();
     if (this.stay.checked && lines.length) requestAnimationFrame(() => (this.lines.scrollTop = this.lines.scrollHeight));
-  }
-
-  #where({ op, batch, attempt }) {
-    const named = this.page.ops[op]?.name ?? "?";
-    return `${batch === null ? named : `${named}[${batch}]`}#${attempt}`;
   }
 
   #say({ dropped }) {

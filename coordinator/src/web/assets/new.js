@@ -2,7 +2,7 @@
 
 import { get, post } from "./api.js";
 import { bytes, count } from "./format.js";
-import { byId, make } from "./shell.js";
+import { byId, copy, make, onPress } from "./shell.js";
 import { table } from "./table.js";
 import { toYaml } from "./yaml.js";
 
@@ -71,8 +71,9 @@ function goTo(line, column) {
   spec.setSelectionRange(at, at);
 }
 
-/** @param {{path: string, problem: string, line?: number, column?: number}[]} problems */
-function sayProblems(problems) {
+/** @param {any} error with the problems, each with its path and where the spec has it, or with words */
+function sayProblems(error) {
+  const problems = error.problems?.length ? error.problems : [{ path: "", problem: error.message }];
   const list = make("ul", { class: "problems" });
   for (const { path, problem, line, column } of problems) {
     const place = line ? make("button", { type: "button", class: "plain", onclick: () => goTo(line, column) }, `Line ${line}`) : null;
@@ -86,7 +87,6 @@ function sayProblems(problems) {
   }
 }
 
-/** @param {any} plan */
 function sayPlan(plan) {
   for (const field of [spec, ...Object.values(fields)]) field.setAttribute("aria-invalid", "false");
   const facts = make("dl", { class: "kv" });
@@ -113,7 +113,7 @@ async function check() {
     sayPlan(plan);
     sayLines();
   } catch (error) {
-    if (turn === newest) sayProblems(error.problems?.length ? error.problems : [{ path: "", problem: error.message }]);
+    if (turn === newest) sayProblems(error);
   }
 }
 
@@ -145,23 +145,14 @@ form.addEventListener("submit", async (event) => {
     location.assign(`/runs/${run}`);
   } catch (error) {
     byId("said").textContent = "It was not started.";
-    sayProblems(error.problems?.length ? error.problems : [{ path: "", problem: error.message }]);
+    sayProblems(error);
     button.disabled = false;
   }
 });
 
-document.addEventListener("click", async (event) => {
-  const button = /** @type {any} */ (event.target).closest?.("[data-copy]");
-  if (!button) return;
+onPress("[data-copy]", (button) => {
   const line = byId(button.dataset.copy);
-  try {
-    await navigator.clipboard.writeText(line.textContent);
-    button.textContent = "Copied";
-  } catch {
-    getSelection()?.selectAllChildren(line);
-    button.textContent = "Selected";
-  }
-  setTimeout(() => (button.textContent = "Copy"), 1500);
+  copy(button, line.textContent, () => line);
 });
 
 async function begin() {

@@ -35,7 +35,9 @@ export function paintChart(chart) {
   rug.paint(ctx);
   ctx.restore();
   labels(chart, ctx);
-  if (chart.data && !shown) shown = performance.mark("chart-shown");
+  if (!chart.data) return;
+  shown ??= performance.mark("chart-shown");
+  chart.showed();
 }
 
 /** The line under the axis: which pixels of it have a failure below them. */

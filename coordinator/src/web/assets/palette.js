@@ -15,24 +15,27 @@ const NAMES = ["bg", "panel", "line", "text", "muted", "focus", "waiting", "fail
 let current = null;
 onTheme(() => (current = null));
 
-/** Returns the colours of the theme in force. @returns {any} */
+/** Returns the colours of the theme in force. */
 export function palette() {
   if (current) return current;
-  const probe = document.createElement("span");
-  document.body.append(probe);
-  const resolve = (name) => {
+  // All at once, so that styles are computed once.
+  const probes = [...NAMES, ...Array.from({ length: OPS }, (_, place) => `op${place}`)].map((name) => {
+    const probe = document.createElement("span");
     probe.style.color = `var(--${name})`;
+    return probe;
+  });
+  document.body.append(...probes);
+  const found = probes.map((probe) => {
     const css = getComputedStyle(probe).color;
+    probe.remove();
     return { css, rgb: (css.match(/[\d.]+/g) ?? ["0", "0", "0"]).slice(0, 3).map(Number) };
-  };
-  const found = Object.fromEntries(NAMES.map((name) => [name, resolve(name)]));
-  found.ops = Array.from({ length: OPS }, (_, place) => resolve(`op${place}`));
-  probe.remove();
-  current = /** @type {any} */ (found);
+  });
+  current = /** @type {any} */ (Object.fromEntries(NAMES.map((name, place) => [name, found[place]])));
+  current.ops = found.slice(NAMES.length);
   return current;
 }
 
-/** @param {number} op @returns {Colour} */
+/** @returns {Colour} */
 export const opColour = (op) => palette().ops[op % OPS];
 
 /** Draws diagonal lines over a box. */
@@ -57,11 +60,7 @@ export function hatch(ctx, x, y, w, h, css, gap = 5, width = 1.5) {
 /** The states of bars, in the order in which the API numbers them. */
 export const STATES = ["running", "succeeded", "failed", "cancelled", "lost"];
 
-/**
- * Draws one task.
- * @param {CanvasRenderingContext2D} ctx
- * @param {number} op @param {number} state its place in STATES @param {boolean} retried
- */
+/** Draws one task; `state` is its place in STATES. */
 export function drawTask(ctx, op, state, retried, x, y, w, h) {
   const colours = palette();
   const own = opColour(op).css;
@@ -106,7 +105,19 @@ export function drawTask(ctx, op, state, retried, x, y, w, h) {
   }
 }
 
-/** Prepares a canvas for its size on the screen. @param {HTMLCanvasElement} canvas @param {number} height @param {boolean} anew */
+/** Draws a bound as a dashed line. */
+export function dashed(ctx, left, right, y) {
+  ctx.strokeStyle = palette().text.css;
+  ctx.lineWidth = 1;
+  ctx.setLineDash([5, 3]);
+  ctx.beginPath();
+  ctx.moveTo(left, Math.round(y) + 0.5);
+  ctx.lineTo(right, Math.round(y) + 0.5);
+  ctx.stroke();
+  ctx.setLineDash([]);
+}
+
+/** Prepares a canvas for its size on the screen. */
 export function prepare(canvas, height = canvas.clientHeight, anew = true) {
   const ratio = Math.min(window.devicePixelRatio || 1, 2);
   const width = canvas.clientWidth;
@@ -116,7 +127,7 @@ export function prepare(canvas, height = canvas.clientHeight, anew = true) {
     canvas.height = h;
     canvas.style.height = `${height}px`;
   }
-  const ctx = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+  const ctx = canvas.getContext("2d");
   ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
   if (anew) ctx.clearRect(0, 0, width, height);
   ctx.font = "12px system-ui, sans-serif";

@@ -4,61 +4,58 @@ import { get } from "./api.js";
 import { Chart } from "./chart.js";
 import { count, duration } from "./format.js";
 import { FARTHER, NEARER } from "./keys.js";
-import { Minimap } from "./minimap.js";
 import { swatch } from "./paint.js";
 import { GUTTER } from "./palette.js";
-import { CURVES, Series } from "./series.js";
 import { make, onTheme } from "./shell.js";
-import { Strip } from "./strips.js";
 
-/** How many of the curves stand below a chart that is compared with others. */
-const COMPARED = 3;
 /** @typedef {{whole: boolean, scale?: any}} Options whether it has its own tools, as on a run's page; a shared scale */
 
 export class Panel {
-  /** @param {HTMLElement} root @param {import("./view.js").View} view @param {Options} options */
+  /** @param {import("./view.js").View} view @param {Options} options */
   constructor(root, view, options) {
     this.root = root;
     this.view = view;
     this.run = root.dataset.run ?? "";
     /** @type {any} */
     this.summary = null;
-    this.failures = 0;
+    /** @type {import("./below.js").Below|null} comes when the chart is there */
+    this.below = null;
+    this.end = 0;
+    /** @type {number[]} when something failed */
+    this.failures = [];
     const canvas = make("canvas", { role: "img", tabindex: "0", "aria-label": "Chart, being loaded" });
     this.tip = make("div", { class: "tip", hidden: true });
     this.cross = make("div", { class: "cross", hidden: true, "aria-hidden": "true" }, make("span", {}));
     this.legend = make("ul", { class: "legend", "aria-label": "Legend" });
     this.scaleLine = make("p", { class: "scale" });
-    this.plot = make("div", { class: "plot" }, canvas, this.tip, this.cross);
+    this.room = make("div", { class: options.whole ? "room whole" : "room" });
+    this.plot = make("div", { class: "plot" }, canvas, this.room, this.tip, this.cross);
     root.replaceChildren();
     if (options.whole) root.append(this.#tools());
     root.append(this.plot);
     this.chart = new Chart(this.run, canvas, view);
-    const width = () => this.chart.plotWidth;
-    this.series = new Series(this.run, view, width, false);
-    const scale = options.scale ?? { shared: false, max: {} };
-    this.strips = CURVES.slice(0, options.whole ? CURVES.length : COMPARED).map((curve) => {
-      const strip = make("canvas", { role: "img", "aria-label": curve.long });
-      this.plot.append(strip);
-      return new Strip(strip, curve, this.series, scale);
-    });
-    this.minimap = null;
-    if (options.whole) {
-      this.overview = new Series(this.run, view, width, true);
-      const map = make("canvas", { role: "img", "aria-label": "The whole run; the frame is what the chart shows" });
-      this.plot.append(map);
-      this.minimap = new Minimap(map, this.overview);
-    }
     root.append(this.legend, this.scaleLine);
-    this.chart.addEventListener("hover", (event) => this.#hover(/** @type {any} */ (event).detail));
+    this.chart.addEventListener("hover", (event) => this.#hover(event.detail));
     this.chart.addEventListener("loaded", () => this.say());
     view.addEventListener("change", () => this.#sayTools());
     view.addEventListener("cursor", () => this.#point());
-    for (const strip of this.strips) {
-      strip.canvas.addEventListener("pointermove", (event) => view.point(this.chart.time(Math.max(GUTTER, event.offsetX))));
-      strip.canvas.addEventListener("pointerleave", () => view.point(null));
-    }
+    this.chart.shown.then(() => this.#furnish(options));
+  }
+
+  /** Puts what can wait below the chart: its place is kept free. @param {Options} options */
+  async #furnish(options) {
     onTheme(() => this.#drawLegend());
+    this.#drawLegend();
+    const { Below } = await import("./below.js");
+    this.below = new Below(this.room, this.chart, options);
+    this.below.mark(this.failures);
+    if (this.chart.info) this.below.update(this.chart.info, this.end, true);
+  }
+
+  /** Marks when something failed. @param {number[]} times */
+  mark(times) {
+    this.failures = times;
+    this.below?.mark(times);
   }
 
   #tools() {
@@ -100,17 +97,19 @@ export class Panel {
     this.followButton?.setAttribute("aria-pressed", String(this.view.mode === "follow"));
   }
 
-  /** Draws with the axes that came with the page, or else asks for them. */
-  async load() {
+  /** Draws with what came with the page, or else asks for it. @param {() => void} [place] chooses what is seen at first */
+  async load(place) {
     const seed = this.root.dataset.seed;
     const known = seed && JSON.parse(seed);
     const [info, run] = known ? [known.chart, known.run] :
       await Promise.all([get(`/api/runs/${this.run}/chart`), get(`/api/runs/${this.run}`)]);
     this.root.removeAttribute("data-seed");
+    this.chart.expect(this.root.dataset.ahead ?? null);
     this.update(info, run);
+    place?.();
   }
 
-  /** Takes what a tick says; asks for the axes again only when they changed. @param {any} tick */
+  /** Takes what a tick says; asks for the axes again only when they changed. */
   async tick(tick) {
     const before = this.chart.info;
     const { chart, run } = tick;
@@ -124,22 +123,16 @@ export class Panel {
   }
 
   update(info, run, changed = true) {
-    const first = !this.chart.info;
     this.summary = run;
     const now = info.live ? Math.max(run.now_us ?? 0, info.end_us) : info.end_us;
     const end = Math.max(now, 1000);
     this.chart.update(info, now);
     this.grow(end);
-    for (const strip of this.strips) strip.update(info, end);
-    if (changed) {
-      this.series.update();
-      this.overview?.update();
-    }
-    if (first) this.#drawLegend();
+    this.end = end;
+    this.below?.update(info, end, changed);
     this.say();
   }
 
-  /** @param {number} end */
   grow(end) {
     this.view.setEnd(end);
   }
@@ -203,7 +196,7 @@ export class Panel {
     const picture = document.createElement("canvas");
     picture.width = Math.max(...parts.map((part) => part.width));
     picture.height = parts.reduce((sum, part) => sum + part.height, 0);
-    const ctx = /** @type {CanvasRenderingContext2D} */ (picture.getContext("2d"));
+    const ctx = picture.getContext("2d");
     ctx.fillStyle = getComputedStyle(document.body).backgroundColor;
     ctx.fillRect(0, 0, picture.width, picture.height);
     let y = 0;

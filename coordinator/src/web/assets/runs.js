@@ -1,16 +1,14 @@
 // The list of runs: refreshed while it is looked at, with a strip per run; picks two or three to compare.
 
-import { follow, get, post } from "./api.js";
-import { palette, prepare } from "./palette.js";
-import { byId, onTheme, refresh } from "./shell.js";
+import { follow, get, post, words } from "./api.js";
+import { dashed, palette, prepare } from "./palette.js";
+import { atMost, byId, onPress, onTheme, refresh } from "./shell.js";
 
 /** @type {Map<string, any>} */
 const sparks = new Map();
 const PAUSE = 1000;
-let last = 0;
-let later = 0;
 
-/** Draws batches in flight over the run's time. @param {HTMLCanvasElement} canvas */
+/** Draws batches in flight over the run's time. */
 function draw(canvas) {
   const run = sparks.get(canvas.dataset.strip ?? "");
   const { ctx, width, height } = prepare(canvas, 24);
@@ -27,21 +25,12 @@ function draw(canvas) {
     const high = (value / top) * (height - 2);
     ctx.fillRect(at * wide, height - 1 - high, Math.max(wide, 0.75), high);
   });
-  if (bound && bound <= top) {
-    const y = Math.round(height - 1 - (bound / top) * (height - 2)) + 0.5;
-    ctx.strokeStyle = colours.text.css;
-    ctx.setLineDash([3, 3]);
-    ctx.beginPath();
-    ctx.moveTo(0, y);
-    ctx.lineTo(width, y);
-    ctx.stroke();
-    ctx.setLineDash([]);
-  }
+  if (bound && bound <= top) dashed(ctx, 0, width, height - 1 - (bound / top) * (height - 2));
   const at = bound ? `bound ${bound}` : "no bound";
   canvas.setAttribute("aria-label", `Batches in flight over time: peak ${run.batches.in_flight_peak}, ${at}`);
 }
 
-const drawAll = () => document.querySelectorAll("canvas[data-strip]").forEach((canvas) => draw(/** @type {any} */ (canvas)));
+const drawAll = () => document.querySelectorAll("canvas[data-strip]").forEach((canvas) => draw(canvas));
 
 async function strips() {
   try {
@@ -55,18 +44,9 @@ async function strips() {
 }
 
 async function renew() {
-  last = performance.now();
   await refresh();
   wire();
   await strips();
-}
-
-function soon() {
-  const wait = Math.max(0, PAUSE - (performance.now() - last));
-  later ||= setTimeout(() => {
-    later = 0;
-    renew();
-  }, wait);
 }
 
 /** Runs that are to be picked and may not be in the list yet. @type {Set<string>} */
@@ -102,8 +82,7 @@ async function startSamples(button) {
     for (const run of started) toPick.add(run);
     await renew();
   } catch (error) {
-    const first = error.problems?.[0];
-    said.textContent = first ? `${first.path}: ${first.problem}` : error.message;
+    said.textContent = words(error);
   } finally {
     button.disabled = false;
   }
@@ -115,18 +94,15 @@ function wire() {
 }
 
 document.addEventListener("change", (event) => {
-  if (/** @type {any} */ (event.target).name === "runs") sayPicked();
+  if (event.target.name === "runs") sayPicked();
 });
-document.addEventListener("click", (event) => {
-  const button = /** @type {Element} */ (event.target).closest?.("[data-samples]");
-  if (button) startSamples(button);
-});
+onPress("[data-samples]", startSamples);
 document.addEventListener("submit", (event) => {
-  if (/** @type {any} */ (event.target).id !== "compare") return;
+  if (event.target.id !== "compare") return;
   event.preventDefault();
   location.assign(`/compare?runs=${picked().reverse().join(",")}`);
 });
 onTheme(drawAll);
 wire();
 strips();
-follow("/api/events", soon);
+follow("/api/events", atMost(PAUSE, renew));

@@ -21,7 +21,7 @@ export class Series extends EventTarget {
   #asked = 0;
   #stale = true;
   #busy = false;
-  /** @param {string} run @param {import("./view.js").View} view @param {() => number} width @param {boolean} whole */
+  /** @param {import("./view.js").View} view @param {() => number} width */
   constructor(run, view, width, whole) {
     super();
     this.run = run;

@@ -3,13 +3,11 @@
 
 const root = document.documentElement;
 
-/** @param {string} id @returns {any} */
 export const byId = (id) => document.getElementById(id);
 
 /**
  * Makes an element; children that are texts stay texts.
- * @param {string} tag @param {Record<string, any>} [attributes] @param {...(Node|string|number|null)} children
- * @returns {any}
+ * @param {Record<string, any>} [attributes] @param {...(Node|string|number|null)} children
  */
 export function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
@@ -22,6 +20,40 @@ export function make(tag, attributes = {}, ...children) {
   return element;
 }
 
+/** Calls back when something is pressed that matches. @param {(pressed: any) => any} callback */
+export function onPress(selector, callback) {
+  document.addEventListener("click", (event) => {
+    const pressed = event.target.closest?.(selector);
+    if (pressed) callback(pressed);
+  });
+}
+
+/** Lets a callback run once in so many milliseconds at most, however often it is asked for. */
+export function atMost(pause, callback) {
+  let last = performance.now();
+  let timer = 0;
+  return () => {
+    timer ||= setTimeout(() => {
+      timer = 0;
+      last = performance.now();
+      callback();
+    }, Math.max(0, pause - (performance.now() - last)));
+  };
+}
+
+/** Copies a text, and says so on the button; where it may not be copied, it is shown to be. */
+export async function copy(button, text, place) {
+  const label = button.textContent;
+  try {
+    await navigator.clipboard.writeText(text);
+    button.textContent = "Copied";
+  } catch {
+    getSelection()?.selectAllChildren(place());
+    button.textContent = "Selected";
+  }
+  setTimeout(() => (button.textContent = label), 1500);
+}
+
 /** Says whether what is shown is fresh. @param {"none"|"live"|"lost"|"ended"} state */
 export function sayLive(state) {
   const mark = byId("live");
@@ -31,7 +63,7 @@ export function sayLive(state) {
   mark.textContent = words[state];
 }
 
-/** Makes one element like another without losing focus, picks or canvases. @param {Element} have @param {Element} want */
+/** Makes one element like another without losing focus, picks or canvases. */
 export function morph(have, want) {
   for (const { name } of [...have.attributes]) if (!want.hasAttribute(name)) have.removeAttribute(name);
   for (const { name, value } of [...want.attributes]) if (have.getAttribute(name) !== value) have.setAttribute(name, value);
@@ -84,9 +116,9 @@ export async function refresh() {
   }
 }
 
-/** Tells whether keys belong to what is being typed. @param {KeyboardEvent} event */
+/** Tells whether keys belong to what is being typed. */
 export function isTyping(event) {
-  const target = /** @type {Element} */ (event.target);
+  const target = event.target;
   return event.ctrlKey || event.metaKey || event.altKey || target.matches?.("input, select, textarea") ||
     document.querySelector("dialog[open]") !== null;
 }
@@ -95,7 +127,7 @@ export const isDark = () =>
   root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
 
 const themed = new Set();
-/** Calls back when the theme changes. @param {() => void} callback */
+/** Calls back when the theme changes. */
 export const onTheme = (callback) => themed.add(callback);
 
 function sayTheme() {

@@ -1,22 +1,19 @@
 // Steering a run: pause, resume, cancel, limits, retry; every command says what it does before it does it.
 
 import { get, post, retry } from "./api.js";
-import { ask, choice, limit, number, size } from "./ask.js";
+import { ask, choice, limit, number, opened, size } from "./ask.js";
 import { bytes, count } from "./format.js";
-import { byId, make } from "./shell.js";
+import { byId, make, onPress } from "./shell.js";
 
 export class Steering {
-  /** @param {string} run @param {() => any} latest the run as it was last heard of @param {() => void} renew */
+  /** @param {() => any} latest the run as it was last heard of */
   constructor(run, latest, renew) {
     Object.assign(this, { run, latest, renew });
     const acts = {
       pause: () => this.#at_once("pause"), resume: () => this.#at_once("resume"), cancel: () => this.#cancel(),
       limits: () => this.#limits(), retry: () => this.#retry(), explain: () => this.#explain(),
     };
-    document.addEventListener("click", (event) => {
-      const button = /** @type {any} */ (event.target).closest?.("[data-act]");
-      if (button) acts[button.dataset.act]?.();
-    });
+    onPress("[data-act]", (button) => acts[button.dataset.act]?.());
   }
 
   async #send(command, body = {}) {
@@ -117,7 +114,7 @@ export class Steering {
 /** How often an explanation that is looked at is made anew, in milliseconds. */
 const AGAIN = 1000;
 
-/** Says why nothing more runs, op by op, as long as somebody looks. @param {any} found @param {() => Promise<any>} again */
+/** Says why nothing more runs, op by op, as long as somebody looks. @param {() => Promise<any>} again */
 function explain(found, again) {
   const state = make("p", { class: "quiet" });
   const list = make("ul", { class: "explained" });
@@ -131,12 +128,9 @@ function explain(found, again) {
     }));
   };
   fill(found);
-  const dialog = make("dialog", { "aria-labelledby": "explain-title", onclose: () => dialog.remove() },
-    make("h2", { id: "explain-title" }, "Why does nothing more run?"), state,
+  const dialog = opened(make("h2", { id: "ask-title" }, "Why does nothing more run?"), state,
     make("div", { class: "explaining", role: "region", "aria-label": "Op by op", tabindex: "0" }, list),
     make("p", { class: "row" }, make("button", { type: "button", onclick: () => dialog.close() }, "Close")));
-  document.body.append(dialog);
-  dialog.showModal();
   const renew = async () => {
     if (!dialog.open) return;
     try {

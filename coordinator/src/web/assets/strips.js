@@ -1,6 +1,6 @@
 // The strips below a chart, on its time axis: one curve each, with its bound as a line.
 
-import { GUTTER, opColour, palette, prepare } from "./palette.js";
+import { GUTTER, dashed, opColour, palette, prepare } from "./palette.js";
 import { valueAt } from "./series.js";
 import { onTheme } from "./shell.js";
 import { eachFrame } from "./view.js";
@@ -9,7 +9,7 @@ const HEIGHT = 48;
 
 export class Strip {
   /**
-   * @param {HTMLCanvasElement} canvas @param {any} curve one of CURVES @param {import("./series.js").Series} series
+   * @param {any} curve one of CURVES @param {import("./series.js").Series} series
    * @param {{max: Record<string, number>}} scale
    */
   constructor(canvas, curve, series, scale) {
@@ -49,16 +49,7 @@ export class Strip {
     const y = (value) => height - 1 - (value / top) * (height - 8);
     if (this.curve.name === "queue") this.#stack(ctx, data, width, y);
     else this.#area(ctx, this.#pixels(data.t_us, values, width), y, colours.focus.css);
-    if (drawn) {
-      ctx.strokeStyle = colours.text.css;
-      ctx.lineWidth = 1;
-      ctx.setLineDash([5, 3]);
-      ctx.beginPath();
-      ctx.moveTo(GUTTER, Math.round(y(bound)) + 0.5);
-      ctx.lineTo(width, Math.round(y(bound)) + 0.5);
-      ctx.stroke();
-      ctx.setLineDash([]);
-    }
+    if (drawn) dashed(ctx, GUTTER, width, y(bound));
     this.#words(peak, bound, drawn);
   }
 

@@ -23,13 +23,22 @@ export const name = (...children) => make("td", { class: "name" }, ...children);
 export const wrapped = (...children) => make("td", { class: "wrap" }, ...children);
 export const quiet = (text) => make("p", { class: "quiet" }, text);
 
-/** A state as a shape and a word. @param {string} state */
+/** A state as a shape and a word. */
 export const stateMark = (state) => make("span", { class: `state ${state}` }, state.replaceAll("_", " "));
 
-/** Writes a task's name. @param {any} task @param {any[]} ops */
+/** Writes a task's name. */
 export function nameOf(task, ops) {
   const op = ops[task.op]?.name ?? "?";
   return `${task.batch === null ? op : `${op}[${task.batch}]`}#${task.attempt}`;
+}
+
+/** Makes the label of a field. */
+export const naming = (field, text) => make("label", { for: field.id }, text);
+
+/** Fills a choice once its options are known. @param {any[][]} options values and names */
+export function choose(field, all, options) {
+  if (field.options.length || !options.length) return;
+  field.append(...[["", all], ...options].map(([value, text]) => make("option", { value }, text)));
 }
 
 /** Walks through the pages of a list by the tokens that it hands out. */
@@ -37,7 +46,6 @@ export class Pager {
   /** @type {string[]} the tokens of the pages up to the one shown */
   tokens = [""];
 
-  /** @param {() => void} again */
   constructor(again) {
     this.again = again;
   }
@@ -50,7 +58,6 @@ export class Pager {
     this.tokens = [""];
   }
 
-  /** @param {string} next @param {number} rows @param {string} what */
   buttons(next, rows, what) {
     const go = (move) => () => {
       move();

@@ -6,23 +6,17 @@ import { Log } from "./log.js";
 import { Tasks } from "./tasks.js";
 import { byId, make } from "./shell.js";
 
-/**
- * What a tab may ask of the page.
- * @typedef {{run: string, panel: import("./panel.js").Panel, ops: any[], inspect: (task: any) => void,
- *   jump: (task: any) => void, changed: () => void, open: (tab: string) => void, reload: () => void}} Page
- */
-
 export class Tabs {
   current = "failures";
   #turn = 0;
 
-  /** @param {Page} page */
+  /** @param {import("./page.js").Page} page */
   constructor(page) {
     this.page = page;
     this.buttons = [...document.querySelectorAll("[data-tab]")];
     for (const button of this.buttons) {
       button.addEventListener("click", () => this.open(button.dataset.tab));
-      button.addEventListener("keydown", (event) => this.#key(/** @type {any} */ (event)));
+      button.addEventListener("keydown", (event) => this.#key(event));
     }
     this.tasks = new Tasks(page);
     this.log = new Log(page);
@@ -33,7 +27,6 @@ export class Tabs {
     };
   }
 
-  /** @param {KeyboardEvent} event */
   #key(event) {
     const place = this.buttons.findIndex((button) => button.dataset.tab === this.current);
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
@@ -46,7 +39,6 @@ export class Tabs {
     button.focus();
   }
 
-  /** @param {string} name @returns {Promise<void>} */
   open(name) {
     if (!this.buttons.some((button) => button.dataset.tab === name)) return Promise.resolve();
     this.current = name;
@@ -56,7 +48,7 @@ export class Tabs {
       button.tabIndex = chosen ? 0 : -1;
       byId(`panel-${button.dataset.tab}`).hidden = !chosen;
     }
-    this.page.changed();
+    this.page.address.soon();
     return this.load();
   }
 

@@ -3,27 +3,25 @@
 import { get } from "./api.js";
 import { count, duration } from "./format.js";
 import { STATES } from "./palette.js";
-import { make } from "./shell.js";
-import { PAGE, Pager, cell, name, nameOf, number, quiet, row, stateMark, table, wrapped } from "./table.js";
+import { atMost, make } from "./shell.js";
+import { PAGE, Pager, cell, choose, name, nameOf, naming, number, quiet, row, stateMark, table, wrapped } from "./table.js";
 
 export class Tasks {
-  /** @param {import("./tabs.js").Page} page */
+  /** @param {import("./page.js").Page} page */
   constructor(page) {
     this.page = page;
     this.pager = new Pager(() => page.reload());
-    const again = () => {
+    const again = atMost(200, () => {
       this.pager.rewind();
-      clearTimeout(this.timer);
-      this.timer = setTimeout(() => page.reload(), 200);
-    };
+      page.reload();
+    });
     this.only = make("input", { type: "checkbox", id: "only-view", checked: true, onchange: again });
-    this.state = make("select", { id: "filter-state", onchange: again }, make("option", { value: "" }, "Any"));
-    for (const state of STATES) this.state.append(make("option", { value: state }, state));
+    this.state = make("select", { id: "filter-state", onchange: again });
+    choose(this.state, "Any", STATES.map((state) => [state, state]));
     this.op = make("select", { id: "filter-op", onchange: again });
     this.words = make("input", { id: "filter", type: "search", placeholder: "batch, worker:NAME, words of an error", size: 34, oninput: again });
-    const label = (target, text) => make("label", { for: target.id }, text);
-    this.filter = make("div", { class: "row filter" }, label(this.words, "Filter"), this.words, label(this.state, "State"), this.state,
-      label(this.op, "Op"), this.op, make("span", { class: "row" }, this.only, label(this.only, "Only what is in view")));
+    this.filter = make("div", { class: "row filter" }, naming(this.words, "Filter"), this.words, naming(this.state, "State"), this.state,
+      naming(this.op, "Op"), this.op, make("span", { class: "row" }, this.only, naming(this.only, "Only what is in view")));
     this.list = make("div", {});
   }
 
@@ -41,13 +39,11 @@ export class Tasks {
   }
 
   async load() {
-    const { ops, run, inspect } = this.page;
-    if (this.op.options.length === 0 && ops.length) {
-      this.op.append(make("option", { value: "" }, "Any"), ...ops.map((op, place) => make("option", { value: place }, op.name)));
-    }
+    const { ops, run } = this.page;
+    choose(this.op, "Any", ops.map((op, place) => [place, op.name]));
     const found = await get(`/api/runs/${run}/tasks`, { ...this.#query(), page_size: PAGE, page_token: this.pager.token });
     const rows = found.tasks.map((task) => row(
-      cell(make("button", { type: "button", class: "plain", "data-focus": `task ${task.id}`, onclick: () => inspect(task) }, nameOf(task, ops))),
+      cell(make("button", { type: "button", class: "plain", "data-focus": `task ${task.id}`, onclick: () => this.page.inspect(task) }, nameOf(task, ops))),
       cell(stateMark(task.state)), name(`${task.worker} · ${task.slot}`), number(duration(task.start_us - task.queued_us)),
       number(duration(task.start_us)), number(task.end_us === null ? "–" : duration(task.end_us - task.start_us)),
       wrapped(task.error ?? "")));

@@ -19,7 +19,7 @@ const KEPT = 96;
 const kept = new Map();
 onTheme(() => kept.forEach((entry) => entry.pictures.clear()));
 
-/** Keeps a tile, and lets go of those that were not seen for the longest time. @param {string} url @param {ArrayBuffer} buffer */
+/** Keeps a tile, and lets go of those that were not seen for the longest time. @param {ArrayBuffer} buffer */
 function keep(url, buffer) {
   const entry = { tile: decode(buffer), pictures: new Map() };
   kept.delete(url);
@@ -31,7 +31,6 @@ function keep(url, buffer) {
   return entry;
 }
 
-/** @param {string} url @param {RequestInit} init */
 async function bytes(url, init) {
   const answer = await fetch(url, init);
   if (!answer.ok) throw new Error(`the coordinator answered ${answer.status}`);
@@ -40,7 +39,6 @@ async function bytes(url, init) {
 
 /**
  * Loads what is seen of a chart with its tiles: those that come along, those that are here already, and the others one by one.
- * @param {string} url @param {AbortSignal} signal @returns {Promise<any>}
  */
 export async function loadView(url, signal) {
   const buffer = await bytes(url, { signal });
@@ -100,10 +98,7 @@ export function picture(entry, { rows, full, stacked }) {
   stacked &&= tile.share !== null;
   const key = `${rows} ${full} ${stacked}`;
   const known = entry.pictures.get(key);
-  if (known) {
-    known.fresh = false;
-    return known;
-  }
+  if (known) return known;
   const high = stacked ? STACK : 1;
   const canvas = new OffscreenCanvas(COLUMNS, Math.max(1, tile.rows * high));
   const ctx = canvas.getContext("2d");
@@ -140,7 +135,7 @@ export function picture(entry, { rows, full, stacked }) {
     }
   }
   ctx.putImageData(image, 0, 0);
-  const made = { canvas, bad, high, fresh: true };
+  const made = { canvas, bad, high };
   entry.pictures.set(key, made);
   return made;
 }

@@ -17,7 +17,7 @@ export class View extends EventTarget {
     return this.to - this.from;
   }
 
-  /** Says that there is more, or less, to see. @param {number} end */
+  /** Says that there is more, or less, to see. */
   setEnd(end) {
     const next = Math.max(1000, end);
     if (next === this.end && this.mode !== "fit") return;
@@ -38,13 +38,12 @@ export class View extends EventTarget {
     this.#set(this.end * 1.01 - span, this.end * 1.01);
   }
 
-  /** @param {number} from @param {number} to */
   show(from, to) {
     this.mode = "free";
     this.#set(from, to);
   }
 
-  /** Moves by a share of what is seen. @param {number} share */
+  /** Moves by a share of what is seen. */
   pan(share) {
     this.show(this.from + this.span * share, this.to + this.span * share);
   }
@@ -78,7 +77,7 @@ export class View extends EventTarget {
 }
 
 /** How long a frame works on what wants to be painted, in milliseconds; what is left comes first in the next one. */
-const FRAME = 8;
+export const FRAME = 8;
 /** What wants to be painted, in the order in which it was asked for. @type {Set<() => void>} */
 const wanted = new Set();
 
@@ -92,7 +91,7 @@ function frame() {
   if (wanted.size > 0) requestAnimationFrame(frame);
 }
 
-/** Runs a callback at most once a frame, and later when others take the frame's time. @param {() => void} callback */
+/** Runs a callback at most once a frame, and later when others take the frame's time. */
 export function eachFrame(callback) {
   return () => {
     if (wanted.size === 0) requestAnimationFrame(frame);
@@ -100,7 +99,7 @@ export function eachFrame(callback) {
   };
 }
 
-/** Runs a callback once behind what happens now, however often it is asked for. @param {() => void} callback */
+/** Runs a callback once behind what happens now, however often it is asked for. */
 export function afterwards(callback) {
   let asked = false;
   return () => {
@@ -113,7 +112,7 @@ export function afterwards(callback) {
   };
 }
 
-/** Lets the browser answer to other things before going on. @returns {Promise<void>} */
+/** Lets the browser answer to other things before going on. */
 export function breathe() {
   return new Promise((resolve) => {
     const { port1, port2 } = new MessageChannel();

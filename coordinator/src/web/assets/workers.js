@@ -2,23 +2,11 @@
 
 import { follow, post } from "./api.js";
 import { ask, limit, number } from "./ask.js";
-import { byId, make, refresh } from "./shell.js";
+import { atMost, byId, make, onPress, refresh } from "./shell.js";
 
-const PAUSE = 1000;
-let last = performance.now();
-let later = 0;
+const soon = atMost(1000, refresh);
 
-function soon() {
-  later ||= setTimeout(async () => {
-    later = 0;
-    last = performance.now();
-    await refresh();
-  }, Math.max(0, PAUSE - (performance.now() - last)));
-}
-
-document.addEventListener("click", async (event) => {
-  const button = /** @type {any} */ (event.target).closest?.("[data-drain]");
-  if (!button) return;
+onPress("[data-drain]", async (button) => {
   const name = button.dataset.drain;
   button.disabled = true;
   try {
@@ -33,7 +21,7 @@ document.addEventListener("click", async (event) => {
   soon();
 });
 
-/** Asks for a limit. @param {string} title @param {Node[]} body @param {(data: FormData) => Promise<any>} send */
+/** Asks for a limit. @param {Node[]} body @param {(data: FormData) => Promise<any>} send */
 function change(title, body, send) {
   ask({ title, yes: "Set it", body, send: async (data) => {
     await send(data);
@@ -43,9 +31,7 @@ function change(title, body, send) {
 
 const field = (name, label, value = "") => make("label", {}, label, make("input", { name, value, required: true, autocomplete: "off" }));
 
-document.addEventListener("click", (event) => {
-  const button = /** @type {any} */ (event.target).closest?.("[data-pool], [data-cap]");
-  if (!button) return;
+onPress("[data-pool], [data-cap]", (button) => {
   const { pool, limit: now, cap } = button.dataset;
   if (cap !== undefined) {
     change("The coordinator's cap", [

@@ -6,7 +6,6 @@ const FIRST = ["name", "source", "batch", "schedule", "ops", "failure"];
 /** How long a line may be before a map or a list is spread over several. */
 const WIDE = 100;
 
-/** @param {any} job @returns {string} */
 export const toYaml = (job) => `${block(job, 0)}\n`;
 
 function block(value, depth) {

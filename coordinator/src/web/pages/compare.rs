@@ -32,6 +32,7 @@ pub(super) async fn page(State(site): State<Site>, RawQuery(query): RawQuery) ->
         title: "Compare",
         place: Place::Runs,
         script: "compare.js",
+        ahead: None,
     };
     site.answer(&frame, Part::Page, body(&views))
 }

@@ -12,6 +12,8 @@ pub(super) struct Frame<'a> {
     pub(super) place: Place,
     /// The page's module.
     pub(super) script: &'a str,
+    /// What the module will ask for first: the browser asks for it at once.
+    pub(super) ahead: Option<&'a str>,
 }
 
 /// The places of the navigation.
@@ -56,8 +58,9 @@ pub(super) fn whole(site: &Site, frame: &Frame<'_>, body: &Markup) -> Markup {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 title { (frame.title) " · Plumbline" }
                 link rel="icon" href=(asset("icon.svg")) type="image/svg+xml";
-                link rel="stylesheet" href=(asset("style.css"));
                 script src=(asset("theme.js")) {}
+                link rel="stylesheet" href=(asset("style.css"));
+                @if let Some(url) = frame.ahead { link rel="preload" as="fetch" crossorigin="anonymous" href=(url); }
                 script type="module" src=(asset(frame.script)) {}
                 @for module in site.assets.imports(frame.script) { link rel="modulepreload" href=(module); }
             }

@@ -48,13 +48,15 @@ pub(super) async fn page(
     match view {
         Ok(view) => {
             let title = format!("{} · {run}", view.job.name);
+            let ahead = api::first_view(run);
             let frame = Frame {
                 title: &title,
                 place: Place::Runs,
                 script: "run.js",
+                ahead: Some(&ahead),
             };
             let body = match query.part {
-                super::Part::Page => body(&view, &site.grpc, seed.as_deref()),
+                super::Part::Page => body(&view, &site.grpc, seed.as_deref(), &ahead),
                 super::Part::Live => head(&view),
             };
             site.answer(&frame, query.part, body)
@@ -63,11 +65,11 @@ pub(super) async fn page(
     }
 }
 
-fn body(view: &RunView, grpc: &str, seed: Option<&str>) -> Markup {
+fn body(view: &RunView, grpc: &str, seed: Option<&str>, ahead: &str) -> Markup {
     html! {
         (head(view))
         div id="side" class="side" {
-            div id="chart" class="chart" data-run=(view.summary.run) data-seed=[seed] {
+            div id="chart" class="chart" data-run=(view.summary.run) data-seed=[seed] data-ahead=(ahead) {
                 p class="scale" { "The chart is drawn by a script. Without one, the tasks are at "
                     a href={ "/api/runs/" (view.summary.run) "/tasks.csv" } { "tasks.csv" } "." }
             }

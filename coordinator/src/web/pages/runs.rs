@@ -51,6 +51,7 @@ pub(super) async fn page(State(site): State<Site>, Query(query): Query<RunsQuery
                 title: "Runs",
                 place: Place::Runs,
                 script: "runs.js",
+                ahead: None,
             };
             site.answer(&frame, query.part, body(&runs, slots))
         }

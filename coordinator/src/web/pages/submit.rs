@@ -16,6 +16,7 @@ pub(super) async fn page(State(site): State<Site>) -> Response {
         title: "New run",
         place: Place::New,
         script: "new.js",
+        ahead: None,
     };
     let body = body(&site.grpc);
     site.answer(&frame, Part::Page, body)

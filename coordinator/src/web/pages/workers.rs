@@ -33,6 +33,7 @@ pub(super) async fn page(State(site): State<Site>, Query(query): Query<PartQuery
                 title: "Workers",
                 place: Place::Workers,
                 script: "workers.js",
+                ahead: None,
             };
             let workers = workers.items.into_iter();
             let workers = workers.map(|worker| (site.service.vitals().of(worker.session), worker));
