@@ -29,6 +29,8 @@ pub(crate) struct FormerSessions {
     sessions: BTreeMap<SessionId, SessionLedger>,
     /// The runs of the ledger, while their batches may turn out to be held by a worker that has not come yet.
     awaiting: BTreeSet<RunId>,
+    /// The runs of the ledger, while one of these workers may go on with them.
+    runs: BTreeSet<RunId>,
 }
 
 impl FormerSessions {
@@ -46,6 +48,11 @@ impl FormerSessions {
     /// Lets batches be begun whoever may hold them; returns the runs that were waiting.
     fn stop_waiting(&mut self) -> BTreeSet<RunId> {
         std::mem::take(&mut self.awaiting)
+    }
+
+    /// Tells whether one of them may hold leases of a run.
+    pub(crate) fn may_go_on_with(&self, run: RunId) -> bool {
+        !self.sessions.is_empty() && self.runs.contains(&run)
     }
 
     /// Returns how many permits they may hold.
@@ -68,6 +75,7 @@ impl Scheduler {
             let patience = now + scheduler.config.reattach_patience;
             scheduler.timers.set(patience, Timer::ReattachPatience);
             scheduler.former.awaiting = ledger.runs.keys().copied().collect();
+            scheduler.former.runs.clone_from(&scheduler.former.awaiting);
         }
         for (id, run) in &ledger.runs {
             scheduler.runs.insert(*id, restore_run(*id, run));

@@ -73,6 +73,39 @@ fn a_pause_is_answered_when_nothing_of_the_run_can_begin_any_more() {
 }
 
 #[test]
+fn a_pause_is_answered_when_what_waits_at_a_worker_that_is_cut_off_can_certainly_not_begin() {
+    let mut world = World::new();
+    let worker = world.worker("w1", 2);
+    let run = world.run(1, two_steps(2), 10);
+    // The last ops run: nothing of these chains would begin any more, but each has an heir behind it.
+    world.pass(millis(1_500));
+    assert!(!world.queued().is_empty(), "leases are queued ahead");
+    world.cut(worker);
+    world.pass(world.config.reconnect_patience + millis(1));
+    let ticket = world.steer(run, PAUSE);
+    assert_eq!(world.answers.get(&ticket), None, "its slots may have taken what waits");
+    world.pass(world.config.lease_time + world.config.lease_margin);
+    assert_eq!(world.answers.get(&ticket), Some(&Ok(())));
+}
+
+#[test]
+fn a_pause_after_a_restart_is_answered_when_no_worker_of_before_can_go_on_with_the_run() {
+    let (mut world, run) = under_way();
+    world.restart_apart();
+    let ticket = world.steer(run, PAUSE);
+    assert_eq!(world.answers.get(&ticket), None, "its worker may live, and go on");
+    let other = world.run(2, two_steps(2), 4);
+    let of_other = world.steer(other, PAUSE);
+    assert_eq!(
+        world.answers.get(&of_other),
+        Some(&Ok(())),
+        "no worker of before knows it"
+    );
+    world.pass(world.config.lease_time + world.config.lease_margin);
+    assert_eq!(world.answers.get(&ticket), Some(&Ok(())));
+}
+
+#[test]
 fn commands_may_be_given_twice_and_the_second_leaves_no_record() {
     let (mut world, run) = under_way();
     for command in [PAUSE, RunCommand::Resume, RunCommand::Cancel(CancelMode::Now)] {

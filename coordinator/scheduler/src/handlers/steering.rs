@@ -5,7 +5,8 @@
 //! when it is durable and in effect, and for one that forbids something ([`Unanswered`]) when nothing forbidden can begin
 //! any more: what waited at workers is taken back, and the workers have said where chains end.
 //!
-//! Known weakness: a worker that is frozen delays such an answer until its leases are certainly over.
+//! Known weakness: a worker that is frozen or cut off, or has not come back after a restart, delays such an answer until
+//! its leases are certainly over.
 
 use common::ids::{LeaseId, RunId};
 use common::steering::{Activity, AskRefused, Asker, CancelMode, RunCommand};
@@ -13,7 +14,7 @@ use common::time::Time;
 
 use crate::durability::AfterDurable;
 use crate::event::{Ask, Asked, Ticket};
-use crate::lease::{Permit, Truncation};
+use crate::lease::{Permit, Standing, Truncation};
 use crate::ledger::Hold;
 use crate::record::SetBy;
 use crate::run::{Ending, Release, Run, RunPhase};
@@ -296,16 +297,20 @@ impl Scheduler {
         }
     }
 
-    /// Tells whether every worker has answered to what a run's leases were told.
+    /// Tells whether every worker has answered to what a run's leases were told, and none that is not heard can begin
+    /// anything of it.
     fn is_settled(&self, id: RunId) -> bool {
         let Some(run) = self.runs.get(&id) else { return true };
-        let is_asked = || {
-            let of_run = self.leases.values().filter(|lease| lease.run == id);
-            of_run
-                .filter(|lease| lease.has_more_steps())
-                .any(|lease| lease.truncation == Truncation::Asked)
-        };
-        run.recalled.is_empty() && !is_asked()
+        if !run.recalled.is_empty() || self.former.may_go_on_with(id) {
+            return false;
+        }
+        let mut of_run = self.leases.values().filter(|lease| lease.run == id);
+        of_run.all(|lease| {
+            let goes_on = lease.has_more_steps() && lease.truncation == Truncation::Asked;
+            // A slot of a worker that is cut off may have taken it: no recall has reached it.
+            let waits_unheard = lease.permit == Permit::Waiting && lease.standing == Standing::Fenced;
+            !goes_on && !waits_unheard
+        })
     }
 }
 
