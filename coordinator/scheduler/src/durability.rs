@@ -28,8 +28,6 @@ pub(crate) enum AfterDurable {
     Asked(Box<Asked>),
     /// What was asked for was so already, by a record that may not be durable.
     AskedAgain(Box<Asked>),
-    /// A pause that came while its run was about to go on.
-    Postponed(Box<Asked>),
 }
 
 /// The effects that wait, in the order of their records.

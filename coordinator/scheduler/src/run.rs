@@ -19,7 +19,7 @@ use crate::attempts::Budgets;
 use crate::batch::{Batch, BatchPhase};
 use crate::checkpoint::Checkpoint;
 use crate::committed::Committed;
-use crate::event::NewRun;
+use crate::event::{Asked, NewRun};
 use crate::failed::{FailedBatch, Tolerance};
 use crate::flow::Flow;
 use crate::ledger::{Hold, RunLedger};
@@ -167,11 +167,13 @@ pub(crate) enum RunPhase {
 }
 
 /// Whether a paused run is about to go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) enum Release {
+    #[default]
     NotAsked,
-    /// What is asked meanwhile is judged when it goes on, so that the journal and the effects have one order.
-    UnderWay,
+    /// Whether to pause or to go on is asked again meanwhile: that is judged when it goes on, so that the journal and the
+    /// effects have one order.
+    UnderWay(Vec<Asked>),
 }
 
 /// How a run is going to end.

@@ -49,10 +49,10 @@ impl Scheduler {
         let Asked { ticket, by, ask } = asked;
         let ask = self.what_it_means(ask);
         let asked = Asked { ticket, by, ask };
+        if let Some(later) = self.behind_release(&asked.ask) {
+            return later.push(asked);
+        }
         match self.effect_of(&asked.ask) {
-            Ok(Effect::Nothing) if self.pauses_what_is_released(&asked.ask) => {
-                self.waiting.after_last(AfterDurable::Postponed(Box::new(asked)));
-            }
             // What made it so may be lost yet.
             Ok(Effect::Nothing) if !self.waiting.is_all_durable() => {
                 self.waiting.after_last(AfterDurable::AskedAgain(Box::new(asked)));
@@ -61,16 +61,17 @@ impl Scheduler {
         }
     }
 
-    /// Tells whether a pause would be forgotten, because the run is paused and about to go on.
-    fn pauses_what_is_released(&self, ask: &Ask) -> bool {
-        let Ask::Run {
-            run,
-            command: RunCommand::Pause { .. },
-        } = ask
-        else {
-            return false;
-        };
-        self.runs.get(run).is_some_and(|run| run.release == Release::UnderWay)
+    /// Returns what waits until a run goes on, if it is about to and this has to wait with it.
+    fn behind_release(&mut self, ask: &Ask) -> Option<&mut Vec<Asked>> {
+        let Ask::Run { run, command } = ask else { return None };
+        match command {
+            RunCommand::Pause { .. } | RunCommand::Resume => {}
+            RunCommand::Cancel(_) | RunCommand::ChangeLimits(_) | RunCommand::RetryFailed { .. } => return None,
+        }
+        match &mut self.runs.get_mut(run)?.release {
+            Release::NotAsked => None,
+            Release::UnderWay(later) => Some(later),
+        }
     }
 
     fn act_on(&mut self, asked: Asked, effect: Result<Effect, AskRefused>, now: Time) {
@@ -79,7 +80,7 @@ impl Scheduler {
             Ok(Effect::Nothing) => self.answer_when_settled(&asked),
             Ok(Effect::Changes) => {
                 self.append_then(record_of(&asked, now), AfterDurable::Asked(Box::new(asked.clone())));
-                self.note_release(&asked.ask, Release::UnderWay);
+                self.note_release(&asked.ask);
                 if only_holds_back(&asked.ask) {
                     self.obey(&asked.ask, now);
                 }
@@ -88,21 +89,39 @@ impl Scheduler {
     }
 
     pub(crate) fn on_ask_durable(&mut self, asked: Asked, now: Time) {
-        self.note_release(&asked.ask, Release::NotAsked);
+        let later = self.take_released(&asked.ask);
         if !only_holds_back(&asked.ask) {
             self.obey(&asked.ask, now);
         }
         self.answer_when_settled(&asked);
+        for asked in later {
+            self.on_asked(asked, now);
+        }
     }
 
-    fn note_release(&mut self, ask: &Ask, release: Release) {
-        if let Ask::Run {
-            run,
-            command: RunCommand::Resume,
-        } = ask
-            && let Some(run) = self.runs.get_mut(run)
-        {
-            run.release = release;
+    /// Notes that a run is about to go on.
+    fn note_release(&mut self, ask: &Ask) {
+        if let Some(release) = self.release_by(ask) {
+            *release = Release::UnderWay(Vec::new());
+        }
+    }
+
+    /// Notes that a run goes on, and returns what was asked of it meanwhile.
+    fn take_released(&mut self, ask: &Ask) -> Vec<Asked> {
+        match self.release_by(ask).map(std::mem::take) {
+            Some(Release::UnderWay(later)) => later,
+            Some(Release::NotAsked) | None => Vec::new(),
+        }
+    }
+
+    /// Returns the release of the run that a command lets go on.
+    fn release_by(&mut self, ask: &Ask) -> Option<&mut Release> {
+        match ask {
+            Ask::Run {
+                run,
+                command: RunCommand::Resume,
+            } => Some(&mut self.runs.get_mut(run)?.release),
+            Ask::Run { .. } | Ask::SetPool { .. } | Ask::SetCap { .. } => None,
         }
     }
 
@@ -196,7 +215,7 @@ impl Scheduler {
                 return Err(AskRefused::Stopping { run: id, what });
             }
             RunCommand::Pause { .. } => run.hold == Hold::GoesOn,
-            RunCommand::Resume => run.hold == Hold::Paused && run.release == Release::NotAsked,
+            RunCommand::Resume => run.hold == Hold::Paused,
             RunCommand::Cancel(mode) => is_changed_by_cancel(run, *mode),
             RunCommand::ChangeLimits(change) => change.apply(&run.job) != *run.job,
             // Comes as an event of its own, because it is for ended runs too.

@@ -24,8 +24,6 @@ impl Scheduler {
             AfterDurable::RunEnded(summary) => self.on_run_ended(summary),
             AfterDurable::Asked(asked) => self.on_ask_durable(*asked, now),
             AfterDurable::AskedAgain(asked) => self.answer_when_settled(&asked),
-            // Its run has gone on meanwhile, or is paused by another command that is on its way to the disk.
-            AfterDurable::Postponed(asked) => self.on_asked(*asked, now),
         }
     }
 
