@@ -117,6 +117,12 @@ simulate: ## Hunts for histories that break a promise of the scheduler or the ag
 	$(call section,simulation)
 	@$(CARGO) run --quiet --locked -p simulator -- $(or $(SEEDS),20000) $(or $(FIRST),0)
 
+.PHONY: simulate-wire
+simulate-wire: ## The same for the real gRPC edges over a simulated network: fewer, and slower (SEEDS=500 FIRST=0)
+	$(call section,simulation of the wire)
+	WIRE_SEEDS=$(or $(SEEDS),500) WIRE_FIRST=$(or $(FIRST),0) \
+	  $(CARGO) test --quiet --locked -p wire --test wire -- faults_of_network
+
 ##@ Measuring it
 .PHONY: bench
 bench: ## Measures the release build for BENCHMARKS.md (ARGS="w1 --batches 10000", PEERS=folders of peers)

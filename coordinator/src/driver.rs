@@ -29,6 +29,7 @@ use common::time::Time;
 use scheduler::{Ask, Asked, Event, NewRun, NewSession, Scheduler, Ticket};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::blocking::Blocking;
 use crate::clock::Clock;
 use crate::registry::{Registry, Retention};
 use crate::shutdown::Shutdown;
@@ -185,8 +186,15 @@ impl Driver {
             archive,
             timelines,
             vitals,
+            blocking: Blocking::default(),
         };
         (driver, handle)
+    }
+
+    /// Does work that may block somewhere else than on threads that are there for it, for whoever has the handle too.
+    pub fn block_in(&mut self, handle: &mut DriverHandle, blocking: Blocking) {
+        self.sources.search_in(blocking);
+        handle.blocking = blocking;
     }
 
     /// Drives until it is told to stop, or nobody can speak to it any more.

@@ -18,7 +18,6 @@ use common::limits::MAX_MESSAGE_BYTES;
 use proto::token::WorkerToken;
 use proto::v1::job_service_server::JobServiceServer;
 use proto::v1::worker_service_server::WorkerServiceServer;
-use tokio::net::TcpListener;
 use tonic::server::NamedService;
 use tonic::service::{InterceptorLayer, LayerExt as _, Routes};
 use tonic::transport::Server;
@@ -35,6 +34,7 @@ use session::Sessions;
 use token::TokenGuard;
 use worker_service::Workers;
 
+pub use incoming::Listener;
 pub use session::{PROTOCOL_VERSION, SessionTerms};
 
 /// How many connections each server serves at once.
@@ -61,7 +61,7 @@ pub enum ServeError {
 ///
 /// # Errors
 /// [`ServeError`] when it cannot begin or go on.
-pub async fn serve_jobs(listener: TcpListener, service: Service, shutdown: Shutdown) -> Result<(), ServeError> {
+pub async fn serve_jobs(listener: impl Listener, service: Service, shutdown: Shutdown) -> Result<(), ServeError> {
     let jobs = JobServiceServer::new(Jobs::new(service))
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
@@ -77,7 +77,7 @@ pub async fn serve_jobs(listener: TcpListener, service: Service, shutdown: Shutd
 /// # Errors
 /// [`ServeError`] when it cannot begin or go on.
 pub async fn serve_workers(
-    listener: TcpListener,
+    listener: impl Listener,
     driver: DriverHandle,
     service: Service,
     clock: Clock,
@@ -117,7 +117,7 @@ fn with_reflection<S: NamedService>(routes: Routes) -> Result<Routes, ServeError
     Ok(routes.add_service(v1).add_service(v1alpha))
 }
 
-async fn serve(listener: TcpListener, routes: Routes, shutdown: Shutdown) -> Result<(), ServeError> {
+async fn serve(listener: impl Listener, routes: Routes, shutdown: Shutdown) -> Result<(), ServeError> {
     let server = Server::builder()
         .max_concurrent_streams(MAX_STREAMS)
         .http2_max_header_list_size(MAX_HEADER_BYTES)

@@ -5,6 +5,7 @@
 //! is the only owner of the scheduler, and executes what it commands: records to the [`store`], leases to the worker
 //! sessions, searches for slices to [`source`]. What has become durable is shown by the [`registry`].
 
+pub mod blocking;
 pub mod chart;
 pub mod clock;
 pub mod config;

@@ -23,6 +23,7 @@ use uuid::Uuid;
 
 pub use preview::Preview;
 
+use crate::blocking::Blocking;
 use crate::driver::{DriverHandle, FoundSlices, Refused, SliceFinder, Stopped, Submission};
 use crate::registry::RequestIdTaken;
 use crate::source::{AllowedRoots, Roots, Sharder, SourceError, list};
@@ -182,7 +183,7 @@ pub async fn submit(driver: &DriverHandle, folders: &Folders, request: JobReques
         .read(|world| world.scheduler.pools().map(|pool| pool.name).collect())
         .await?;
     problems.extend(undeclared_pools(&job, &pools));
-    let plan = check_outside(job, folders.clone(), problems, request.intent).await?;
+    let plan = check_outside(job, folders.clone(), problems, request.intent, driver.blocking()).await?;
     let run = match request.intent {
         Intent::Validate => None,
         Intent::Run => Some(driver.submit(submission(&plan, request.request_id)).await??),
@@ -254,8 +255,9 @@ async fn check_outside(
     folders: Folders,
     mut problems: Vec<FieldProblem>,
     intent: Intent,
+    blocking: Blocking,
 ) -> Result<Plan, SubmitError> {
-    let check = tokio::task::spawn_blocking(move || {
+    let check = blocking.run(move || {
         problems.extend(targets::occupied(&job));
         let source = match list(&job.source, &folders.sources) {
             Ok(source) => Arc::new(source),

@@ -18,7 +18,7 @@ mod executor;
 pub mod memory;
 pub mod ops;
 pub mod parking;
-mod session;
+pub mod session;
 pub mod sink;
 mod task_log;
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod committed;
 mod connect;
 mod connection;
 mod dial;
+mod outside;
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -35,15 +36,16 @@ use proto::convert::packed::{messages_from_wire, reports_to_wire};
 use proto::v1;
 use tokio::time::Instant;
 
-pub(crate) use advertised::Advertised;
-pub(crate) use committed::{CommittedPages, Coordinator};
-pub(crate) use connect::Introduction;
-pub use connect::SessionError;
+pub use crate::task_log::TaskLogs;
+pub use advertised::Advertised;
+pub use committed::{CommittedPages, Coordinator};
+pub use connect::{Introduction, SessionError};
+pub use outside::{Connecting, Outside};
 
 use self::connect::{Claim, ConnectError, Connected};
 use self::connection::{Connection, Incoming};
-use crate::clock::{ClockMap, monotonic_now};
-use crate::task_log::{Parcel, TaskLogs};
+use crate::clock::ClockMap;
+use crate::task_log::Parcel;
 
 /// How many frames may wait to be taken by the coordinator.
 const OUTBOX: usize = 1_024;
@@ -54,7 +56,7 @@ type Dialling = Pin<Box<dyn Future<Output = Result<Connected, ConnectError>> + S
 
 /// What happened on the wire.
 #[derive(Debug)]
-pub(crate) enum SessionEvent {
+pub enum SessionEvent {
     /// The hello was answered.
     Welcomed {
         /// What the agent has to know.
@@ -79,17 +81,17 @@ pub(crate) enum SessionEvent {
 
 /// What a heartbeat says besides the time.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Vitals {
+pub struct Vitals {
     /// Resident memory in bytes; 0 where that cannot be told.
-    pub(crate) rss_bytes: u64,
+    pub rss_bytes: u64,
     /// Bytes of parked outputs.
-    pub(crate) parked_bytes: u64,
+    pub parked_bytes: u64,
     /// How many of them are on disk.
-    pub(crate) spilled_bytes: u64,
+    pub spilled_bytes: u64,
     /// The most resident memory since the last heartbeat, as far as the system tells it.
-    pub(crate) peak_rss_bytes: u64,
+    pub peak_rss_bytes: u64,
     /// The most bytes of batches held in memory since then.
-    pub(crate) peak_held_bytes: u64,
+    pub peak_held_bytes: u64,
 }
 
 enum State {
@@ -113,15 +115,16 @@ enum Acquaintance {
 
 /// How many chains run.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct ChainsRunning {
+pub struct ChainsRunning {
     /// All of them.
-    pub(crate) all: usize,
+    pub all: usize,
     /// Those of a session that is over.
-    pub(crate) orphans: usize,
+    pub orphans: usize,
 }
 
 /// The worker's session.
-pub(crate) struct Session {
+pub struct Session {
+    outside: Outside,
     /// What tasks logged and is not sent.
     task_logs: TaskLogs,
     introduction: Introduction,
@@ -147,8 +150,10 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(introduction: Introduction, coordinator: Coordinator, task_logs: TaskLogs) -> Session {
+    /// Makes a session that is not begun; [`Session::next`] dials.
+    pub fn new(introduction: Introduction, coordinator: Coordinator, task_logs: TaskLogs, outside: Outside) -> Session {
         Session {
+            outside,
             task_logs,
             introduction,
             coordinator,
@@ -171,12 +176,12 @@ impl Session {
 
     /// Notes how many chains run. A new session is not begun before those have ended that its hello does not list: the
     /// coordinator takes a hello for the word that nothing else runs, and lets others have the units.
-    pub(crate) fn note_running(&mut self, chains: ChainsRunning) {
+    pub fn note_running(&mut self, chains: ChainsRunning) {
         self.running = chains;
     }
 
     /// Says something, now or when the session is resumed; its times are mapped to the coordinator's clock.
-    pub(crate) fn report(&mut self, report: Report) {
+    pub fn report(&mut self, report: Report) {
         let mut mapped = report;
         match &mut mapped {
             Report::OpStarted { at, .. } | Report::OpEnded { at, .. } | Report::FetchStarted { at, .. } => {
@@ -198,7 +203,7 @@ impl Session {
     }
 
     /// Sends a heartbeat as soon as the connection takes it.
-    pub(crate) fn send_heartbeat(&mut self, sent_at: Time, vitals: Vitals) {
+    pub fn send_heartbeat(&mut self, sent_at: Time, vitals: Vitals) {
         let estimate = self.clock.best();
         if let State::Connected(connection) = &mut self.state {
             connection.heartbeat = Some(v1::Heartbeat {
@@ -215,7 +220,7 @@ impl Session {
     }
 
     /// Says in the next hello what is held. Reports before it are void.
-    pub(crate) fn reattach(&mut self, holdings: &Holdings) {
+    pub fn reattach(&mut self, holdings: &Holdings) {
         self.forget_frames();
         let Some(session) = self.session else {
             return self.wait();
@@ -223,19 +228,19 @@ impl Session {
         let holdings = v1::Holdings {
             session: Some(session.into()),
             exchange_key: self.exchange_key.clone(),
-            listed_at_nanos: monotonic_now().0,
+            listed_at_nanos: self.outside.now().0,
             ..holdings.into()
         };
         self.dial(Claim::Holdings(holdings));
     }
 
     /// Drops the connection and dials again.
-    pub(crate) fn reconnect(&mut self) {
+    pub fn reconnect(&mut self) {
         self.disconnect();
     }
 
     /// Sends what is left to say and a goodbye, and waits for the coordinator to close the stream, for a while.
-    pub(crate) async fn leave(mut self, patience: Duration) {
+    pub async fn leave(mut self, patience: Duration) {
         let leaving = async {
             while let State::Connected(connection) = &mut self.state {
                 if pack(&mut self.unsent, &mut self.outbox, &mut self.backlog).is_err() {
@@ -258,8 +263,11 @@ impl Session {
         }
     }
 
-    /// Returns the next event; an error ends the worker. Safe to be dropped while it waits.
-    pub(crate) async fn next(&mut self) -> Result<SessionEvent, SessionError> {
+    /// Returns the next event. Safe to be dropped while it waits.
+    ///
+    /// # Errors
+    /// [`SessionError`] when the worker has to end.
+    pub async fn next(&mut self) -> Result<SessionEvent, SessionError> {
         loop {
             if let Some(event) = self.events.pop_front() {
                 return Ok(event);
@@ -309,7 +317,7 @@ impl Session {
     }
 
     fn take(&mut self, frame: v1::CoordinatorFrame) {
-        let now = monotonic_now();
+        let now = self.outside.now();
         if let Err(error) = self.outbox.acknowledge(frame.acknowledged) {
             tracing::warn!(%error, "the coordinator broke the protocol");
             return self.end_session(SessionEnd::Protocol);

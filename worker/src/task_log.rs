@@ -25,7 +25,7 @@ const BYTES_AT_ONCE: usize = 128 << 10;
 
 /// The lines that wait for the session. Cloned freely.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct TaskLogs {
+pub struct TaskLogs {
     waiting: Arc<Mutex<Waiting>>,
 }
 

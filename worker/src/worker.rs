@@ -37,7 +37,7 @@ use crate::memory::Memory;
 use crate::ops::Registry;
 use crate::parking::Parking;
 use crate::session::{
-    Advertised, ChainsRunning, Coordinator, Introduction, Session, SessionError, SessionEvent, Vitals,
+    Advertised, ChainsRunning, Coordinator, Introduction, Outside, Session, SessionError, SessionEvent, Vitals,
 };
 use crate::task_log::TaskLogs;
 
@@ -156,7 +156,7 @@ impl Worker {
                 leave_grace: config.leave_grace,
                 timeout_grace: config.timeout_grace,
             }),
-            session: Session::new(introduction, coordinator, task_logs),
+            session: Session::new(introduction, coordinator, task_logs, Outside::system()),
             executor,
             news,
             publishing: Publishing::default(),

@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::World;
 use super::retries::{RetryError, RetrySelection};
 use super::sources::SliceFinder;
+use crate::blocking::Blocking;
 use crate::registry::RequestIdTaken;
 use crate::store::{Archive, ArchiveError};
 use crate::timeline::Timelines;
@@ -158,9 +159,15 @@ pub struct DriverHandle {
     pub(super) archive: Arc<dyn Archive>,
     pub(super) timelines: Arc<Timelines>,
     pub(super) vitals: VitalsBook,
+    pub(super) blocking: Blocking,
 }
 
 impl DriverHandle {
+    /// Returns where work is done that may block.
+    pub(crate) fn blocking(&self) -> Blocking {
+        self.blocking
+    }
+
     /// Returns what workers say of themselves.
     pub fn vitals(&self) -> &VitalsBook {
         &self.vitals
@@ -236,7 +243,7 @@ impl DriverHandle {
         look: impl FnOnce(&dyn Archive) -> Result<T, ArchiveError> + Send + 'static,
     ) -> Result<Result<T, ArchiveError>, Stopped> {
         let archive = Arc::clone(&self.archive);
-        let read = tokio::task::spawn_blocking(move || look(&*archive));
+        let read = self.blocking.run(move || look(&*archive));
         read.await.map_err(|_| Stopped)
     }
 

@@ -14,6 +14,7 @@ use common::slice::{FrozenSource, Slice};
 use scheduler::{Event, SliceCut, SourceEnd};
 use tokio::task::{Id, JoinSet};
 
+use crate::blocking::Blocking;
 use crate::source::halve;
 
 /// Cuts a run's source into slices, in order. Runs on a thread where it may block.
@@ -42,6 +43,7 @@ pub(super) struct Sources {
     finders: BTreeMap<RunId, Finder>,
     searches: JoinSet<Answer>,
     searched: HashMap<Id, RunId>,
+    blocking: Blocking,
 }
 
 /// What a task on a blocking thread comes back with.
@@ -56,6 +58,11 @@ enum Finder {
 }
 
 impl Sources {
+    /// Searches somewhere else than on threads that are there for it.
+    pub(super) fn search_in(&mut self, blocking: Blocking) {
+        self.blocking = blocking;
+    }
+
     /// Keeps the finder of a new run.
     pub(super) fn open(&mut self, run: RunId, finder: Box<dyn SliceFinder>) {
         self.finders.insert(run, Finder::Idle(finder));
@@ -76,7 +83,7 @@ impl Sources {
             tracing::warn!(%run, "slices were asked for while a search is under way");
             return;
         };
-        let task = self.searches.spawn_blocking(move || {
+        let task = self.blocking.begin(&mut self.searches, move || {
             let answer = finder.next_slices(count);
             Answer::Found(finder, answer)
         });
@@ -86,7 +93,7 @@ impl Sources {
     /// Begins to cut the slice of a failed batch; the answer comes out of [`Sources::next_answer`].
     pub(super) fn cut(&mut self, run: RunId, batch: BatchId, slice: Slice, job: &Arc<Job>, source: &Arc<FrozenSource>) {
         let (job, source) = (Arc::clone(job), Arc::clone(source));
-        let task = self.searches.spawn_blocking(move || {
+        let task = self.blocking.begin(&mut self.searches, move || {
             let halve = || halve(&source, &job.source.csv, &slice);
             let cut = std::panic::catch_unwind(std::panic::AssertUnwindSafe(halve));
             Answer::Cut(batch, cut.unwrap_or(SliceCut::Unreadable))

@@ -1,8 +1,10 @@
 //! Accepting connections: a cap on how many, no delay, and no patience with those that never speak.
 //!
 //! tonic keeps a connection that never sends a byte for ever; here one has [`FIRST_BYTE`] to begin. A connection beyond
-//! the cap is closed at once, so that a client sees it and tries another time.
+//! the cap is closed at once, so that a client sees it and tries another time. What is listened on is TCP, or what a
+//! simulation has in its place ([`Listener`]).
 
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,13 +24,39 @@ const FIRST_BYTE: Duration = Duration::from_secs(10);
 /// How long to wait when the system has no more descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
+/// Something that connections come in at.
+pub trait Listener: Send + 'static {
+    /// A connection.
+    type Connection: AsyncRead + AsyncWrite + Connected<ConnectInfo = TcpConnectInfo> + Send + Unpin + 'static;
+
+    /// Waits for the next connection; nothing that is written to it waits for more.
+    fn accept(&mut self) -> impl Future<Output = io::Result<Self::Connection>> + Send;
+}
+
+impl Listener for TcpListener {
+    type Connection = TcpStream;
+
+    async fn accept(&mut self) -> io::Result<TcpStream> {
+        loop {
+            let (stream, _) = TcpListener::accept(self).await?;
+            match stream.set_nodelay(true) {
+                Ok(()) => return Ok(stream),
+                Err(error) => tracing::debug!(%error, "a connection ended at once"),
+            }
+        }
+    }
+}
+
 /// Accepts connections, at most `cap` at a time.
-pub(super) fn connections(listener: TcpListener, cap: usize) -> impl Stream<Item = io::Result<Connection>> {
+pub(super) fn connections<L: Listener>(
+    listener: L,
+    cap: usize,
+) -> impl Stream<Item = io::Result<Connection<L::Connection>>> {
     let places = Arc::new(Semaphore::new(cap));
-    unfold((listener, places), |(listener, places)| async move {
+    unfold((listener, places), |(mut listener, places)| async move {
         loop {
             let stream = match listener.accept().await {
-                Ok((stream, _)) => stream,
+                Ok(stream) => stream,
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     sleep(ACCEPT_RETRY).await;
@@ -39,10 +67,6 @@ pub(super) fn connections(listener: TcpListener, cap: usize) -> impl Stream<Item
                 tracing::warn!("a connection was refused because there are too many");
                 continue;
             };
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "a connection ended at once");
-                continue;
-            }
             let connection = Connection {
                 stream,
                 first_byte: Some(Box::pin(sleep(FIRST_BYTE))),
@@ -54,14 +78,14 @@ pub(super) fn connections(listener: TcpListener, cap: usize) -> impl Stream<Item
 }
 
 /// A connection that counts against the cap and has to speak first.
-pub(super) struct Connection {
-    stream: TcpStream,
+pub(super) struct Connection<S> {
+    stream: S,
     /// Runs until the first byte has come.
     first_byte: Option<Pin<Box<Sleep>>>,
     _place: OwnedSemaphorePermit,
 }
 
-impl AsyncRead for Connection {
+impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let outcome = Pin::new(&mut self.stream).poll_read(cx, buf);
         if outcome.is_ready() {
@@ -79,7 +103,7 @@ impl AsyncRead for Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
@@ -105,7 +129,7 @@ impl AsyncWrite for Connection {
     }
 }
 
-impl Connected for Connection {
+impl<S: Connected<ConnectInfo = TcpConnectInfo>> Connected for Connection<S> {
     type ConnectInfo = TcpConnectInfo;
 
     fn connect_info(&self) -> TcpConnectInfo {

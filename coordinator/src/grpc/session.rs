@@ -255,6 +255,7 @@ impl Sessions {
             answer.await.map_err(|_| SessionRefused::NotResumable { session })
         };
         tokio::select! {
+            biased;
             counted = counted => {
                 if let Err(refused) = counted {
                     self.table.forget(session);

@@ -8,7 +8,7 @@ use tonic::codegen::http::Uri;
 
 /// What the hello says about the exchange.
 #[derive(Clone, Debug)]
-pub(crate) enum Advertised {
+pub enum Advertised {
     /// This URL, always.
     Url(String),
     /// This port of whichever address the coordinator is reached from, which may change from one connection to the

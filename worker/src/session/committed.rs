@@ -20,13 +20,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A handle to the coordinator that the session is connected to at the moment.
 #[derive(Clone, Debug)]
-pub(crate) struct Coordinator {
+pub struct Coordinator {
     channel: watch::Sender<Option<Channel>>,
     token: Option<WorkerToken>,
 }
 
 impl Coordinator {
-    pub(crate) fn new(token: Option<WorkerToken>) -> Coordinator {
+    /// Makes a handle that is not connected yet.
+    pub fn new(token: Option<WorkerToken>) -> Coordinator {
         Coordinator {
             channel: watch::Sender::new(None),
             token,
@@ -42,12 +43,10 @@ impl Coordinator {
     }
 
     /// Begins to list what the batches of a run committed for an op.
-    pub(crate) async fn committed_parts(
-        &self,
-        run: RunId,
-        lease: LeaseId,
-        op: OpId,
-    ) -> Result<CommittedPages, Failure> {
+    ///
+    /// # Errors
+    /// A [`Failure`] that may go well another time when the coordinator does not answer.
+    pub async fn committed_parts(&self, run: RunId, lease: LeaseId, op: OpId) -> Result<CommittedPages, Failure> {
         let mut client = WorkerServiceClient::new(self.channel().await?);
         let mut request = Request::new(v1::ListCommittedPartsRequest {
             run: run.0,
@@ -76,7 +75,7 @@ impl Coordinator {
 }
 
 /// The committed parts, page by page.
-pub(crate) struct CommittedPages {
+pub struct CommittedPages {
     state: RunState,
     reopening: Reopening,
     page: std::vec::IntoIter<v1::CommittedPart>,
@@ -103,17 +102,20 @@ impl CommittedPages {
     }
 
     /// Returns how the run is about to end.
-    pub(crate) fn state(&self) -> RunState {
+    pub fn state(&self) -> RunState {
         self.state
     }
 
     /// Tells whether the run may go on again after that.
-    pub(crate) fn reopening(&self) -> Reopening {
+    pub fn reopening(&self) -> Reopening {
         self.reopening
     }
 
     /// Returns the next part; `None` after the last.
-    pub(crate) async fn next(&mut self) -> Result<Option<CommittedPart>, Failure> {
+    ///
+    /// # Errors
+    /// A [`Failure`] when the listing breaks off, or says what cannot be.
+    pub async fn next(&mut self) -> Result<Option<CommittedPart>, Failure> {
         loop {
             if let Some(part) = self.page.next() {
                 return convert(part).map(Some).map_err(|error| invalid(&error));

@@ -1,7 +1,6 @@
 //! Dialling a coordinator: the hello, its answer, and what is to be made of a refusal.
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status, Streaming};
 
 use super::advertised::Advertised;
-use crate::clock::{boot_id, monotonic_now};
+use super::outside::Outside;
 
 /// The protocol's version that this worker speaks.
 const PROTOCOL_VERSION: u32 = 1;
@@ -49,18 +48,25 @@ pub enum SessionError {
 
 /// What the worker says about itself whenever it connects.
 #[derive(Clone, Debug)]
-pub(crate) struct Introduction {
-    pub(crate) coordinators: Vec<String>,
-    pub(crate) token: Option<WorkerToken>,
-    pub(crate) name: WorkerName,
-    pub(crate) slots: NonZeroU32,
-    pub(crate) ops: Vec<String>,
-    pub(crate) advertised: Advertised,
-    pub(crate) labels: BTreeMap<String, String>,
+pub struct Introduction {
+    /// The coordinators to dial, in turn; never empty.
+    pub coordinators: Vec<String>,
+    /// What is shown to a coordinator that asks for it.
+    pub token: Option<WorkerToken>,
+    /// The worker's name.
+    pub name: WorkerName,
+    /// How many chains it runs at once.
+    pub slots: NonZeroU32,
+    /// The kinds of op that it can do.
+    pub ops: Vec<String>,
+    /// Where its exchange is reached.
+    pub advertised: Advertised,
+    /// Free words for people and tools.
+    pub labels: BTreeMap<String, String>,
 }
 
 impl Introduction {
-    fn hello(&self, exchange_address: String, claim: Claim, number: u64) -> v1::Hello {
+    fn hello(&self, outside: &Outside, exchange_address: String, claim: Claim, number: u64) -> v1::Hello {
         let (resume, holdings) = match claim {
             Claim::Nothing => (None, None),
             Claim::Session(resume) => (Some(resume), None),
@@ -73,8 +79,8 @@ impl Introduction {
             ops: self.ops.clone(),
             exchange_address,
             program_version: env!("CARGO_PKG_VERSION").to_owned(),
-            pid: std::process::id(),
-            boot_id: boot_id(),
+            pid: outside.pid,
+            boot_id: outside.boot_id.clone(),
             labels: self.labels.clone(),
             resume,
             holdings,
@@ -130,6 +136,7 @@ pub(super) enum ConnectError {
 
 /// Connects and says hello.
 pub(super) async fn connect(
+    outside: Outside,
     url: String,
     introduction: Introduction,
     claim: Claim,
@@ -144,19 +151,19 @@ pub(super) async fn connect(
         ConnectError::Fatal(SessionError::BadUrl { url, message })
     })?;
     let uri = endpoint.uri().clone();
-    let channel = endpoint
+    let endpoint = endpoint
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE)
-        .keep_alive_while_idle(true)
-        .connect()
-        .await
-        .map_err(|error| unreachable(chain_of(&error)))?;
+        .keep_alive_while_idle(true);
+    let connected = (outside.connect)(endpoint).await;
+    let channel = connected.map_err(|error| unreachable(chain_of(&error)))?;
     let exchange_address = introduction.advertised.url(&uri).await;
     let exchange_address = exchange_address.map_err(|error| unreachable(error.to_string()))?;
-    let hello = introduction.hello(exchange_address, claim, number);
-    match tokio::time::timeout(HELLO_TIMEOUT, greet(channel, hello, introduction.token.as_ref())).await {
+    let hello = introduction.hello(&outside, exchange_address, claim, number);
+    let greeting = greet(channel, hello, introduction.token.as_ref(), &outside);
+    match tokio::time::timeout(HELLO_TIMEOUT, greeting).await {
         Err(_elapsed) => Err(unreachable("it did not answer the hello in time".to_owned())),
         Ok(Err(GreetError::Status(status))) => Err(refusal(url, &status)),
         Ok(Err(GreetError::Ended(end))) => Err(ConnectError::Ended(end)),
@@ -176,10 +183,15 @@ impl From<Status> for GreetError {
     }
 }
 
-async fn greet(channel: Channel, hello: v1::Hello, token: Option<&WorkerToken>) -> Result<Connected, GreetError> {
+async fn greet(
+    channel: Channel,
+    hello: v1::Hello,
+    token: Option<&WorkerToken>,
+    outside: &Outside,
+) -> Result<Connected, GreetError> {
     let mut client = WorkerServiceClient::new(channel.clone());
     let (outgoing, frames) = mpsc::channel(OUTGOING);
-    let hello_sent_at = monotonic_now();
+    let hello_sent_at = outside.now();
     let first = v1::WorkerFrame {
         hello: Some(hello),
         ..v1::WorkerFrame::default()
@@ -236,10 +248,9 @@ pub(super) fn session_end(reason: Reason) -> SessionEnd {
     }
 }
 
-/// Returns a random time between half of `longest` and all of it.
-pub(super) fn jittered(longest: Duration) -> Duration {
-    let random = RandomState::new().build_hasher().finish();
-    let share = (random >> 11) as f64 / (1_u64 << 53) as f64;
+/// Returns a time between half of `longest` and all of it, as a number that was drawn says.
+pub(super) fn jittered(longest: Duration, drawn: u64) -> Duration {
+    let share = (drawn >> 11) as f64 / (1_u64 << 53) as f64;
     longest.mul_f64(0.5 + share / 2.0)
 }
 

@@ -85,7 +85,9 @@ impl Connection {
                 Some(_) | None => std::future::pending().await,
             }
         };
+        // What there is to send is sent in one frame or a few, so nothing that comes in waits for long.
         tokio::select! {
+            biased;
             room = room => {
                 let Some(room) = room else {
                     return Incoming::Broken { message: "the stream is closed".to_owned() };

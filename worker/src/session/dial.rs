@@ -12,7 +12,6 @@ use tokio::time::Instant;
 use super::connect::{self, Claim, ConnectError, Connected};
 use super::connection::Connection;
 use super::{Acquaintance, Session, SessionError, SessionEvent, State};
-use crate::clock::monotonic_now;
 
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 /// Short enough that a coordinator that was started again has its workers back soon.
@@ -48,7 +47,13 @@ impl Session {
         let url = urls[self.next_url % urls.len()].clone();
         self.hellos += 1;
         let introduction = self.introduction.clone();
-        self.state = State::Dialling(Box::pin(connect::connect(url, introduction, claim, self.hellos)));
+        self.state = State::Dialling(Box::pin(connect::connect(
+            self.outside.clone(),
+            url,
+            introduction,
+            claim,
+            self.hellos,
+        )));
     }
 
     pub(super) fn on_connected(&mut self, connected: Connected) {
@@ -57,7 +62,7 @@ impl Session {
         match connected.clock {
             connect::ClockAnswer::Shared { offset } => self.clock.share(offset),
             connect::ClockAnswer::Guess { offset } => {
-                self.clock.guess(offset, welcome.hello_sent_at, monotonic_now());
+                self.clock.guess(offset, welcome.hello_sent_at, self.outside.now());
             }
         }
         match welcome.kind {
@@ -122,7 +127,7 @@ impl Session {
     pub(super) fn wait(&mut self) {
         let longest = FIRST_WAIT.saturating_mul(1 << self.failures.min(16)).min(LONGEST_WAIT);
         self.failures = self.failures.saturating_add(1);
-        let until = Instant::now() + connect::jittered(longest);
+        let until = Instant::now() + connect::jittered(longest, self.outside.draw());
         self.state = State::Waiting { until };
     }
 }

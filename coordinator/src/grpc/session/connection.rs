@@ -103,7 +103,10 @@ impl Connection {
         let has_to_write =
             !self.backlog.is_empty() || self.heartbeat.is_some() || self.unacknowledged >= ACKNOWLEDGE_EVERY;
         let outgoing = self.outgoing.clone();
+        // In this order, so that the same happens whenever the same is there. What is asked first ends soon: the driver has no
+        // more to say to a worker that it does not hear.
         tokio::select! {
+            biased;
             () = sessions.shutdown.requested() => Err(End::Stopping),
             Some(handover) = self.handovers.recv() => Err(End::HandedOver(handover)),
             counted = next_counted(&mut self.counting), if !self.counting.is_empty() => {
