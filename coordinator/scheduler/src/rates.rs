@@ -3,13 +3,15 @@
 //! A token is promised when a lease is granted and taken when the start of its op is reported; a lease is granted only if
 //! the bucket holds what is promised already and its own tokens too. However long a grant is on its way, the starts
 //! themselves then keep to the bucket: in a window of `w` no more than `limit x w / per + burst` of them. A bucket begins
-//! with one token, and after a change or a restart with none.
+//! with one token, and after a change or a restart with none; after a restart it also owes what a task on the largest
+//! batch that is known would have taken beyond the burst, because one may have begun right before.
 //!
 //! Known weakness: while more than `burst` tokens are on their way nothing is granted, so a burst that is shorter than
 //! the way to the workers makes a rate slower than it may be. The default burst is worth 100 ms.
 
 use common::ids::{BatchId, LeaseId, OpId, RunId};
 use common::job::{Rate, RateUnit};
+use common::slice::Slice;
 use common::time::Time;
 
 use crate::run::Run;
@@ -30,6 +32,8 @@ pub(crate) struct Bucket {
     empty_at: i128,
     /// Tokens of leases whose op is not reported to have started.
     pub(crate) promised: u64,
+    /// The tokens that it owes in case they were taken before a restart; none if what was taken is known.
+    owes: Option<u64>,
     /// When the scheduler has asked to be woken for it.
     woken_at: Option<Time>,
 }
@@ -39,8 +43,10 @@ pub(crate) struct Bucket {
 pub(crate) enum Filling {
     /// One token: the first task need not wait.
     One,
-    /// None: what was taken before is not known.
+    /// None.
     Nothing,
+    /// None, and what was taken before is not known.
+    Unknown,
 }
 
 /// Why tokens cannot be promised now.
@@ -57,7 +63,11 @@ impl Bucket {
         let each = (rate.per.as_nanos() as f64 * f64::from(1_u32 << FRACTION) / rate.limit).ceil() as i128;
         let head_start = match filling {
             Filling::One => each,
-            Filling::Nothing => 0,
+            Filling::Nothing | Filling::Unknown => 0,
+        };
+        let owes = match filling {
+            Filling::One | Filling::Nothing => None,
+            Filling::Unknown => Some(0),
         };
         Bucket {
             rate,
@@ -65,7 +75,21 @@ impl Bucket {
             burst: u64::from(rate.burst.get()),
             empty_at: fractions(now) - head_start,
             promised: 0,
+            owes,
             woken_at: None,
+        }
+    }
+
+    /// Owes what a task on so many rows takes beyond the burst, if one may have begun before a restart.
+    fn owe_for(&mut self, rows: u64) {
+        let beyond = match self.rate.unit {
+            RateUnit::Rows => rows.saturating_sub(self.burst),
+            RateUnit::Batches | RateUnit::Calls => 0,
+        };
+        if let Some(owes) = &mut self.owes {
+            let more = beyond.saturating_sub(*owes);
+            *owes += more;
+            self.empty_at += i128::from(more) * self.each;
         }
     }
 
@@ -128,6 +152,17 @@ pub(crate) fn tokens_for(run: &Run, op: OpId, batch: BatchId, rate: &Rate) -> u6
                 batch.slice.rows().unwrap_or(1)
             }
         }
+    }
+}
+
+/// Lets the buckets of a run owe what a task on one of these slices may have taken before a restart.
+pub(crate) fn owe_for<'a>(run: &mut Run, slices: impl IntoIterator<Item = &'a Slice>) {
+    if run.buckets.is_empty() {
+        return;
+    }
+    let rows = slices.into_iter().filter_map(Slice::rows).max().unwrap_or(0);
+    for bucket in run.buckets.values_mut() {
+        bucket.owe_for(rows);
     }
 }
 
@@ -312,6 +347,22 @@ mod tests {
             bucket.may_promise(500, full),
             Err(TokenWait::Until(full + Duration::from_millis(500)))
         );
+    }
+
+    #[test]
+    fn after_a_restart_a_bucket_owes_what_the_largest_batch_may_have_taken_beyond_the_burst() {
+        let mut bucket = Bucket::new(rate("1000 rows/s", 100), Filling::Unknown, START);
+        for rows in [300, 500, 200] {
+            bucket.owe_for(rows);
+        }
+        let paid = START + Duration::from_millis(400);
+        let full = paid + Duration::from_millis(100);
+        assert_eq!(
+            bucket.may_promise(1, paid),
+            Err(TokenWait::Until(paid + Duration::from_millis(1)))
+        );
+        assert_eq!(bucket.may_promise(500, paid), Err(TokenWait::Until(full)));
+        assert_eq!(bucket.may_promise(500, full), Ok(()));
     }
 
     #[test]

@@ -25,6 +25,7 @@ use crate::Command;
 use crate::admission::has_room;
 use crate::batch::{Aside, Batch, BatchPhase, Place};
 use crate::lease::{Lease, Permit, RunningStep, Standing, Truncation};
+use crate::rates::owe_for;
 use crate::run::{Run, RunPhase};
 use crate::scheduler::Scheduler;
 
@@ -291,6 +292,7 @@ impl Scheduler {
         let Some(run) = self.runs.get_mut(&id) else {
             return Err(Refused);
         };
+        owe_for(run, [&held.slice]);
         run.slices.retain(|(other, _)| *other != held.id);
         let mut batch = match run.put_back.remove(&held.id) {
             Some(batch) => batch,

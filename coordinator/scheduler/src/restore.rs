@@ -79,7 +79,7 @@ impl Scheduler {
         }
         for (id, run) in &ledger.runs {
             scheduler.runs.insert(*id, restore_run(*id, run));
-            scheduler.fill_buckets(*id, Filling::Nothing, now);
+            scheduler.fill_buckets(*id, Filling::Unknown, now);
             scheduler.go_on(*id, run.cancelled, now);
         }
         scheduler.lost_processes = scheduler

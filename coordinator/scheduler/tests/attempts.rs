@@ -119,6 +119,24 @@ fn an_op_over_the_whole_run_goes_on_counting_over_a_restart_and_over_the_end_of_
     assert_eq!(numbers, expected, "each failed once, one swept, one joined");
 }
 
+#[test]
+fn an_op_over_the_whole_run_that_may_have_begun_unheard_gets_another_number() {
+    let mut world = World::new();
+    let worker = world.worker("w1", 1);
+    let mut job = joined();
+    job.ops[1].delay = jobs::op_of("slow", 100).delay;
+    world.run(1, job, 1);
+    world.pass(Duration::from_millis(50));
+    // The grant is on its way, and nobody will say what became of it.
+    world.hold_back(worker);
+    world.pass(Duration::from_millis(100));
+    world.cut(worker);
+    world.pass(world.config.reconnect_patience);
+    world.worker("w2", 1);
+    world.run_to_end();
+    assert_eq!(numbers(&world, WORK, None), [2]);
+}
+
 /// A job of two batches that stops at its deadline, in the middle of the second op.
 fn stopped() -> Job {
     let ops = vec![jobs::op_of("work", 100), jobs::op_of("more", 5_000)];

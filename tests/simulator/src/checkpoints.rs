@@ -53,6 +53,11 @@ impl Checkpoints {
         self.files.contains(&part.file)
     }
 
+    /// Tells whether a batch has a durable checkpoint.
+    pub(crate) fn has(&self, run: RunId, batch: BatchId) -> bool {
+        self.durable.contains_key(&(run, batch))
+    }
+
     /// Tells whether an op was acknowledged to be done on a batch for good.
     pub(crate) fn is_behind(&self, run: RunId, batch: BatchId, op: OpId) -> bool {
         let last = self.durable.get(&(run, batch));

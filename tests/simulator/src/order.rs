@@ -24,6 +24,15 @@ pub(crate) struct Begun {
     batches: BTreeSet<(u64, RunId, BatchId)>,
     /// New batches that were begun in this step.
     now: Vec<(RunId, BatchId)>,
+    /// The batches that the coordinator had behind the last step.
+    before: BTreeSet<(RunId, BatchId)>,
+}
+
+impl Begun {
+    /// Forgets which batches there were: the coordinator was started again.
+    pub(crate) fn forget_batches(&mut self) {
+        self.before.clear();
+    }
 }
 
 impl World {
@@ -202,6 +211,15 @@ impl World {
         }
     }
 
+    /// Notes which batches there are behind a step.
+    pub(crate) fn note_batches(&mut self) {
+        let Some(scheduler) = self.coordinator.as_ref().map(|c| &c.scheduler) else {
+            return;
+        };
+        let of_run = |run| scheduler.batches(run).map(move |batch| (run, batch.id));
+        self.oracle.begun.before = scheduler.runs().flat_map(of_run).collect();
+    }
+
     /// DEPTH-FIRST: the slot that was granted could not have gone to a waiting batch of a higher op.
     pub(crate) fn check_depth_first(&mut self, session: SessionId, grant: &Grant) {
         let Some(coordinator) = &self.coordinator else {
@@ -234,8 +252,14 @@ impl World {
             });
             can_do && can_fetch
         };
+        // One with a checkpoint of before a restart is begun like a new one, and only then waits for the op behind that.
+        let was_begun = |batch: BatchId| {
+            let key = (grant.run, batch);
+            self.oracle.begun.before.contains(&key) || !self.oracle.checkpoints.has(grant.run, batch)
+        };
         let passed_over = coordinator.scheduler.batches(grant.run).find(|batch| {
             batch.state == BatchState::Waiting
+                && was_begun(batch.id)
                 && !self.waits_for_checkpoint(grant.run, batch.id)
                 && batch
                     .op

@@ -381,7 +381,13 @@ impl Scheduler {
                 }
                 self.return_batch(run_id, batch, now);
             }
-            None => self.requeue_finish_op(run_id, first, now),
+            None => {
+                if let Some(finish) = self.runs.get_mut(&run_id).and_then(|run| run.finish_op(first)) {
+                    let given_out = unused.iter().map(|step| step.attempt.0).max();
+                    finish.attempts = finish.attempts.max(given_out.unwrap_or(0));
+                }
+                self.requeue_finish_op(run_id, first, now);
+            }
         }
     }
 

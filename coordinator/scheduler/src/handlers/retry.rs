@@ -150,7 +150,7 @@ impl Scheduler {
         let mut run = restore_run(id, ledger);
         self.count_what_is_held(&mut run);
         self.runs.insert(id, run);
-        self.fill_buckets(id, Filling::Nothing, now);
+        self.fill_buckets(id, Filling::Unknown, now);
         self.go_on(id, ledger.cancelled, now);
     }
 

@@ -11,7 +11,7 @@ use common::time::Time;
 use crate::batch::BatchPhase;
 use crate::durability::AfterDurable;
 use crate::event::{NewRun, SourceEnd};
-use crate::rates::Filling;
+use crate::rates::{Filling, owe_for};
 use crate::run::{Ending, Run, RunPhase, Sharding};
 use crate::scheduler::Scheduler;
 use crate::timers::Timer;
@@ -82,6 +82,7 @@ impl Scheduler {
             return;
         }
         run.batch_counts.total += slices.len() as u64;
+        owe_for(run, &slices);
         let mut cut_differently = None;
         for slice in slices {
             let id = BatchId::whole(run.found);
