@@ -144,6 +144,20 @@ def a_run_can_be_cancelled_and_the_page_says_what_is_lost(browser: Browser, clus
         page.locator("#head[data-state=cancelled]").wait_for()
 
 
+def what_is_pressed_before_the_page_is_whole_is_done(browser: Browser, cluster: Cluster):
+    run = cluster.submit(job("pressed", ragged(cluster, "pressed.csv", bad=59), rows=1, per_row="0.5s"))
+    with browser.page() as page:
+        held = []
+        page.route("**/page.js", held.append)
+        page.goto(f"{cluster.url}/runs/{run}")
+        until(lambda: page.evaluate("1") and held, "the question for what is around the chart")
+        page.get_by_role("button", name="Cancel…").click()
+        assert page.locator("dialog[open]").count() == 0
+        held[0].continue_()
+        page.get_by_role("button", name="Cancel the run").click()
+        page.locator("#head[data-state=cancelled]").wait_for()
+
+
 def a_run_is_paused_resumed_and_cancelled_and_each_state_is_without_an_axe_violation(browser: Browser, cluster: Cluster):
     run = cluster.submit(job("steered", ragged(cluster, "steered.csv", rows=900, bad=899), rows=1, per_row="0.5s"))
     with browser.page() as page:

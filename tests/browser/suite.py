@@ -24,6 +24,7 @@ TESTS = [
     journeys.a_spec_is_checked_while_it_is_typed,
     journeys.a_cut_stream_says_so_and_comes_back_by_itself,
     journeys.a_run_can_be_cancelled_and_the_page_says_what_is_lost,
+    journeys.what_is_pressed_before_the_page_is_whole_is_done,
     journeys.a_run_is_paused_resumed_and_cancelled_and_each_state_is_without_an_axe_violation,
     limits.the_keyboard_changes_limits_of_a_run_and_asks_what_holds_it,
     limits.pools_and_the_coordinators_cap_are_listed_and_set,

@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn all_assets_together_stay_small() {
         let bytes: usize = ASSETS.iter().map(|asset| asset.bytes.len()).sum();
-        assert!(bytes <= 150 * 1024, "{bytes} bytes");
+        assert!(bytes <= 150_000, "{bytes} bytes");
     }
 
     #[test]

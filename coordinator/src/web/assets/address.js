@@ -6,10 +6,9 @@ const said = () => new URLSearchParams(location.hash.slice(1));
 
 export class Address {
   #timer = 0;
-  /** Nothing is written before what was there has been read. @type {import("./tabs.js").Tabs|null} */
+  /** Nothing is written before what was there has been read. */
   #tabs = null;
 
-  /** @param {import("./panel.js").Panel} panel */
   constructor(panel) {
     this.panel = panel;
   }
@@ -53,7 +52,7 @@ export class Address {
     if (rows && rows[1] > rows[0]) chart.showRows(rows[0], rows[1]);
   }
 
-  /** Opens the tab that the address says, and returns the task. @param {import("./tabs.js").Tabs} tabs */
+  /** Opens the tab that the address says, and returns the task. */
   async showRest(tabs) {
     const state = said();
     tabs.tasks.words.value = state.get("q") ?? "";

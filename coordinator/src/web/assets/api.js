@@ -8,7 +8,6 @@ export class Problem extends Error {
     super(body?.detail ?? body?.error ?? `the coordinator answered ${status}`);
     this.status = status;
     this.reason = body?.reason ?? "";
-    /** @type {{path: string, problem: string}[]} */
     this.problems = body?.problems ?? [];
   }
 }
@@ -30,7 +29,6 @@ async function ask(url, init) {
   return body;
 }
 
-/** @param {Record<string, any>} [query] */
 export function get(path, query = {}, signal) {
   const search = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) {

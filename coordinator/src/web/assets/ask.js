@@ -11,7 +11,7 @@ export function ask({ title, body, yes, no = "Close", danger = false, send }) {
   const said = make("p", { role: "alert" });
   const form = make("form", { method: "dialog" }, make("h2", { id: "ask-title" }, title), ...body,
     make("p", { class: "row" }, make("button", { type: "submit", class: danger ? "danger" : "primary" }, yes),
-      make("button", { type: "button", onclick: () => dialog.close() }, no)), said);
+      make("button", { onclick: () => dialog.close() }, no)), said);
   const dialog = opened(form);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -24,7 +24,7 @@ export function ask({ title, body, yes, no = "Close", danger = false, send }) {
   });
 }
 
-/** Opens a dialog whose head is `ask-title`. @param {...Node} body */
+/** Opens a dialog whose head is `ask-title`. */
 export function opened(...body) {
   const dialog = make("dialog", { "aria-labelledby": "ask-title", onclose: () => dialog.remove() }, ...body);
   document.body.append(dialog);

@@ -10,10 +10,8 @@ import { Strip } from "./strips.js";
 const COMPARED = 3;
 
 export class Below {
-  /** @type {Minimap|null} */
   minimap = null;
 
-  /** @param {import("./chart.js").Chart} chart @param {import("./panel.js").Options} options */
   constructor(root, chart, { whole, scale = { shared: false, max: {} } }) {
     const { run, view } = chart;
     const width = () => chart.plotWidth;
@@ -34,7 +32,7 @@ export class Below {
     this.minimap = new Minimap(canvas("The whole run; the frame is what the chart shows"), this.overview);
   }
 
-  /** Takes the axes as they are now. @param {boolean} changed whether there are new values */
+  /** Takes the axes as they are now, and asks for new values where there are some. */
   update(info, end, changed) {
     for (const strip of this.strips) strip.update(info, end);
     if (!changed) return;
@@ -42,7 +40,7 @@ export class Below {
     this.overview?.update();
   }
 
-  /** Marks when something failed. @param {number[]} times */
+  /** Marks when something failed. */
   mark(times) {
     if (!this.minimap) return;
     this.minimap.failures = times;

@@ -19,11 +19,11 @@ const LIVE_PAUSE = 400;
 export class Chart extends EventTarget {
   /** @type {"batch"|"slot"} */
   by = "batch";
-  /** @type {any} what the axes are made of */
+  /** What the axes are made of. */
   info = null;
-  /** @type {any} bars or columns of a part of the run */
+  /** Bars or columns of a part of the run. */
   data = null;
-  /** @type {any} the task that is selected */
+  /** The task that is selected. */
   selected = null;
   now = 0;
   rowFrom = 0;
@@ -31,17 +31,14 @@ export class Chart extends EventTarget {
   /** Whether all rows are seen, however many there will be. */
   allRows = true;
   #dirty = true;
-  /** @type {AbortController|null} */
   #asking = null;
   #asked = 0;
-  /** @type {string|null} the first view, which the page asked for ahead, for a screen of a common size */
+  /** The first view, which the page asked for ahead, for a screen of a common size. */
   #ahead = null;
-  /** @type {() => void} */
   showed = () => {};
-  /** Fulfilled when something was painted, or cannot be. @type {Promise<void>} */
+  /** Fulfilled when something was painted, or cannot be. */
   shown = new Promise((resolve) => (this.showed = resolve));
 
-  /** @param {import("./view.js").View} view */
   constructor(run, canvas, view) {
     super();
     this.run = run;
@@ -55,7 +52,7 @@ export class Chart extends EventTarget {
     pointers(this);
   }
 
-  /** Takes the address of a view of the whole run that is being loaded already. @param {string|null} url */
+  /** Takes the address of a view of the whole run that is being loaded already. */
   expect(url) {
     this.#ahead = url;
   }

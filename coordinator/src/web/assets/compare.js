@@ -8,7 +8,7 @@ import { View } from "./view.js";
 
 const view = new View();
 const scale = { shared: true, max: {} };
-/** The furthest end decides the scale of all. @type {Map<string, number>} */
+/** The furthest end decides the scale of all. */
 const ends = new Map();
 const panels = [...document.querySelectorAll(".chart[data-run]")].map((root) => {
   const panel = new Panel(root, view, { whole: false, scale });
@@ -24,7 +24,7 @@ function put(key, run, text) {
   if (cell) cell.textContent = text;
 }
 
-/** Says what waits and what is busy, by the coordinator's sums over all tasks of a run. @param {Panel} panel */
+/** Says what waits and what is busy, by the coordinator's sums over all tasks of a run. */
 async function compute(panel) {
   const { run } = panel;
   const { info, now } = panel.chart;

@@ -11,17 +11,14 @@ const side = byId("side");
 const TAIL = 12;
 let turn = 0;
 
-/**
- * @param {import("./page.js").Page} page
- * @param {{pick: (task: any) => void, close: () => void, focus: boolean}} acts
- */
+/** Shows a task; `acts` has what to do on `pick`, on `close`, and whether to `focus`. */
 export async function openDrawer(page, task, acts) {
   const mine = ++turn;
   const { run, ops } = page;
   let batch = null;
   if (task.batch !== null) batch = await get(`/api/runs/${run}/batches/${task.batch}`).catch(() => null);
   if (mine !== turn) return;
-  const close = make("button", { type: "button", "aria-label": "Close the drawer", onclick: acts.close }, "✕");
+  const close = make("button", { "aria-label": "Close the drawer", onclick: acts.close }, "✕");
   drawer.replaceChildren(
     make("div", { class: "row between" }, make("h2", {}, nameOf(task, ops)), close), facts(task, batch),
     ...(task.error ? error(task) : []), ...chain(task, batch, ops, acts), elsewhere(page, task));
@@ -76,7 +73,7 @@ function chain(task, batch, ops, acts) {
   const rows = tasks.map((other) => {
     const took = other.end_us === null ? null : other.end_us - other.start_us;
     const meter = make("meter", { max: longest, value: took ?? 0, "aria-hidden": "true" });
-    return make("li", {}, make("button", { type: "button", class: "plain", onclick: () => acts.pick(other), disabled: other.id === task.id,
+    return make("li", {}, make("button", { class: "plain", onclick: () => acts.pick(other), disabled: other.id === task.id,
       "aria-current": other.id === task.id ? "true" : null, title: other.state },
       make("span", { class: `state ${other.state}` }, make("span", { class: "sr" }, other.state)), nameOf({ ...other, batch: null }, ops)), meter,
       make("span", { class: "quiet" }, took === null ? "runs" : duration(took)));
@@ -89,7 +86,7 @@ function elsewhere(page, task) {
   const buttons = make("p", { class: "row apart" }, copier("Copy link", () => location.href),
     copier("Copy grpcurl", () => `grpcurl -plaintext -d '${named}' ${drawer.dataset.grpc} plumbline.v1.JobService/${task.batch === null ? "GetRun" : "GetBatch"}`));
   if (task.batch !== null && task.state === "failed") {
-    const again = make("button", { type: "button", onclick: async () => {
+    const again = make("button", { onclick: async () => {
       again.disabled = true;
       await retry(page.run, { batches: [task.batch] }).catch((problem) => (again.textContent = problem.message));
     } }, "Retry the batch");
@@ -114,6 +111,6 @@ function copier(label, text) {
     drawer.append(line);
     return line;
   };
-  const button = make("button", { type: "button", onclick: () => copy(button, text(), shown) }, label);
+  const button = make("button", { onclick: () => copy(button, text(), shown) }, label);
   return button;
 }

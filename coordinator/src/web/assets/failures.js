@@ -8,7 +8,6 @@ import { cell, name, number, quiet, row, table, wrapped } from "./table.js";
 /** How many batches a group names at most. */
 const NAMED = 20;
 
-/** @param {import("./page.js").Page} page */
 export async function failures(page) {
   const { groups, dropped } = await look(page);
   if (groups.length === 0) return [quiet("Nothing has failed.")];
@@ -28,7 +27,7 @@ export async function failures(page) {
 
 const words = (kind) => String(kind ?? "").replaceAll("_", " ");
 
-/** Asks for the failures and says the first one above the chart. @param {import("./page.js").Page} page */
+/** Asks for the failures and says the first one above the chart. */
 export async function look(page) {
   const found = await get(`/api/runs/${page.run}/failures`);
   page.panel.mark(found.groups.flatMap((group) => [group.first_us, group.last_us]));
@@ -55,7 +54,7 @@ function sayFirst(page, groups) {
 
 /** Makes a button that shows the first task of a group. */
 function first(page, group, label) {
-  return make("button", { type: "button", "data-focus": `failure ${group.first_task} ${label}`, onclick: async () => {
+  return make("button", { "data-focus": `failure ${group.first_task} ${label}`, onclick: async () => {
     const query = { op: group.op, batch: group.first_batch, page_size: 1 };
     for (const state of ["failed", "lost"]) {
       const { tasks } = await get(`/api/runs/${page.run}/tasks`, { ...query, state });
@@ -70,7 +69,7 @@ function again(page, group) {
   const op = page.ops[group.op]?.name;
   const label = some ? `Retry all ${count(group.batches.length)}` : `Retry all of ${op}`;
   const said = make("span", { role: "status", class: "quiet" });
-  const button = make("button", { type: "button", "data-focus": `retry ${group.first_task}`, onclick: async () => {
+  const button = make("button", { "data-focus": `retry ${group.first_task}`, onclick: async () => {
     button.disabled = true;
     try {
       await retry(page.run, some ? { batches: group.batches } : { op });

@@ -11,10 +11,8 @@ const byStart = (a, b) => a.start_us - b.start_us || a.id - b.id;
 const isSame = (a, b) => a.op === b.op && a.batch === b.batch && a.attempt === b.attempt;
 
 export class Jumps {
-  /** @type {{tasks: any[], of: string}} */
   #failures = { tasks: [], of: "" };
 
-  /** @param {import("./panel.js").Panel} panel @param {(task: any) => void} went */
   constructor(panel, went) {
     this.panel = panel;
     this.went = went;

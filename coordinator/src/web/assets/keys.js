@@ -7,7 +7,7 @@ const PAN = 0.15;
 export const NEARER = 0.625;
 export const FARTHER = 1.6;
 
-/** Returns what the keys of a view do. @param {import("./view.js").View} view */
+/** Returns what the keys of a view do. */
 export const viewKeys = (view) => ({
   ArrowLeft: () => view.pan(-PAN),
   ArrowRight: () => view.pan(PAN),

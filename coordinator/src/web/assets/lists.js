@@ -6,10 +6,8 @@ import { make } from "./shell.js";
 import { toYaml } from "./yaml.js";
 import { PAGE, Pager, cell, name, number, quiet, row, stateMark, table, wrapped } from "./table.js";
 
-/** @type {Pager|null} */
 let pager = null;
 
-/** @param {import("./page.js").Page} page */
 export async function batches(page) {
   const { run, ops } = page;
   pager ??= new Pager(() => page.reload());
@@ -22,13 +20,11 @@ export async function batches(page) {
     pager.buttons(found.next_page_token, rows.length, rows.length === 1 ? "batch" : "batches")];
 }
 
-/** @param {import("./page.js").Page} page */
 export async function spec({ run }) {
   const found = await get(`/api/runs/${run}/spec`);
   return [make("pre", { tabindex: "0", "aria-label": "The job's spec" }, toYaml(found.job))];
 }
 
-/** @param {import("./page.js").Page} page */
 export async function activity({ run }) {
   let token = "";
   const entries = [];

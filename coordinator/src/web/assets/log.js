@@ -14,7 +14,6 @@ export class Log {
   #after = "";
   #key = "";
 
-  /** @param {import("./page.js").Page} page */
   constructor(page) {
     this.page = page;
     const again = atMost(200, () => page.reload());

@@ -8,7 +8,6 @@ const HEIGHT = 40;
 
 /** The whole run with the part that is seen; dragging moves it. */
 export class Minimap {
-  /** @param {Series} series */
   constructor(canvas, series) {
     this.canvas = canvas;
     this.series = series;

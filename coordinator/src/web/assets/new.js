@@ -10,9 +10,8 @@ const PAUSE = 250;
 const form = byId("new");
 const spec = byId("spec");
 const checked = byId("checked");
-/** @type {Record<string, any>} */
 const fields = Object.fromEntries([...form.querySelectorAll("[data-field]")].map((field) => [field.dataset.field, field]));
-/** The job as the coordinator read it last: what the form's fields are written into. @type {any} */
+/** The job as the coordinator read it last: what the form's fields are written into. */
 let job = null;
 let timer = 0;
 let newest = 0;
@@ -76,7 +75,7 @@ function sayProblems(error) {
   const problems = error.problems?.length ? error.problems : [{ path: "", problem: error.message }];
   const list = make("ul", { class: "problems" });
   for (const { path, problem, line, column } of problems) {
-    const place = line ? make("button", { type: "button", class: "plain", onclick: () => goTo(line, column) }, `Line ${line}`) : null;
+    const place = line ? make("button", { class: "plain", onclick: () => goTo(line, column) }, `Line ${line}`) : null;
     list.append(make("li", {}, place, path ? make("code", {}, path) : null, ` ${problem}`));
   }
   checked.replaceChildren(make("p", {}, problems.length === 1 ? "One thing is wrong:" : `${problems.length} things are wrong:`), list);

@@ -14,12 +14,11 @@ const HEAD_PAUSE = 500;
 const TAB_PAUSE = 1500;
 
 export class Page {
-  /** @type {any} the run as it was last heard of */
+  /** The run as it was last heard of. */
   #latest = null;
   #renewHead = atMost(HEAD_PAUSE, refresh);
   #renewTab = atMost(TAB_PAUSE, () => this.#reloadTab());
 
-  /** @param {import("./panel.js").Panel} panel @param {import("./address.js").Address} address */
   constructor(panel, address) {
     this.run = panel.run;
     this.panel = panel;

@@ -9,11 +9,10 @@ const TILE_ROWS = 64;
 /** How high the line under the axis is that marks every moment with a failure in what is seen. */
 const RUG = 5;
 const FAILED = 2;
-/** When the first chart of the page was painted: for whoever measures it. @type {any} */
+/** When the first chart of the page was painted: for whoever measures it. */
 let shown = null;
 const LOST = 4;
 
-/** @param {import("./chart.js").Chart} chart */
 export function paintChart(chart) {
   const height = AXIS + chart.plotHeight + 4;
   const { ctx, width } = prepare(chart.canvas, height);

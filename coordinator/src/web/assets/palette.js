@@ -8,10 +8,6 @@ export const AXIS = 26;
 const OPS = 6;
 const NAMES = ["bg", "panel", "line", "text", "muted", "focus", "waiting", "failed"];
 
-/** @typedef {{css: string, rgb: number[]}} Colour */
-/** @typedef {Record<string, Colour> & {ops: Colour[]}} Palette */
-
-/** @type {Palette|null} */
 let current = null;
 onTheme(() => (current = null));
 
@@ -30,12 +26,11 @@ export function palette() {
     probe.remove();
     return { css, rgb: (css.match(/[\d.]+/g) ?? ["0", "0", "0"]).slice(0, 3).map(Number) };
   });
-  current = /** @type {any} */ (Object.fromEntries(NAMES.map((name, place) => [name, found[place]])));
+  current = Object.fromEntries(NAMES.map((name, place) => [name, found[place]]));
   current.ops = found.slice(NAMES.length);
   return current;
 }
 
-/** @returns {Colour} */
 export const opColour = (op) => palette().ops[op % OPS];
 
 /** Draws diagonal lines over a box. */

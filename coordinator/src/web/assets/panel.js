@@ -8,20 +8,17 @@ import { swatch } from "./paint.js";
 import { GUTTER } from "./palette.js";
 import { make, onTheme } from "./shell.js";
 
-/** @typedef {{whole: boolean, scale?: any}} Options whether it has its own tools, as on a run's page; a shared scale */
-
+/** Options: `whole`, with its own tools, as on a run's page; `scale`, which compared charts share. */
 export class Panel {
-  /** @param {import("./view.js").View} view @param {Options} options */
   constructor(root, view, options) {
     this.root = root;
     this.view = view;
     this.run = root.dataset.run ?? "";
-    /** @type {any} */
     this.summary = null;
-    /** @type {import("./below.js").Below|null} comes when the chart is there */
+    /** Comes when the chart is there. */
     this.below = null;
     this.end = 0;
-    /** @type {number[]} when something failed */
+    /** When something failed. */
     this.failures = [];
     const canvas = make("canvas", { role: "img", tabindex: "0", "aria-label": "Chart, being loaded" });
     this.tip = make("div", { class: "tip", hidden: true });
@@ -42,7 +39,7 @@ export class Panel {
     this.chart.shown.then(() => this.#furnish(options));
   }
 
-  /** Puts what can wait below the chart: its place is kept free. @param {Options} options */
+  /** Puts what can wait below the chart: its place is kept free. */
   async #furnish(options) {
     onTheme(() => this.#drawLegend());
     this.#drawLegend();
@@ -52,14 +49,14 @@ export class Panel {
     if (this.chart.info) this.below.update(this.chart.info, this.end, true);
   }
 
-  /** Marks when something failed. @param {number[]} times */
+  /** Marks when something failed. */
   mark(times) {
     this.failures = times;
     this.below?.mark(times);
   }
 
   #tools() {
-    const button = (label, title, onclick, extra = {}) => make("button", { type: "button", title, onclick, ...extra }, label);
+    const button = (label, title, onclick, extra = {}) => make("button", { title, onclick, ...extra }, label);
     const { view } = this;
     this.byBatch = button("By batch", "b", () => this.arrange("batch"), { "aria-pressed": "true" });
     this.bySlot = button("By slot", "s", () => this.arrange("slot"), { "aria-pressed": "false" });
@@ -97,7 +94,7 @@ export class Panel {
     this.followButton?.setAttribute("aria-pressed", String(this.view.mode === "follow"));
   }
 
-  /** Draws with what came with the page, or else asks for it. @param {() => void} [place] chooses what is seen at first */
+  /** Draws with what came with the page, or else asks for it; `place` chooses what is seen at first. */
   async load(place) {
     const seed = this.root.dataset.seed;
     const known = seed && JSON.parse(seed);

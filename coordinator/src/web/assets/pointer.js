@@ -5,12 +5,9 @@ import { GUTTER } from "./palette.js";
 /** Below this many pixels a press is a pick and no drag. */
 const STILL = 4;
 
-/** @param {import("./chart.js").Chart} chart */
 export function pointers(chart) {
   const { canvas, view } = chart;
-  /** @type {Map<number, {x: number, y: number}>} */
   const down = new Map();
-  /** @type {any} */
   let drag = null;
   const at = (event) => {
     const box = canvas.getBoundingClientRect();

@@ -4,7 +4,6 @@ import { follow, get, post, words } from "./api.js";
 import { dashed, palette, prepare } from "./palette.js";
 import { atMost, byId, onPress, onTheme, refresh } from "./shell.js";
 
-/** @type {Map<string, any>} */
 const sparks = new Map();
 const PAUSE = 1000;
 
@@ -49,7 +48,7 @@ async function renew() {
   await strips();
 }
 
-/** Runs that are to be picked and may not be in the list yet. @type {Set<string>} */
+/** Runs that are to be picked and may not be in the list yet. */
 const toPick = new Set();
 
 /** @returns {any[]} */

@@ -16,12 +16,10 @@ export const CURVES = [
 ];
 
 export class Series extends EventTarget {
-  /** @type {any} */
   data = null;
   #asked = 0;
   #stale = true;
   #busy = false;
-  /** @param {import("./view.js").View} view @param {() => number} width */
   constructor(run, view, width, whole) {
     super();
     this.run = run;

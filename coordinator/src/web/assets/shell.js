@@ -11,6 +11,7 @@ export const byId = (id) => document.getElementById(id);
  */
 export function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
+  if (tag === "button") element.type = tag;
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else if (value === true) element.setAttribute(name, "");
@@ -20,7 +21,7 @@ export function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** Calls back when something is pressed that matches. @param {(pressed: any) => any} callback */
+/** Calls back when something is pressed that matches. */
 export function onPress(selector, callback) {
   document.addEventListener("click", (event) => {
     const pressed = event.target.closest?.(selector);

@@ -130,7 +130,7 @@ function explain(found, again) {
   fill(found);
   const dialog = opened(make("h2", { id: "ask-title" }, "Why does nothing more run?"), state,
     make("div", { class: "explaining", role: "region", "aria-label": "Op by op", tabindex: "0" }, list),
-    make("p", { class: "row" }, make("button", { type: "button", onclick: () => dialog.close() }, "Close")));
+    make("p", { class: "row" }, make("button", { onclick: () => dialog.close() }, "Close")));
   const renew = async () => {
     if (!dialog.open) return;
     try {

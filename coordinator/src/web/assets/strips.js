@@ -9,14 +9,13 @@ const HEIGHT = 48;
 
 export class Strip {
   /**
-   * @param {any} curve one of CURVES @param {import("./series.js").Series} series
+   * @param {any} curve one of CURVES
    * @param {{max: Record<string, number>}} scale
    */
   constructor(canvas, curve, series, scale) {
     Object.assign(this, { canvas, curve, series, scale });
     this.info = null;
     this.end = Infinity;
-    /** @type {any} */
     this.said = null;
     this.paint = eachFrame(() => this.#paint());
     series.addEventListener("loaded", this.paint);

@@ -35,7 +35,7 @@ export function nameOf(task, ops) {
 /** Makes the label of a field. */
 export const naming = (field, text) => make("label", { for: field.id }, text);
 
-/** Fills a choice once its options are known. @param {any[][]} options values and names */
+/** Fills a choice once its options, values and names, are known. */
 export function choose(field, all, options) {
   if (field.options.length || !options.length) return;
   field.append(...[["", all], ...options].map(([value, text]) => make("option", { value }, text)));
@@ -43,7 +43,7 @@ export function choose(field, all, options) {
 
 /** Walks through the pages of a list by the tokens that it hands out. */
 export class Pager {
-  /** @type {string[]} the tokens of the pages up to the one shown */
+  /** The tokens of the pages up to the one shown. */
   tokens = [""];
 
   constructor(again) {
@@ -64,7 +64,7 @@ export class Pager {
       this.again();
     };
     const button = (label, key, disabled, move) =>
-      make("button", { type: "button", disabled, "data-focus": key, onclick: go(move) }, label);
+      make("button", { disabled, "data-focus": key, onclick: go(move) }, label);
     return make("div", { class: "pager" },
       button("Back", "back", this.tokens.length === 1, () => this.tokens.pop()),
       button("Next", "next", !next, () => this.tokens.push(next)),

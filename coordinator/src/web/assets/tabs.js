@@ -10,7 +10,6 @@ export class Tabs {
   current = "failures";
   #turn = 0;
 
-  /** @param {import("./page.js").Page} page */
   constructor(page) {
     this.page = page;
     this.buttons = [...document.querySelectorAll("[data-tab]")];
@@ -20,7 +19,6 @@ export class Tabs {
     }
     this.tasks = new Tasks(page);
     this.log = new Log(page);
-    /** @type {Record<string, () => Promise<Node[]>>} */
     this.loaders = {
       failures: () => failures(page), log: () => this.log.load(), tasks: () => this.tasks.load(),
       batches: () => batches(page), spec: () => spec(page), activity: () => activity(page),

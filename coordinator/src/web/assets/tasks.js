@@ -7,7 +7,6 @@ import { atMost, make } from "./shell.js";
 import { PAGE, Pager, cell, choose, name, nameOf, naming, number, quiet, row, stateMark, table, wrapped } from "./table.js";
 
 export class Tasks {
-  /** @param {import("./page.js").Page} page */
   constructor(page) {
     this.page = page;
     this.pager = new Pager(() => page.reload());
@@ -43,7 +42,7 @@ export class Tasks {
     choose(this.op, "Any", ops.map((op, place) => [place, op.name]));
     const found = await get(`/api/runs/${run}/tasks`, { ...this.#query(), page_size: PAGE, page_token: this.pager.token });
     const rows = found.tasks.map((task) => row(
-      cell(make("button", { type: "button", class: "plain", "data-focus": `task ${task.id}`, onclick: () => this.page.inspect(task) }, nameOf(task, ops))),
+      cell(make("button", { class: "plain", "data-focus": `task ${task.id}`, onclick: () => this.page.inspect(task) }, nameOf(task, ops))),
       cell(stateMark(task.state)), name(`${task.worker} · ${task.slot}`), number(duration(task.start_us - task.queued_us)),
       number(duration(task.start_us)), number(task.end_us === null ? "–" : duration(task.end_us - task.start_us)),
       wrapped(task.error ?? "")));

@@ -19,7 +19,7 @@ const KEPT = 96;
 const kept = new Map();
 onTheme(() => kept.forEach((entry) => entry.pictures.clear()));
 
-/** Keeps a tile, and lets go of those that were not seen for the longest time. @param {ArrayBuffer} buffer */
+/** Keeps a tile, and lets go of those that were not seen for the longest time. */
 function keep(url, buffer) {
   const entry = { tile: decode(buffer), pictures: new Map() };
   kept.delete(url);
@@ -60,7 +60,7 @@ export async function loadView(url, signal) {
   return seen;
 }
 
-/** @param {ArrayBuffer} buffer @returns {Tile} */
+/** @returns {Tile} */
 function decode(buffer) {
   const head = new DataView(buffer);
   if (head.getUint32(0, false) !== 0x504c5432) throw new Error("the answer is no tile");
@@ -85,12 +85,10 @@ function decode(buffer) {
 /** How many shades of a colour there are. */
 const SHADES = 64;
 
-/** @param {number[]} rgb @param {(share: number) => number} alpha */
 const shades = (rgb, alpha) => Uint32Array.from({ length: SHADES }, (_, at) => pack(rgb, alpha(at / (SHADES - 1))));
 
 /**
  * Makes a picture of a tile: a pixel per cell, or where `stacked`, the shares of its ops one above the other.
- * @param {Entry} entry
  * @param {{rows: number, full: number, stacked: boolean}} cells rows in a cell, how many tasks fill one
  */
 export function picture(entry, { rows, full, stacked }) {

@@ -10,7 +10,7 @@ export class View extends EventTarget {
   to = 1e6;
   /** The end of what there is. */
   end = 1e6;
-  /** The time under the pointer. @type {number|null} */
+  /** The time under the pointer. */
   cursor = null;
 
   get span() {
@@ -55,7 +55,7 @@ export class View extends EventTarget {
     this.show(at - span * share, at + span * (1 - share));
   }
 
-  /** Points at a time. @param {number|null} us */
+  /** Points at a time. */
   point(us) {
     this.cursor = us;
     this.dispatchEvent(new Event("cursor"));
@@ -78,7 +78,7 @@ export class View extends EventTarget {
 
 /** How long a frame works on what wants to be painted, in milliseconds; what is left comes first in the next one. */
 export const FRAME = 8;
-/** What wants to be painted, in the order in which it was asked for. @type {Set<() => void>} */
+/** What wants to be painted, in the order in which it was asked for. */
 const wanted = new Set();
 
 function frame() {

@@ -21,7 +21,7 @@ onPress("[data-drain]", async (button) => {
   soon();
 });
 
-/** Asks for a limit. @param {Node[]} body @param {(data: FormData) => Promise<any>} send */
+/** Asks for a limit. */
 function change(title, body, send) {
   ask({ title, yes: "Set it", body, send: async (data) => {
     await send(data);
