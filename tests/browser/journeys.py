@@ -148,7 +148,7 @@ def what_is_pressed_before_the_page_is_whole_is_done(browser: Browser, cluster: 
     run = cluster.submit(job("pressed", ragged(cluster, "pressed.csv", bad=59), rows=1, per_row="0.5s"))
     with browser.page() as page:
         held = []
-        page.route("**/page.js", held.append)
+        page.route("**/page.js", lambda route: held.append(route))
         page.goto(f"{cluster.url}/runs/{run}")
         until(lambda: page.evaluate("1") and held, "the question for what is around the chart")
         page.get_by_role("button", name="Cancel…").click()
