@@ -66,3 +66,7 @@ def under_the_pointer(browser: Browser, cluster: Cluster, bars: Bars):
             until(lambda: page.locator("#chart .tip").text_content().startswith(name), f"{name} under the pointer", 5)
             seen += 1
         assert seen >= 2, "at least two tasks are wide enough to be pointed at"
+        legend = page.locator("#chart .legend")
+        assert "waiting" in legend.text_content()
+        page.get_by_role("button", name="By slot").click()
+        assert "waiting" not in legend.text_content(), "by slot nothing waits"

@@ -85,6 +85,7 @@ export class Panel {
   arrange(by) {
     if (this.chart.by === by) return;
     this.chart.arrange(by);
+    this.#drawLegend();
     this.byBatch?.setAttribute("aria-pressed", String(by === "batch"));
     this.bySlot?.setAttribute("aria-pressed", String(by === "slot"));
   }
@@ -138,7 +139,9 @@ export class Panel {
     const { info } = this.chart;
     if (!info) return;
     const entries = info.ops.map((op, place) => ["op", op.name, place]);
-    entries.push(["waiting", "waiting", 0], ["running", "running", 1], ["failed", "failed", 1], ["retried", "retried", 1],
+    // By slot nothing waits.
+    if (this.chart.by === "batch") entries.push(["waiting", "waiting", 0]);
+    entries.push(["running", "running", 1], ["failed", "failed", 1], ["retried", "retried", 1],
       ["cancelled", "cancelled", 1], ["lost", "lost worker", 1]);
     this.legend.replaceChildren();
     for (const [kind, name, op] of entries) {
