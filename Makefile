@@ -148,11 +148,12 @@ bench-web: ## Measures the timeline and what pages ask for, over HTTP (ARGS="100
 	@$(CARGO) run --quiet --release --locked -p coordinator --example timeline_speed
 	@$(CARGO) run --quiet --release --locked -p coordinator --example web_speed -- $(ARGS)
 
-# Without what joins functions across crates, so that a profile can name them.
+# Without what joins functions across crates, so that a profile can name them; and with system calls through libc, because
+# valgrind shows programs no vDSO for rustix to look into.
 .PHONY: profile
 profile: ## Counts where instructions go: the coordinator's in W1, a worker's in W3 (needs valgrind; minutes)
 	$(call section,profiles)
-	@CARGO_TARGET_DIR=target/profiled CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+	@RUSTFLAGS="--cfg rustix_use_libc" CARGO_TARGET_DIR=target/profiled CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
 	  $(CARGO) build --quiet --release --locked -p plumb -p benches
 	@export PROFILED_PROGRAM=$(CURDIR)/target/profiled/release/plumb; \
 	  tests/benches/profile.sh coordinator w4 --batches 20000 --crowds 0; \
