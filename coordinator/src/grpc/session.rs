@@ -10,6 +10,7 @@
 
 mod connection;
 mod reattaching;
+mod refused;
 mod table;
 
 use std::num::NonZeroU32;
@@ -21,7 +22,6 @@ use common::job::FieldProblem;
 use common::limits::MAX_SLOTS;
 use proto::v1;
 use proto::v1::welcome::Resumption;
-use scheduler::EndReason;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tonic::{Status, Streaming};
@@ -33,12 +33,10 @@ use crate::driver::{DriverHandle, FromSession, Opening, Stopped};
 use crate::shutdown::Shutdown;
 use crate::vitals::VitalsBook;
 use connection::Connection;
+pub use refused::PROTOCOL_VERSION;
+use refused::{HELLO_TIMEOUT, SessionRefused};
 use table::{Link, Table};
 
-/// The version of the protocol that is spoken here.
-pub const PROTOCOL_VERSION: u32 = 1;
-/// How long a new connection may take to say hello.
-const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many rounds of messages may wait for a session.
 const MESSAGE_QUEUE: usize = 256;
 /// How many kinds of op a worker may name.
@@ -67,44 +65,6 @@ pub(super) struct Sessions {
     vitals: VitalsBook,
     table: Table,
     shutdown: Shutdown,
-}
-
-/// Why a worker got no session.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum SessionRefused {
-    /// It speaks another protocol.
-    #[error(
-        "the worker speaks version {theirs} of the protocol, this coordinator version {PROTOCOL_VERSION}; \
-         use programs of the same release"
-    )]
-    Version {
-        /// Its version.
-        theirs: u32,
-    },
-    /// The session it wants to go on with is over.
-    #[error("session {session} cannot be resumed; connect without resume")]
-    NotResumable {
-        /// The session.
-        session: SessionId,
-    },
-    /// Its worker has connected once more meanwhile.
-    #[error("session {session} goes on over a newer connection")]
-    DialledAgain {
-        /// The session.
-        session: SessionId,
-    },
-    /// The scheduler ended its session before it began.
-    #[error("the session was ended before it began")]
-    Ended(EndReason),
-    /// Its first frame was none, or came too late.
-    #[error("the first frame of a session carries a hello, within {} s", HELLO_TIMEOUT.as_secs())]
-    NoHello,
-    /// Its hello is wrong.
-    #[error("{}: {}", .0.path, .0.problem)]
-    InvalidHello(FieldProblem),
-    /// Nobody is there to give it work.
-    #[error(transparent)]
-    Stopped(#[from] Stopped),
 }
 
 impl Sessions {

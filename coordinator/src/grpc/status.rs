@@ -13,7 +13,6 @@ use proto::convert::InvalidMessage;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use super::session::SessionRefused;
 use crate::driver::{NoSuchRun, NoSuchWorker, RetryError, Stopped};
 use crate::service::{LookupError, WatchEnd};
 use crate::submit::SubmitError;
@@ -21,7 +20,7 @@ use crate::submit::SubmitError;
 /// Whose reasons they are.
 const DOMAIN: &str = "plumbline";
 
-fn status(code: Code, reason: &str, message: impl std::fmt::Display) -> Status {
+pub(super) fn status(code: Code, reason: &str, message: impl std::fmt::Display) -> Status {
     let details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
     Status::with_error_details(code, message.to_string(), details)
 }
@@ -165,22 +164,6 @@ impl ToStatus for WatchEnd {
             WatchEnd::Timeline(error) => status(Code::Internal, "TIMELINE_UNREADABLE", error),
             WatchEnd::Forgotten(error) => error.to_status(),
             WatchEnd::Stopped(stopped) => stopped.to_status(),
-        }
-    }
-}
-
-impl ToStatus for SessionRefused {
-    fn to_status(&self) -> Status {
-        match self {
-            SessionRefused::Version { .. } => status(Code::FailedPrecondition, "PROTOCOL_VERSION", self),
-            SessionRefused::NotResumable { .. } => status(Code::FailedPrecondition, "SESSION_NOT_RESUMABLE", self),
-            // A worker is told in a frame; this is for whoever looks at the status alone.
-            SessionRefused::Ended(_) => status(Code::Unavailable, "SESSION_ENDED", self),
-            // Nobody waits for it; a worker that did would dial again.
-            SessionRefused::DialledAgain { .. } => status(Code::Unavailable, "DIALLED_AGAIN", self),
-            SessionRefused::NoHello => status(Code::InvalidArgument, "NO_HELLO", self),
-            SessionRefused::InvalidHello(problem) => invalid_field(&problem.path, &problem.problem),
-            SessionRefused::Stopped(stopped) => stopped.to_status(),
         }
     }
 }

@@ -7,7 +7,8 @@ use common::job::FieldProblem;
 use common::limits;
 use common::units::ByteSize;
 
-use super::listing::MAX_FILES;
+/// The most files that a run may read.
+pub const MAX_FILES: usize = 100_000;
 
 /// Why a source cannot be listed or sharded.
 #[derive(Debug, thiserror::Error)]

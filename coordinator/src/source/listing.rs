@@ -8,14 +8,11 @@ use std::path::Path;
 use common::job::{CsvDialect, Source};
 use common::slice::{FrozenSource, SourceFile};
 
-use super::error::{InvalidSource, SourceError};
+use super::error::{InvalidSource, MAX_FILES, SourceError};
 use super::header::{self, Beginning};
 use super::roots::Roots;
 use super::window::Window;
 use super::{open, pattern, uri};
-
-/// The most files that a run may read.
-pub const MAX_FILES: usize = 100_000;
 
 /// A header is read with a small buffer: listings may be long.
 const BUFFER: usize = 16 << 10;

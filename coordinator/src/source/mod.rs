@@ -33,8 +33,8 @@ mod window;
 mod tests;
 
 pub use cursor::ShardCursor;
-pub use error::{InvalidSource, SourceError};
+pub use error::{InvalidSource, MAX_FILES, SourceError};
 pub use halve::halve;
-pub use listing::{MAX_FILES, list};
+pub use listing::list;
 pub use roots::{AllowedRoot, AllowedRoots, Roots};
 pub use shard::{Found, Sharder};

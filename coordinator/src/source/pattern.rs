@@ -6,8 +6,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::error::SourceError;
-use super::listing::MAX_FILES;
+use super::error::{MAX_FILES, SourceError};
 use super::open;
 use super::roots::Roots;
 
