@@ -94,7 +94,7 @@ impl Run {
             self.budgets.entry(id).or_default().use_up_all(steps);
             return;
         }
-        let mut batch = Batch::new(id, slice.clone(), self.job.ops.len(), now);
+        let mut batch = Box::new(Batch::new(id, slice.clone(), self.job.ops.len(), now));
         batch.take_attempts(steps);
         if let Some(budgets) = self.budgets.remove(&id) {
             batch.take_budgets(&budgets);

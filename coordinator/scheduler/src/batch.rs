@@ -25,7 +25,8 @@ pub(crate) struct Batch {
     pub(crate) phase: BatchPhase,
     /// What it is charged against the bytes in flight.
     pub(crate) charged: u64,
-    /// Per op: attempts begun, failures that count, and what the last good attempt did.
+    /// Per op: attempts begun, failures that count, and what the last good attempt did. Empty once it is prepared: tens of
+    /// thousands may wait for the journal then.
     pub(crate) ops: Vec<OpProgress>,
     /// Since when it could go on.
     pub(crate) ready_since: Time,
@@ -195,7 +196,7 @@ impl Batch {
 
     /// Returns the number that the next attempt at an op will have.
     pub(crate) fn next_attempt(&self, op: OpId) -> Attempt {
-        Attempt(self.ops[op.index()].attempts + 1)
+        Attempt(self.ops.get(op.index()).map_or(0, |progress| progress.attempts) + 1)
     }
 
     /// Forgets what was done behind the place where the batch's data lies now.
@@ -236,9 +237,24 @@ impl Batch {
     /// Notes the attempts that a worker says it has begun.
     pub(crate) fn take_attempts(&mut self, begun: &[Step]) {
         for step in begun {
-            let progress = &mut self.ops[step.op.index()];
+            self.note_attempt(*step);
+        }
+    }
+
+    /// Notes an attempt that has begun, unless the batch is prepared: a lease that was fenced may still go on then.
+    pub(crate) fn note_attempt(&mut self, step: Step) {
+        if let Some(progress) = self.ops.get_mut(step.op.index()) {
             progress.attempts = progress.attempts.max(step.attempt.0);
         }
+    }
+
+    /// Returns how many bytes go into an op: the slice's, or what the op before made of them.
+    pub(crate) fn bytes_into(&self, op: OpId) -> u64 {
+        let Some(before) = op.index().checked_sub(1) else {
+            return self.slice.bytes();
+        };
+        let done = self.ops.get(before).and_then(|progress| progress.done.as_ref());
+        done.map_or(0, |done| done.bytes_held)
     }
 
     /// Returns where the rows of a batch that came through the whole chain went.
@@ -253,7 +269,7 @@ impl Batch {
 
     /// Returns where the rows of a batch that is given up now went: what no op dropped has failed.
     pub(crate) fn rows_when_given_up(&self) -> RowCounts {
-        if self.ops[0].done.is_none() {
+        if self.ops.first().is_none_or(|first| first.done.is_none()) {
             let rows = self.slice.rows().unwrap_or(0);
             return RowCounts {
                 read: rows,

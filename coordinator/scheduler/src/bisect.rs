@@ -104,8 +104,8 @@ impl Scheduler {
     /// Puts the halves of a batch in its place, now that this cannot be lost any more.
     pub(crate) fn on_batch_halved(&mut self, run_id: RunId, id: BatchId, halves: TwoHalves, now: Time) {
         let Some(run) = self.runs.get_mut(&run_id) else { return };
-        let is_halved = |batch: &crate::batch::Batch| batch.phase == BatchPhase::Halved;
-        if !run.batches.get(&id).is_some_and(is_halved) {
+        let phase = run.batches.get(&id).map(|batch| batch.phase);
+        if phase != Some(BatchPhase::Halved) {
             return;
         }
         let Some(batch) = run.batches.remove(&id) else { return };

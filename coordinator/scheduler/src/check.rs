@@ -286,6 +286,13 @@ impl Scheduler {
         require(bytes == gauges.bytes.now, "WINDOW", &|| {
             format!("{id} has {bytes} bytes in flight, {} are counted", gauges.bytes.now)
         });
+        for batch in run.batches.values() {
+            let is_prepared = matches!(batch.phase, BatchPhase::Committing { .. } | BatchPhase::Publishing);
+            let kept = if is_prepared { 0 } else { run.job.ops.len() };
+            require(batch.ops.len() == kept, "ACCOUNT", &|| {
+                format!("{id} batch {} keeps {} ops, not {kept}", batch.id, batch.ops.len())
+            });
+        }
         let aside = run.batches.values().filter(|batch| batch.phase.is_set_aside()).count() as u64;
         let bound = u64::from(run.job.schedule.max_in_backoff.get());
         require(aside == gauges.backoff.now && aside <= bound, "WINDOW", &|| {

@@ -122,8 +122,8 @@ impl Scheduler {
     pub(crate) fn on_batch_checkpointed(&mut self, run_id: RunId, id: BatchId, checkpoint: Checkpoint, now: Time) {
         let Some(run) = self.runs.get_mut(&run_id) else { return };
         run.checkpoints.insert(id, checkpoint);
-        let waits = |batch: &&Batch| batch.phase == BatchPhase::Checkpointing;
-        if run.batches.get(&id).filter(waits).is_none() {
+        let phase = run.batches.get(&id).map(|batch| batch.phase);
+        if phase != Some(BatchPhase::Checkpointing) {
             // Its run was stopped meanwhile.
             return;
         }

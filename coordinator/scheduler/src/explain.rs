@@ -90,7 +90,7 @@ impl Scheduler {
             .ready
             .waiting_for(op)
             .first()
-            .and_then(|batch| run.batches.get(batch));
+            .and_then(|batch| run.batches.get(batch).map(Box::as_ref));
         if first.is_none() && op == OpId::EXTRACT && run.finish.is_empty() {
             found.extend(self.admission_obstacle(run));
         }

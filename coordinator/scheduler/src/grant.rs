@@ -165,7 +165,7 @@ impl Scheduler {
     /// Leases a batch that was just begun; one that has a checkpoint waits for its turn to go on behind it.
     fn lease_begun(&mut self, run_id: RunId, id: BatchId, session: SessionId, now: Time) {
         let Some(run) = self.runs.get_mut(&run_id) else { return };
-        match run.batches.get(&id).map(Batch::next_op) {
+        match run.batches.get(&id).map(|batch| batch.next_op()) {
             Some(OpId::EXTRACT) => {
                 self.grant_batch(run_id, id, session, Start::Now, now);
             }
@@ -180,7 +180,7 @@ impl Scheduler {
         let (id, slice) = run.slices.pop_front()?;
         let mut batch = match run.put_back.remove(&id) {
             Some(batch) => batch,
-            None => Batch::new(id, slice, run.job.ops.len(), now),
+            None => Box::new(Batch::new(id, slice, run.job.ops.len(), now)),
         };
         batch.ready_since = now;
         if let Some(budgets) = run.budgets.remove(&id) {
@@ -318,7 +318,7 @@ impl Scheduler {
         if let Some(session) = self.sessions.get_mut(&session) {
             session.leases.insert(id);
         }
-        self.leases.insert(id, lease);
+        self.leases.insert(id, Box::new(lease));
         match permit {
             Permit::Held => self.take_permit(run, session),
             Permit::Waiting => self.reindex_session(session),
@@ -433,7 +433,8 @@ impl Scheduler {
             let run = self.runs.get(&lease.run);
             run.is_some_and(|run| run.job.schedule.priority < highest)
         };
-        let lower: Vec<&Lease> = self.leases.values().filter(|lease| is_lower(lease)).collect();
+        let leases = self.leases.values().map(Box::as_ref);
+        let lower: Vec<&Lease> = leases.filter(|lease| is_lower(lease)).collect();
         let ending = lower
             .iter()
             .filter(|lease| lease.truncation != Truncation::None || !lease.has_more_steps())

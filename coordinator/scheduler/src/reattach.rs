@@ -230,8 +230,10 @@ impl Scheduler {
         let run = self.runs.get_mut(&held.run).ok_or(Refused)?;
         if let Some(batch) = run.batches.get_mut(&output.batch) {
             batch.take_done_ops(&held.past.done);
-            let made = &mut batch.ops[output.op.index()];
-            made.attempts = made.attempts.max(output.attempt.0);
+            batch.note_attempt(Step {
+                op: output.op,
+                attempt: output.attempt,
+            });
         }
         run.recharge(output.batch, held.bytes);
         Ok(())
@@ -296,7 +298,7 @@ impl Scheduler {
         run.slices.retain(|(other, _)| *other != held.id);
         let mut batch = match run.put_back.remove(&held.id) {
             Some(batch) => batch,
-            None => Batch::new(held.id, held.slice.clone(), run.job.ops.len(), now),
+            None => Box::new(Batch::new(held.id, held.slice.clone(), run.job.ops.len(), now)),
         };
         if let Some(budgets) = run.budgets.remove(&held.id) {
             batch.take_budgets(&budgets);

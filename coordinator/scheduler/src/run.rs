@@ -69,9 +69,9 @@ pub(crate) struct Run {
     pub(crate) recalled: BTreeSet<LeaseId>,
     /// Batches that were queued and came back unbegun: what they used up, and the attempts that a lost worker may have
     /// made, still count.
-    pub(crate) put_back: BTreeMap<BatchId, Batch>,
+    pub(crate) put_back: BTreeMap<BatchId, Box<Batch>>,
     /// Batches begun and not done, and those that are queued.
-    pub(crate) batches: BTreeMap<BatchId, Batch>,
+    pub(crate) batches: BTreeMap<BatchId, Box<Batch>>,
     pub(crate) ready: ReadyQueue,
     /// Batches that failed for good.
     pub(crate) failed: BTreeMap<BatchId, FailedBatch>,

@@ -32,7 +32,7 @@ pub struct Scheduler {
     pub(crate) config: Config,
     pub(crate) runs: BTreeMap<RunId, Run>,
     pub(crate) sessions: BTreeMap<SessionId, Session>,
-    pub(crate) leases: BTreeMap<LeaseId, Lease>,
+    pub(crate) leases: BTreeMap<LeaseId, Box<Lease>>,
     /// Permits in use over all runs: units of the coordinator's cap.
     pub(crate) units: u32,
     /// The runs in the order in which they are served: priority, then who has the fewest permits for its weight, then age.

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use common::failure::FailureKind;
 use common::ids::{Attempt, BatchId, Generation, LeaseId, OpId};
-use common::message::{Input, LeaseEnd, PermitFate, Report};
+use common::message::{Input, LeaseEnd, OpDone, OpOutcome, PermitFate, Report};
 use common::state::TaskState;
-use scheduler::{EndReason, Event, Record};
+use scheduler::{Command, EndReason, Event, Record};
 use support::World;
-use support::jobs::two_steps;
+use support::jobs::{cap, chain, op_of, rows, two_steps};
 
 fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -85,6 +85,62 @@ fn a_late_report_of_a_fenced_lease_commits_nothing() {
         *lease, world.grants[1].1.lease,
         "the later lease's output is the batch's"
     );
+}
+
+#[test]
+fn an_op_that_a_fenced_lease_starts_while_its_batch_is_being_committed_changes_nothing() {
+    let mut world = World::new();
+    let late = world.worker("w1", 1);
+    world.run(
+        1,
+        chain("slow", vec![op_of("a", 3_000), op_of("b", 3_000)], rows(1), cap(2)),
+        1,
+    );
+    world.pass(millis(200));
+    world.tell(Event::SessionDisconnected { session: late });
+    let next = world.worker("w2", 1);
+    world.pass(millis(1_100));
+    let [(_, fenced), (_, valid)] = &world.grants[..] else {
+        panic!("the batch goes on elsewhere: {:?}", world.grants)
+    };
+    let (fenced, valid, at) = (fenced.lease, valid.lease, world.now);
+    let outcome = || OpOutcome::Done(OpDone::default());
+    let ended = |lease, op| Report::OpEnded {
+        lease,
+        op: OpId(op),
+        at,
+        outcome: outcome(),
+    };
+    let started = |lease, op| Report::OpStarted {
+        lease,
+        op: OpId(op),
+        slot: 0,
+        at,
+    };
+    let (end, permit) = (LeaseEnd::Prepared, PermitFate::Returned);
+    let prepared = Report::LeaseEnded {
+        lease: valid,
+        end,
+        permit,
+    };
+    // Nothing becomes durable in between: the batch waits for its commit when the late worker goes on.
+    for (session, report) in [
+        (next, ended(valid, 1)),
+        (next, started(valid, 2)),
+        (next, ended(valid, 2)),
+        (next, prepared),
+        (late, ended(fenced, 1)),
+        (late, started(fenced, 2)),
+        (late, ended(fenced, 2)),
+    ] {
+        world.scheduler.handle(Event::Reported { session, report }, at);
+        assert_eq!(world.scheduler.check(), [], "{session}");
+    }
+    let commands = std::iter::from_fn(|| world.scheduler.next_command());
+    let commits = commands.filter(|command| {
+        matches!(command, Command::Append { record: Record::BatchCommitted { lease, .. }, .. } if *lease == valid)
+    });
+    assert_eq!(commits.count(), 1);
 }
 
 #[test]

@@ -36,6 +36,7 @@ impl Scheduler {
         let rows = batch.rows_when_committed();
         let parts = batch.take_parts();
         batch.phase = BatchPhase::Committing { lease, session };
+        batch.ops = Vec::new();
         batch.rows = rows;
         batch.to_publish = parts
             .iter()
@@ -197,7 +198,7 @@ impl Scheduler {
     }
 
     /// Takes a batch in flight out of the books; its rows have failed.
-    fn forget_batch(&mut self, run_id: RunId, id: BatchId) -> Option<Batch> {
+    fn forget_batch(&mut self, run_id: RunId, id: BatchId) -> Option<Box<Batch>> {
         self.place_batch(run_id, id, Place::Source);
         let run = self.runs.get_mut(&run_id)?;
         let batch = run.batches.remove(&id)?;

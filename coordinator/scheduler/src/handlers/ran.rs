@@ -53,10 +53,7 @@ impl Scheduler {
             return;
         };
         lease.started = lease.steps.len();
-        let bytes_in = match lease.steps[0].op.index().checked_sub(1) {
-            None => batch.slice.bytes(),
-            Some(before) => batch.ops[before].done.as_ref().map_or(0, |done| done.bytes_held),
-        };
+        let bytes_in = batch.bytes_into(lease.steps[0].op);
         let queued = lease.queued;
         for (step, op) in lease.steps.iter().zip(&mut ops) {
             run.task_counts.succeeded += 1;

@@ -98,8 +98,7 @@ impl Scheduler {
         run.gauges.running.add(1);
         run.task_counts.retried += u64::from(step.attempt.0 > 1);
         if let Some(batch) = batch.and_then(|batch| run.batches.get_mut(&batch)) {
-            let progress = &mut batch.ops[op.index()];
-            progress.attempts = progress.attempts.max(step.attempt.0);
+            batch.note_attempt(step);
         } else if batch.is_none()
             && let Some(finish) = run.finish_op(op)
         {
@@ -374,10 +373,7 @@ impl Scheduler {
         match batch {
             Some(batch) => {
                 if let Some(batch) = self.runs.get_mut(&run_id).and_then(|run| run.batches.get_mut(&batch)) {
-                    for step in unused {
-                        let progress = &mut batch.ops[step.op.index()];
-                        progress.attempts = progress.attempts.max(step.attempt.0);
-                    }
+                    batch.take_attempts(&unused);
                 }
                 self.return_batch(run_id, batch, now);
             }
@@ -398,17 +394,14 @@ impl Scheduler {
             self.send(session, ToWorker::Revoke { lease: id });
             return None;
         }
-        self.leases.get_mut(&id)
+        self.leases.get_mut(&id).map(Box::as_mut)
     }
 
     /// Adds up what went through an op that ended well.
     fn moved(&self, id: LeaseId, op: OpId, done: &OpDone) -> Moved {
         let lease = self.leases.get(&id);
         let batch = lease.and_then(|lease| self.runs.get(&lease.run)?.batches.get(&lease.batch?));
-        let bytes_in = batch.map_or(0, |batch| match op.index().checked_sub(1) {
-            None => batch.slice.bytes(),
-            Some(before) => batch.ops[before].done.as_ref().map_or(0, |done| done.bytes_held),
-        });
+        let bytes_in = batch.map_or(0, |batch| batch.bytes_into(op));
         Moved {
             rows_in: done.rows_in,
             rows_out: done.rows_out,

@@ -342,7 +342,7 @@ impl Scheduler {
         self.reindex_session(id);
         for lease in leases {
             let is_untouched = |lease: &Lease| lease.started == 0 && lease.standing == Standing::Valid;
-            if !self.leases.get(&lease).is_some_and(is_untouched) {
+            if !self.leases.get(&lease).is_some_and(|lease| is_untouched(lease)) {
                 continue;
             }
             self.give_tokens_back(lease);
