@@ -5,8 +5,8 @@ use tokio::sync::oneshot;
 
 use super::{CommandError, system};
 use crate::exit::Exit;
-use crate::output;
 use crate::signals::Signals;
+use crate::{memory, output};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -27,6 +27,7 @@ pub(crate) struct Args {
 }
 
 pub(super) async fn execute(args: Args) -> Result<Exit, CommandError> {
+    memory::use_small_pages();
     let mut signals = Signals::listen().map_err(system("listen for signals"))?;
     let coordinator = Coordinator::bind(args.config).map_err(|error| match error {
         BindError::Config(error) => CommandError::Usage(error.to_string()),
