@@ -10,7 +10,7 @@ peer=${1:?say which peer} workload=${2:?say which workload} batches=${3:-1000}
 
 case $peer-$workload in
   dagster-W5) script=dagster_sample.py variants=multiprocess ;;
-  hyperqueue-W1) script=hyperqueue_overhead.py variants="chain independent" ;;
+  hyperqueue-W1) script=hyperqueue_overhead.py variants="independent chain" ;;
   *) echo "$peer has no $workload here" >&2; exit 2 ;;
 esac
 python=$work/venv-$peer/bin/python

@@ -119,7 +119,7 @@ fn entrants(workload: &str) -> &'static [Entrant] {
             ("ray", "4000", "eager"),
             ("dask", "1000", "graph"),
             ("celery", "1000", "prio noprio"),
-            ("hyperqueue", "300", "chain independent"),
+            ("hyperqueue", "200", "chain independent"),
         ],
         "W2" => &[("ray", "", "window4"), ("dask", "", "prio"), ("celery", "", "prio")],
         "W3" => &[
