@@ -162,6 +162,10 @@ impl Beside {
     /// Returns a figure for each variant of a peer, and one for each peer that did not run.
     pub(crate) fn figures(&self, by: &'static str) -> Vec<Figure> {
         let mut figures = Vec::new();
+        if self.entered.is_empty() {
+            let missing = "no folder with peers is named: see --peers";
+            figures.push(Figure::new(self.workload, "peers").with("missing", missing));
+        }
         for peer in &self.entered {
             for (variant, said) in &peer.said {
                 let taken = said.iter().map(|line| {
