@@ -14,6 +14,7 @@ use common::time::Time;
 use scheduler::{Record, RecordSequence};
 
 use crate::bounds::{Bound, Known};
+use crate::jobs;
 use crate::plan::Plan;
 use crate::sabotage::Sabotage;
 use crate::world::World;
@@ -55,6 +56,7 @@ impl World {
     pub(crate) fn note_limits_of(&mut self, run: RunId, job: usize) {
         let plan = &self.plan.jobs[job];
         self.oracle.caps.runs.insert(run, Bound::new(plan.cap));
+        self.oracle.shares.submit(run, plan.weight);
         for (place, op) in plan.ops.iter().enumerate() {
             let id = OpId(place as u16 + 1);
             self.oracle.caps.ops.insert((run, id), Bound::new(op.limit));
@@ -121,6 +123,9 @@ impl World {
 
     /// Gives the ops of a job the pools and rates as the scheduler is told them.
     pub(crate) fn limit_ops(&self, job: usize, told: &mut Job) {
+        if self.sabotage == Sabotage::WeightsIgnored {
+            told.schedule.weight = jobs::weight(1);
+        }
         for (op, plan) in told.ops.iter_mut().skip(1).zip(&self.plan.jobs[job].ops) {
             op.rate = plan.rate.map(|rate| self.told_rate(rate));
             op.pools = plan.pool.map(|pool| self.pool_name(pool, job)).into_iter().collect();
@@ -231,6 +236,7 @@ impl World {
         let untold = std::mem::take(&mut self.oracle.caps.untold_rates);
         for (sequence, run, change) in untold {
             if sequence <= told {
+                self.oracle.shares.change(run, &change);
                 self.note_changed_rates(run, &change);
             } else {
                 self.oracle.caps.untold_rates.push((sequence, run, change));
@@ -238,10 +244,14 @@ impl World {
         }
     }
 
+    /// Tells whether the coordinator is up for long enough to know what workers hold.
+    pub(crate) fn knows_what_runs(&self) -> bool {
+        self.coordinator.is_some() && self.now >= self.oracle.caps.unknown_until
+    }
+
     /// A limit that is lowered binds new tasks at once, and those that run when they end.
     pub(crate) fn settle_limits(&mut self) {
-        let knows = self.coordinator.is_some() && self.now >= self.oracle.caps.unknown_until;
-        let known = if knows { Known::Yes } else { Known::No };
+        let known = if self.knows_what_runs() { Known::Yes } else { Known::No };
         let of_pools: Vec<u32> = (0..self.plan.terms.pools.len())
             .map(|pool| self.oracle.out.at(|run, op| self.pool_of(run, op) == Some(pool)))
             .collect();

@@ -27,6 +27,7 @@ mod disk;
 mod draw;
 mod draw_limits;
 mod executor;
+mod fairness;
 mod faults;
 mod jobs;
 mod limits;

@@ -16,6 +16,7 @@ use scheduler::{Record, Tolerance};
 use crate::bounds::Out;
 use crate::caps::Caps;
 use crate::checkpoints::Checkpoints;
+use crate::fairness::Shares;
 use crate::jobs;
 use crate::limits::Begins;
 use crate::numbers::Numbers;
@@ -67,6 +68,8 @@ pub(crate) struct Oracle {
     pub(crate) numbers: Numbers,
     /// The limits, as the plan and the journal have them.
     pub(crate) caps: Caps,
+    /// What is known of the shares of runs.
+    pub(crate) shares: Shares,
     /// The leases that workers have a permit for.
     pub(crate) out: Out,
     /// What is known of rates and pauses.

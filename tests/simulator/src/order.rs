@@ -66,6 +66,7 @@ impl World {
         if let Some((run, op)) = self.oracle.first_ops.get(&lease).copied() {
             self.check_not_paused(run);
             self.oracle.out.add(lease, session, run, Some(op));
+            self.oracle.shares.give(run);
         }
         if let Some((run, Some(batch), None)) = self.oracle.work_of.get(&lease).copied()
             && self.note_begun(run, batch)

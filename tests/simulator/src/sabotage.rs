@@ -30,6 +30,8 @@ pub enum Sabotage {
     BucketsFilledOnRestart,
     /// A restarted coordinator does not know that runs are paused.
     PauseForgottenOnRestart,
+    /// Runs share permits as if they had all the same weight.
+    WeightsIgnored,
     /// A record that was written in part is taken for whole.
     TornTailAccepted,
 }

@@ -27,6 +27,7 @@ impl World {
             self.check_depth_first(*session, grant);
         }
         self.check_returns();
+        self.check_shares();
         self.note_batches();
         if !grants.is_empty() {
             self.check_windows();

@@ -76,3 +76,8 @@ fn a_pause_that_a_restart_forgets_is_caught() {
 fn a_torn_record_that_is_taken_for_whole_is_caught() {
     caught(Sabotage::TornTailAccepted, &["JOURNAL"]);
 }
+
+#[test]
+fn weights_that_are_ignored_are_caught() {
+    caught(Sabotage::WeightsIgnored, &["FAIR SHARE"]);
+}
