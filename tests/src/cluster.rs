@@ -284,6 +284,15 @@ impl Cluster {
         self.workers.get_mut(name).unwrap_or_else(|| panic!("no worker {name}"))
     }
 
+    /// Returns what a worker's process has logged.
+    ///
+    /// # Panics
+    /// If there is none of that name.
+    pub fn log_of(&self, name: &str) -> String {
+        let worker = self.workers.get(name);
+        worker.unwrap_or_else(|| panic!("no worker {name}")).log()
+    }
+
     /// Checks that every process is up that was not ended on purpose.
     ///
     /// # Panics

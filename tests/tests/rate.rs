@@ -4,9 +4,11 @@
 //! the burst are lost while it does not, and the default burst is worth 100 ms. So a short look that was too slow is
 //! followed by ones with a greater burst, each judged by its own; `make test-rate` takes one look at a minute, with the default.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::json;
+use tests::report::Attempt;
 use tests::wait::PATIENCE;
 use tests::{Cluster, Job, RunReport, oracle, tables};
 
@@ -50,6 +52,8 @@ fn measured(cluster: &Cluster, seconds: usize, burst: usize) -> f64 {
             .any(|attempt| attempt.op == "enrich" && attempt.worker == name);
         assert!(has_part, "{name} had its part");
     }
+    oracle::expect_each_task_once(&attempts, &["enrich"], batches as u64);
+    expect_extracted_once_unless_lost(cluster, &run, &attempts);
     let starts = oracle::starts(&attempts, "enrich");
     let span = starts[starts.len() - 1] - starts[0];
     let rate = (starts.len() - 1) as f64 / span;
@@ -64,6 +68,40 @@ fn measured(cluster: &Cluster, seconds: usize, burst: usize) -> f64 {
     let highest = RATE as f64 + burst as f64 / span;
     assert!(rate <= highest, "{rate} a second over {span} s");
     rate
+}
+
+/// Checks that no batch was extracted again without a reason that somebody was told. What is parked is lost, and made
+/// again, if its holder cannot be reached in time, or loses the coordinator for longer than its patience: that
+/// happens where the machine does not let processes run for seconds, and no attempt is lost with it.
+fn expect_extracted_once_unless_lost(cluster: &Cluster, run: &str, attempts: &[Attempt]) {
+    let mut holders: BTreeMap<u64, Vec<&str>> = BTreeMap::new();
+    for attempt in attempts
+        .iter()
+        .filter(|attempt| attempt.op == "extract" && attempt.succeeded())
+    {
+        holders.entry(attempt.batch_number()).or_default().push(&attempt.worker);
+    }
+    for (batch, holders) in holders.into_iter().filter(|(_, holders)| holders.len() > 1) {
+        let number = batch.to_string();
+        let words = ["logs", run, "--json", "--batch", &number, "--level", "warn"];
+        let told = cluster.plumb(words).call().expect_code(0).stdout;
+        let not_had = told
+            .lines()
+            .filter(|line| line.contains("the input could not be had"))
+            .count();
+        let cut_off = |holder: &&&str| {
+            cluster
+                .log_of(holder)
+                .contains("the connection to the coordinator broke")
+        };
+        let lost = holders.iter().filter(cut_off).count();
+        assert!(
+            not_had + lost >= holders.len() - 1,
+            "batch {batch} was extracted by {holders:?}, and nobody says why:\n{told}\n{}",
+            oracle::print(attempts)
+        );
+        eprintln!("batch {batch} was extracted by {holders:?}: {not_had} could not fetch it, {lost} were cut off");
+    }
 }
 
 #[test]

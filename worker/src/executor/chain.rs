@@ -7,6 +7,7 @@ use std::sync::Arc;
 use agent::{ChainEnd, Kept};
 use common::failure::{Failure, FailureKind};
 use common::ids::{BatchId, LeaseId, OpId, OutputId};
+use common::logs::LogLevel;
 use common::message::{self, OpDone, OpOutcome, Step};
 
 use super::control::{ChainControl, Next, StepEnd};
@@ -58,8 +59,22 @@ impl ChainRunner {
         match self.resolve(job) {
             Ok(held) => self.run_steps(job, plan, batch, held),
             Err(_) if job.control.is_stopped() => ChainEnd::Stopped,
-            Err(failure) => ChainEnd::InputLost { failure },
+            Err(failure) => {
+                self.tell_of_lost_input(job, &failure);
+                ChainEnd::InputLost { failure }
+            }
         }
+    }
+
+    /// Says why a batch goes back although none of its attempts failed.
+    fn tell_of_lost_input(&self, job: &ChainJob, failure: &Failure) {
+        let (chain, first) = (&job.chain, job.chain.steps[0]);
+        tracing::warn!(run = %chain.run.run, lease = %chain.lease, %failure, "the input of a chain could not be had");
+        let task_logs = &self.surroundings.task_logs;
+        let log = task_logs.of_task(chain.run.run, first.op, chain.batch, first.attempt);
+        let text =
+            format!("the input could not be had, so the batch goes back to its source or its checkpoint: {failure}");
+        log.say(LogLevel::Warn, &text);
     }
 
     fn run_steps(&mut self, job: &ChainJob, plan: &Plan, batch: BatchId, mut held: Held) -> ChainEnd {
