@@ -28,6 +28,8 @@ pub(crate) struct Caps {
     runs: BTreeMap<RunId, Bound>,
     /// The limits of ops.
     ops: BTreeMap<(RunId, OpId), Bound>,
+    /// The bounds of runs on batches in flight, where they have one.
+    windows: BTreeMap<RunId, Bound>,
     /// The limits shared between runs.
     pools: Vec<Bound>,
     /// Changes of rates that are durable, and that the coordinator does not know to be.
@@ -46,7 +48,8 @@ impl Caps {
     }
 
     fn bounds(&mut self) -> impl Iterator<Item = &mut Bound> {
-        let of_runs = self.runs.values_mut().chain(self.ops.values_mut());
+        let of_runs = self.runs.values_mut().chain(self.windows.values_mut());
+        let of_runs = of_runs.chain(self.ops.values_mut());
         of_runs.chain(&mut self.pools).chain(std::iter::once(&mut self.all))
     }
 }
@@ -56,6 +59,7 @@ impl World {
     pub(crate) fn note_limits_of(&mut self, run: RunId, job: usize) {
         let plan = &self.plan.jobs[job];
         self.oracle.caps.runs.insert(run, Bound::new(plan.cap));
+        self.oracle.caps.windows.insert(run, Bound::new(plan.max_in_flight));
         self.oracle.shares.submit(run, plan.weight);
         for (place, op) in plan.ops.iter().enumerate() {
             let id = OpId(place as u16 + 1);
@@ -221,6 +225,9 @@ impl World {
         if let (Some(limit), Some(bound)) = (limit_of(&change.max_concurrent), caps.runs.get_mut(&run)) {
             bound.note(sequence, limit.map(|limit| limit / factor));
         }
+        if let (Some(limit), Some(bound)) = (limit_of(&change.max_in_flight), caps.windows.get_mut(&run)) {
+            bound.note(sequence, limit);
+        }
         for (op, change) in &change.ops {
             if let (Some(limit), Some(bound)) = (limit_of(&change.max_concurrent), caps.ops.get_mut(&(run, *op))) {
                 bound.note(sequence, limit);
@@ -244,6 +251,12 @@ impl World {
         }
     }
 
+    /// Returns the bound on a run's batches in flight that the coordinator knows to be durable, and how many may be now.
+    pub(crate) fn window_of(&self, run: RunId) -> (Option<u32>, Option<u32>) {
+        let bound = self.oracle.caps.windows.get(&run);
+        (bound.and_then(Bound::in_force), bound.and_then(Bound::allowed))
+    }
+
     /// Tells whether the coordinator is up for long enough to know what workers hold.
     pub(crate) fn knows_what_runs(&self) -> bool {
         self.coordinator.is_some() && self.now >= self.oracle.caps.unknown_until
@@ -255,7 +268,13 @@ impl World {
         let of_pools: Vec<u32> = (0..self.plan.terms.pools.len())
             .map(|pool| self.oracle.out.at(|run, op| self.pool_of(run, op) == Some(pool)))
             .collect();
+        let scheduler = self.coordinator.as_ref().map(|c| &c.scheduler);
+        let in_flight = |run| scheduler.and_then(|scheduler| Some(scheduler.summary(run)?.batches_in_flight.now));
         let (caps, out) = (&mut self.oracle.caps, &self.oracle.out);
+        for (run, bound) in &mut caps.windows {
+            // The scheduler's own check counts the batches behind this number.
+            bound.settle(in_flight(*run).unwrap_or(0) as u32, known);
+        }
         caps.all.settle(out.all(), known);
         for (run, bound) in &mut caps.runs {
             bound.settle(out.of_run(*run), known);

@@ -44,6 +44,7 @@ impl Plan {
         plan.add_limits();
         // Drawn apart, so that a seed's other draws stay what they were.
         plan.keep_checkpoints(&mut Random::new(seed, 11));
+        plan.change_windows(&mut Random::new(seed, 12));
         plan
     }
 

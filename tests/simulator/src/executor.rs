@@ -114,7 +114,12 @@ impl World {
         let Some(process) = self.processes.get_mut(&id) else {
             return;
         };
+        let is_fetched = matches!(run.chain.input, message::Input::Remote(_));
         process.chains.insert(lease, run);
+        if is_fetched {
+            let at = self.clock_of(id);
+            self.tell_agent_soon(id, Input::FetchStarted { lease, at });
+        }
         self.schedule(due, Happening::Chain(id, lease, 0));
     }
 

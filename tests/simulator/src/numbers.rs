@@ -4,10 +4,10 @@
 //! worker, or that an ended run left behind. Within a coordinator's life, and on one worker, no number comes twice.
 //! Attempts that spent nothing and that no worker comes back with leave no number behind a restart, as designed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use common::ids::{Attempt, BatchId, OpId, RunId, WorkerName};
-use common::message::Grant;
+use common::message::{Grant, Input};
 use common::state::TaskState;
 use common::timeline::TimelineEntry;
 use scheduler::{Budgets, Record};
@@ -23,6 +23,8 @@ pub(crate) struct Numbers {
     ended: BTreeMap<AttemptKey, TaskState>,
     /// The highest number that is durably used up.
     used: BTreeMap<(RunId, OpId, Option<BatchId>), u32>,
+    /// The attempts that were granted with an input of another worker, by the generation that did.
+    remote: BTreeSet<(u64, RunId, OpId, Option<BatchId>, u32)>,
 }
 
 impl Numbers {
@@ -84,6 +86,7 @@ impl Numbers {
 impl World {
     /// An attempt ends once.
     pub(crate) fn check_attempt(&mut self, run: RunId, entry: &TimelineEntry) {
+        self.check_fetch(run, entry);
         let (op, batch, worker) = (entry.op, entry.batch, entry.worker.clone());
         let key = (self.incarnation, run, op, batch, entry.attempt.0, worker);
         let before = self.oracle.numbers.ended.insert(key, entry.state);
@@ -96,8 +99,32 @@ impl World {
         });
     }
 
+    /// FETCH: an attempt whose input another worker kept says when that was begun to be fetched, and that is before its
+    /// start; no other one says it.
+    fn check_fetch(&mut self, run: RunId, entry: &TimelineEntry) {
+        let key = (self.incarnation, run, entry.op, entry.batch, entry.attempt.0);
+        let is_remote = self.oracle.numbers.remote.contains(&key);
+        let fits = match entry.fetch_started {
+            Some(begun) => begun <= entry.started,
+            None => !is_remote,
+        };
+        self.require(fits, "FETCH", || {
+            format!("{entry:?} of {run}; its input was elsewhere: {is_remote}")
+        });
+    }
+
     /// What is granted has numbers that are not used up.
     pub(crate) fn check_numbers(&mut self, grant: &Grant) {
+        let remote = matches!(grant.input, Input::Remote(_));
+        for (place, step) in grant.steps.iter().enumerate() {
+            // A number that was given out and not used may come again.
+            let key = (self.incarnation, grant.run, step.op, grant.batch, step.attempt.0);
+            if remote && place == 0 {
+                self.oracle.numbers.remote.insert(key);
+            } else {
+                self.oracle.numbers.remote.remove(&key);
+            }
+        }
         for step in grant.steps.iter() {
             let used = self
                 .oracle

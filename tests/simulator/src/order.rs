@@ -190,7 +190,7 @@ impl World {
                 ));
             }
             let plan = &self.plan.jobs[self.oracle.job_of_run[&run]];
-            let (Some(bound), Some(summary)) = (plan.max_in_flight, coordinator.scheduler.summary(run)) else {
+            let (Some(bound), Some(summary)) = (self.window_of(run).0, coordinator.scheduler.summary(run)) else {
                 continue;
             };
             let (batches, bytes) = (summary.batches_in_flight.now, summary.bytes_in_flight.now);

@@ -234,6 +234,8 @@ pub enum LimitPlan {
     Rate(usize, Rate),
     /// The share among runs of equal priority.
     Weight(u32),
+    /// The bound on batches in flight.
+    InFlight(Option<u32>),
 }
 
 /// Which failed batches are meant.

@@ -42,7 +42,8 @@ impl World {
         let mut found = Vec::new();
         for run in coordinator.scheduler.runs() {
             let plan = &self.plan.jobs[self.oracle.job_of_run[&run]];
-            if plan.max_in_flight.is_none() && plan.max_rows_in_flight.is_none() {
+            let (_, allowed) = self.window_of(run);
+            if allowed.is_none() && plan.max_rows_in_flight.is_none() {
                 continue;
             }
             let Some(summary) = coordinator.scheduler.summary(run) else {
@@ -50,7 +51,7 @@ impl World {
             };
             // The scheduler's own check counts the batches behind these numbers.
             let (batches, bytes) = (summary.batches_in_flight.now, summary.bytes_in_flight.now);
-            let within = plan.max_in_flight.is_none_or(|bound| batches <= u64::from(bound));
+            let within = allowed.is_none_or(|allowed| batches <= u64::from(allowed));
             let bound = plan.max_rows_in_flight.map(|rows| rows * ROW_BYTES);
             let fits = batches <= 1 || bound.is_none_or(|bound| bytes <= bound);
             if !within || !fits {
