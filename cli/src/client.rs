@@ -7,6 +7,7 @@ mod error;
 mod limits;
 mod logs;
 mod steering;
+mod submit;
 mod view;
 mod watch;
 
@@ -24,6 +25,7 @@ pub(crate) use self::error::ClientError;
 pub(crate) use self::limits::LimitsChange;
 pub(crate) use self::logs::{Follow, LogsWanted};
 pub(crate) use self::steering::CancelMode;
+pub(crate) use self::submit::Rerun;
 pub(crate) use self::view::{BatchView, RunView, WorkerView};
 pub(crate) use self::watch::Watch;
 
@@ -65,30 +67,6 @@ impl Client {
     /// Returns the addresses as they are given on the command line.
     pub(crate) fn addresses(&self) -> String {
         self.addresses.join(",")
-    }
-
-    /// Submits a job and returns the run's id. A broken connection is tried again under the same request id, so that
-    /// the job runs once.
-    pub(crate) async fn submit(&mut self, spec: &Spec) -> Result<String, ClientError> {
-        let request = v1::SubmitJobRequest {
-            job: Some(spec.message().clone()),
-            request_id: uuid::Uuid::new_v4().to_string(),
-            validate_only: false,
-        };
-        let mut tries_left = 2;
-        loop {
-            match self.service.submit_job(with_timeout(request.clone())).await {
-                Ok(response) => return Ok(response.into_inner().run_id),
-                Err(status) => {
-                    let error = self.refusal(status);
-                    if tries_left == 0 || !error.is_unavailable() {
-                        return Err(explain(error, spec));
-                    }
-                }
-            }
-            tries_left -= 1;
-            *self = Client::connect(&self.addresses).await?;
-        }
     }
 
     /// Returns a run as it is now.

@@ -15,6 +15,7 @@ mod limits;
 mod logs;
 mod pause;
 mod pool;
+mod rerun;
 mod resume;
 mod retry;
 mod run;
@@ -69,6 +70,8 @@ pub(crate) enum Command {
     Activity(activity::Args),
     /// Tries the failed batches of a run again.
     Retry(retry::Args),
+    /// Runs the later ops of an ended run again, from its checkpoints.
+    Rerun(rerun::Args),
     /// Prints a run's timeline: every attempt of every task.
     Timeline(timeline::Args),
     /// Prints what the tasks of a run logged.
@@ -161,6 +164,7 @@ impl Command {
             | Command::Cap(_)
             | Command::Activity(_)
             | Command::Retry(_)
+            | Command::Rerun(_)
             | Command::Timeline(_)
             | Command::Logs(_)
             | Command::Gantt(_)
@@ -190,6 +194,7 @@ impl Command {
             Command::Cap(args) => cap::execute(args).await,
             Command::Activity(args) => activity::execute(args).await,
             Command::Retry(args) => retry::execute(args).await,
+            Command::Rerun(args) => rerun::execute(args).await,
             Command::Timeline(args) => timeline::execute(args).await,
             Command::Logs(args) => logs::execute(args).await,
             Command::Gantt(args) => gantt::execute(args).await,

@@ -152,6 +152,7 @@ impl World {
             source: Arc::new(source),
             seed: 7,
             request_id: None,
+            rerun: None,
         }))]);
         self.obey();
         while !self.ended {
@@ -273,6 +274,7 @@ impl World {
         self.tell([Event::SlicesFound {
             run: RUN,
             slices,
+            checkpoints: Vec::new(),
             bytes_sharded: last * ROW_BYTES,
             end,
         }]);

@@ -133,6 +133,7 @@ fn accepted() -> Record {
         job: Arc::new(job),
         source: Arc::default(),
         seed: 7,
+        rerun: None,
         request_id: None,
         at: Time(1),
     }

@@ -11,6 +11,7 @@
 mod charting;
 mod execute;
 mod message;
+mod reruns;
 mod retries;
 mod sessions;
 mod sources;
@@ -33,7 +34,7 @@ use crate::blocking::Blocking;
 use crate::clock::Clock;
 use crate::registry::{Registry, Retention};
 use crate::shutdown::Shutdown;
-use crate::store::{Durability, Entry, Journal, JournalError};
+use crate::store::{Archive, Durability, Entry, Journal, JournalError};
 use crate::timeline::Timelines;
 use crate::vitals::VitalsBook;
 
@@ -43,6 +44,7 @@ pub use retries::{RetryError, RetrySelection};
 pub use sources::{FoundSlices, SliceFinder};
 
 use message::{PendingSubmission, Request};
+use reruns::RerunFinder;
 use sessions::Sessions;
 use sources::Sources;
 
@@ -103,6 +105,8 @@ pub struct Driver {
     to_append: Vec<Entry>,
     askers: BTreeMap<Ticket, oneshot::Sender<Result<(), NotDone>>>,
     last_ticket: Ticket,
+    /// What the journal keeps beside the ledger.
+    archive: Arc<dyn Archive>,
     /// What cuts a source into slices from its beginning.
     cut_again: CutAgain,
     submitters: BTreeMap<RunId, Vec<oneshot::Sender<Result<RunId, Refused>>>>,
@@ -137,9 +141,11 @@ impl Driver {
     ) -> (Driver, DriverHandle) {
         let ledger = journal.recover();
         let now = clock.now();
+        let archive = journal.archive();
         let mut sources = Sources::default();
         for (id, run) in &ledger.runs {
-            sources.open(*id, cut_again(&run.job, &run.source));
+            let slices = cut_again(&run.job, &run.source);
+            sources.open(*id, RerunFinder::beside(slices, run.rerun.as_deref(), &archive));
         }
         let live = ledger.runs.iter().map(|(id, run)| (*id, run.accepted, &*run.job));
         timelines.resume(live, ledger.ended.keys().copied());
@@ -153,8 +159,8 @@ impl Driver {
             generation: journal.generation(),
             sequence: 1,
         };
-        let archive = journal.archive();
         let driver = Driver {
+            archive: Arc::clone(&archive),
             world: World {
                 scheduler,
                 registry: Registry::restore(retention, ledger, now),
@@ -335,7 +341,8 @@ impl Driver {
         let PendingSubmission { submission, reply } = pending;
         let name = submission.request_id.as_deref();
         let known = name.map_or(Ok(None), |name| {
-            self.world.registry.find_submission(name, &submission.job)
+            let rerun = submission.rerun.as_deref();
+            self.world.registry.find_submission(name, &submission.job, rerun)
         });
         match known {
             Ok(Some(run)) if self.world.registry.run(run).is_some() => {
@@ -359,16 +366,20 @@ impl Driver {
         let run = self.next_run;
         self.next_run = RunId(run.0 + 1);
         if let Some(name) = &submission.request_id {
-            self.world.registry.reserve(name.clone(), run, submission.job.clone());
+            let (job, rerun) = (submission.job.clone(), submission.rerun.clone());
+            self.world.registry.reserve(name.clone(), run, job, rerun);
         }
         self.submitters.entry(run).or_default().push(reply);
-        self.sources.open(run, submission.slices);
+        self.world.registry.need(submission.rerun.as_deref(), run);
+        let slices = RerunFinder::beside(submission.slices, submission.rerun.as_deref(), &self.archive);
+        self.sources.open(run, slices);
         self.handle(Event::RunSubmitted(Box::new(NewRun {
             run,
             job: submission.job,
             source: submission.source,
             seed: submission.seed,
             request_id: submission.request_id,
+            rerun: submission.rerun,
         })));
     }
 

@@ -8,7 +8,7 @@
 //!
 //! Known weakness: how old ended runs are is looked at only when a run ends and at the start.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use common::slice::FrozenSource;
 use common::steering::{Activity, ActivityLog};
 use common::summary::RunSummary;
 use common::time::Time;
-use scheduler::{EndedRun, FailedBatch, Ledger, Record};
+use scheduler::{EndedRun, FailedBatch, Ledger, Origin, Record, Rerun, RunLedger};
 use tokio::sync::watch;
 
 use crate::vitals::RunMemory;
@@ -33,6 +33,8 @@ pub struct Registry {
     retention: Retention,
     /// Runs that were forgotten here, and are not yet in the journal.
     forgotten: Vec<RunId>,
+    /// Which runs each live one needs because it begins at their checkpoints: those are kept meanwhile.
+    needed: BTreeMap<RunId, Vec<Origin>>,
 }
 
 /// How long ended runs are kept.
@@ -51,6 +53,10 @@ pub struct RunEntry {
     pub job: Arc<Job>,
     /// Its listing and header.
     pub source: Arc<FrozenSource>,
+    /// What generated values are derived from.
+    pub seed: u64,
+    /// The run whose later ops it runs again, if so.
+    pub rerun: Option<Box<Rerun>>,
     /// Its last summary, once it has ended.
     pub ended: Option<Arc<RunSummary>>,
     /// The most memory that its processes took, if it has ended since the coordinator was started.
@@ -69,6 +75,7 @@ pub struct RunEntry {
 struct Submitted {
     run: RunId,
     job: Arc<Job>,
+    rerun: Option<Box<Rerun>>,
 }
 
 /// The name of a submission stands for another job already.
@@ -88,6 +95,7 @@ impl Registry {
             ended: VecDeque::new(),
             retention,
             forgotten: Vec::new(),
+            needed: BTreeMap::new(),
         }
     }
 
@@ -95,18 +103,14 @@ impl Registry {
     pub fn restore(retention: Retention, ledger: Ledger, now: Time) -> Registry {
         let mut registry = Registry::new(retention);
         for (id, run) in ledger.runs {
-            let mut entry = RunEntry::new(run.job, run.source, run.request_id);
-            entry.activity = run.activity;
-            entry.failed = run.failed;
-            registry.insert(id, entry);
+            registry.need(run.rerun.as_deref(), id);
+            registry.insert(id, RunEntry::of(run));
         }
         let mut ended: Vec<_> = ledger.ended.into_iter().collect();
         ended.sort_by_key(|(_, run)| run.summary.ended);
         for (id, run) in ended {
             let EndedRun { run, summary } = run;
-            let mut entry = RunEntry::new(run.job, run.source, run.request_id);
-            entry.activity = run.activity;
-            entry.failed = run.failed;
+            let mut entry = RunEntry::of(run);
             entry.ended = Some(summary);
             registry.insert(id, entry);
             registry.ended.push_back(id);
@@ -119,17 +123,57 @@ impl Registry {
     ///
     /// # Errors
     /// [`RequestIdTaken`] when it stands for a run of another job.
-    pub fn find_submission(&self, request_id: &str, job: &Job) -> Result<Option<RunId>, RequestIdTaken> {
-        match self.submissions.get(request_id) {
-            None => Ok(None),
-            Some(submitted) if *submitted.job == *job => Ok(Some(submitted.run)),
-            Some(submitted) => Err(RequestIdTaken { run: submitted.run }),
-        }
+    pub fn find_submission(
+        &self,
+        request_id: &str,
+        job: &Job,
+        rerun: Option<&Rerun>,
+    ) -> Result<Option<RunId>, RequestIdTaken> {
+        let asked = rerun.map(|rerun| (rerun.of, rerun.from.as_str()));
+        self.find_named(request_id, Some(job), asked)
+    }
+
+    /// Returns the run that the name of a request to run later ops of a run again stands for, if any; the job is compared if
+    /// one was given.
+    ///
+    /// # Errors
+    /// [`RequestIdTaken`] when it stands for something else.
+    pub fn find_rerun(
+        &self,
+        request_id: &str,
+        job: Option<&Job>,
+        of: RunId,
+        from: &str,
+    ) -> Result<Option<RunId>, RequestIdTaken> {
+        self.find_named(request_id, job, Some((of, from)))
     }
 
     /// Reserves a submission's name for a run whose record is not durable yet.
-    pub fn reserve(&mut self, request_id: String, run: RunId, job: Arc<Job>) {
-        self.submissions.insert(request_id, Submitted { run, job });
+    pub fn reserve(&mut self, request_id: String, run: RunId, job: Arc<Job>, rerun: Option<Box<Rerun>>) {
+        self.submissions.insert(request_id, Submitted { run, job, rerun });
+    }
+
+    /// Keeps the ended runs at whose checkpoints another one begins, for as long as that goes on.
+    pub fn need(&mut self, rerun: Option<&Rerun>, by: RunId) {
+        if let Some(rerun) = rerun {
+            self.needed.insert(by, rerun.origins.clone());
+        }
+    }
+
+    fn find_named(
+        &self,
+        request_id: &str,
+        job: Option<&Job>,
+        rerun: Option<(RunId, &str)>,
+    ) -> Result<Option<RunId>, RequestIdTaken> {
+        let Some(submitted) = self.submissions.get(request_id) else {
+            return Ok(None);
+        };
+        let known = submitted.rerun.as_ref().map(|rerun| (rerun.of, rerun.from.as_str()));
+        if known == rerun && job.is_none_or(|job| *submitted.job == *job) {
+            return Ok(Some(submitted.run));
+        }
+        Err(RequestIdTaken { run: submitted.run })
     }
 
     /// Takes over what a durable record says.
@@ -139,9 +183,16 @@ impl Registry {
                 run,
                 job,
                 source,
+                seed,
                 request_id,
-                ..
-            } => self.insert(*run, RunEntry::new(job.clone(), source.clone(), request_id.clone())),
+                rerun,
+                at: _,
+            } => {
+                let mut entry = RunEntry::new(job.clone(), source.clone(), request_id.clone());
+                entry.seed = *seed;
+                entry.rerun.clone_from(rerun);
+                self.insert(*run, entry);
+            }
             Record::BatchFailed {
                 run,
                 batch,
@@ -163,6 +214,8 @@ impl Registry {
                 self.ended.retain(|ended| ended != run);
                 if let Some(entry) = self.runs.get_mut(run) {
                     entry.ended = None;
+                    let rerun = entry.rerun.clone();
+                    self.need(rerun.as_deref(), *run);
                 }
             }
             Record::RunCommanded { run, activity } => {
@@ -219,6 +272,7 @@ impl Registry {
         }
         entry.ended = Some(summary.clone());
         entry.end = None;
+        self.needed.remove(&summary.run);
         self.ended.push_back(summary.run);
         self.expire(summary.ended.unwrap_or_default());
     }
@@ -235,15 +289,23 @@ impl Registry {
         std::mem::take(&mut self.forgotten)
     }
 
-    /// Forgets ended runs that are too many or too old.
+    /// Forgets ended runs that are too many or too old, without those that live ones begin at: they are kept beside.
     fn expire(&mut self, now: Time) {
-        while let Some(oldest) = self.ended.front().copied() {
+        let needed: BTreeSet<RunId> = self.needed.values().flatten().map(|origin| origin.run).collect();
+        let mut free = self.ended.iter().filter(|run| !needed.contains(run)).count();
+        let mut place = 0;
+        while let Some(oldest) = self.ended.get(place).copied() {
+            if needed.contains(&oldest) {
+                place += 1;
+                continue;
+            }
             let ended = self.runs.get(&oldest).and_then(|entry| entry.ended.as_ref()?.ended);
             let is_old = ended.is_some_and(|ended| now.since(ended) > self.retention.age);
-            if self.ended.len() <= self.retention.runs && !is_old {
+            if free <= self.retention.runs && !is_old {
                 return;
             }
-            self.ended.pop_front();
+            free -= 1;
+            self.ended.remove(place);
             self.forgotten.push(oldest);
             let forgotten = self.runs.remove(&oldest);
             if let Some(name) = forgotten.and_then(|entry| entry.request_id) {
@@ -263,17 +325,29 @@ impl Registry {
 
     fn insert(&mut self, run: RunId, entry: RunEntry) {
         if let Some(name) = &entry.request_id {
-            self.reserve(name.clone(), run, entry.job.clone());
+            self.reserve(name.clone(), run, entry.job.clone(), entry.rerun.clone());
         }
         self.runs.insert(run, entry);
     }
 }
 
 impl RunEntry {
+    fn of(run: RunLedger) -> RunEntry {
+        RunEntry {
+            seed: run.seed,
+            rerun: run.rerun,
+            activity: run.activity,
+            failed: run.failed,
+            ..RunEntry::new(run.job, run.source, run.request_id)
+        }
+    }
+
     fn new(job: Arc<Job>, source: Arc<FrozenSource>, request_id: Option<String>) -> RunEntry {
         RunEntry {
             job,
             source,
+            seed: 0,
+            rerun: None,
             ended: None,
             memory: None,
             activity: ActivityLog::default(),

@@ -26,7 +26,7 @@ use scheduler::{BatchView, ComesBack, WorkerState, WorkerView};
 
 use crate::driver::{DriverHandle, NoSuchRun, NoSuchWorker, RetryError, RetrySelection, Stopped, World};
 use crate::store::ArchiveError;
-use crate::submit::{Accepted, Folders, JobRequest, SubmitError, submit};
+use crate::submit::{Accepted, Folders, JobRequest, RerunAccepted, RerunRequest, SubmitError, rerun, submit};
 use crate::timeline::TimelineError;
 use crate::vitals::{RunMemory, VitalsBook};
 
@@ -169,6 +169,14 @@ impl Service {
     /// [`SubmitError`] names every field that is wrong.
     pub async fn submit(&self, request: JobRequest) -> Result<Accepted, SubmitError> {
         submit(&self.driver, &self.folders, request).await
+    }
+
+    /// Has the later ops of an ended run run again, in a new run.
+    ///
+    /// # Errors
+    /// [`SubmitError`] names every field that is wrong, or says why that cannot be.
+    pub async fn rerun(&self, request: RerunRequest) -> Result<RerunAccepted, SubmitError> {
+        rerun(&self.driver, &self.folders, request).await
     }
 
     /// Shows a run.

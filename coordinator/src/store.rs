@@ -8,10 +8,12 @@
 mod embedded;
 mod journal;
 mod memory;
+mod origins;
 mod packed;
 mod state_dir;
 
 pub use embedded::EmbeddedJournal;
 pub use journal::{Archive, ArchiveError, Durability, Entry, Journal, JournalError};
 pub use memory::MemoryJournal;
+pub(crate) use origins::beginnings;
 pub use state_dir::{StateDir, StateDirError};

@@ -9,6 +9,7 @@
 //! the worker that puts the output in place.
 
 mod preview;
+mod rerun;
 mod targets;
 
 use std::collections::BTreeSet;
@@ -22,6 +23,7 @@ use common::slice::FrozenSource;
 use uuid::Uuid;
 
 pub use preview::Preview;
+pub use rerun::{RerunAccepted, RerunRefused, RerunRequest, rerun};
 
 use crate::blocking::Blocking;
 use crate::driver::{DriverHandle, FoundSlices, Refused, SliceFinder, Stopped, Submission};
@@ -98,6 +100,9 @@ pub enum SubmitError {
     /// A live run writes to its target.
     #[error("{0}")]
     TargetTaken(InvalidJob),
+    /// The later ops of the run that it names cannot be run again.
+    #[error(transparent)]
+    Rerun(#[from] RerunRefused),
     /// Nobody is there to run it.
     #[error(transparent)]
     Stopped(#[from] Stopped),
@@ -161,7 +166,7 @@ pub async fn submit(driver: &DriverHandle, folders: &Folders, request: JobReques
         let wanted = job.clone();
         let known = driver
             .read(move |world| {
-                let run = world.registry.find_submission(&name, &wanted)?;
+                let run = world.registry.find_submission(&name, &wanted, None)?;
                 let entry = run.and_then(|run| Some((run, world.registry.run(run)?)));
                 Ok::<_, RequestIdTaken>(entry.map(|(run, entry)| (run, entry.source.clone())))
             })
@@ -198,6 +203,7 @@ fn submission(plan: &Plan, request_id: Option<String>) -> Submission {
         source: plan.source.clone(),
         seed: plan.job.seed.unwrap_or_else(|| Uuid::new_v4().as_u64_pair().0),
         request_id,
+        rerun: None,
         slices: Box::new(sharder),
     }
 }
@@ -306,6 +312,7 @@ impl SliceFinder for Sharder {
         let found = Sharder::next_slices(self, count)?;
         Ok(FoundSlices {
             slices: found.slices,
+            checkpoints: Vec::new(),
             bytes_sharded: found.bytes_sharded,
             end: found.end,
         })

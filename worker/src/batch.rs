@@ -160,6 +160,18 @@ impl Batch {
         Ok(writer.into_inner()?)
     }
 
+    /// Keeps only the columns of a schema, in its order; `None` when one of them is not there as it says.
+    pub fn with_columns_of(self, schema: &Schema) -> Option<Batch> {
+        let there = self.records.schema();
+        let place_of = |wanted: &Arc<Field>| {
+            let (place, field) = there.column_with_name(wanted.name())?;
+            (field.data_type() == wanted.data_type()).then_some(place)
+        };
+        let places: Vec<usize> = schema.fields().iter().map(place_of).collect::<Option<_>>()?;
+        let records = self.records.project(&places).ok()?;
+        Some(self.with_records(records))
+    }
+
     /// Reads back what [`Batch::to_ipc`] wrote.
     pub fn from_ipc(bytes: &[u8]) -> Result<Batch, BatchBytesError> {
         let foreign = |missing| BatchBytesError::Foreign { missing };
@@ -277,6 +289,24 @@ mod tests {
         let back = Batch::from_ipc(&none.to_ipc().expect("is written")).expect("is read");
         assert_eq!((back.rows(), back.records().num_columns()), (3, 0));
         assert_eq!(back.provenance().place(2), 2);
+    }
+
+    #[test]
+    fn columns_that_are_not_wanted_go_and_ones_that_are_not_there_are_told() {
+        let batch = batch();
+        let all = batch.schema();
+        let first = Schema::new(vec![Arc::clone(&all.fields()[0])]);
+        let one = batch.clone().with_columns_of(&first).expect("is there");
+        assert_eq!((one.rows(), one.records().num_columns()), (3, 1));
+        assert_eq!(one.records().column(0), batch.records().column(0));
+        assert_eq!(one.provenance(), batch.provenance());
+        let turned: Vec<Arc<Field>> = all.fields().iter().rev().cloned().collect();
+        let turned = batch.clone().with_columns_of(&Schema::new(turned)).expect("are there");
+        assert_eq!(
+            turned.records().schema().field(0),
+            all.fields().last().expect("has one").as_ref()
+        );
+        assert!(one.with_columns_of(&all).is_none());
     }
 
     #[test]

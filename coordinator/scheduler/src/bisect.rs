@@ -115,7 +115,7 @@ impl Scheduler {
         // Whoever comes with the whole batch later, as a worker that was away at a restart, comes too late.
         run.halved.insert(id.index);
         run.halves.remove(&id);
-        run.checkpoints.remove(&id);
+        run.forget_checkpoints(id);
         run.add_halves(id, halves);
         self.advance(run_id, now);
     }

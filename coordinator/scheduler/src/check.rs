@@ -210,7 +210,7 @@ impl Scheduler {
     /// NO-RERUN-AFTER-ACK: what goes on of a batch goes on behind its last checkpoint.
     fn check_checkpoints(&self, run: &Run, require: &mut impl FnMut(bool, &'static str, &dyn Fn() -> String)) {
         let id = run.id;
-        for (batch, last) in &run.checkpoints {
+        for (batch, last) in run.inherited.iter().chain(&run.checkpoints) {
             let made_by = last.op();
             let is_unbroken = last.done.iter().zip(0..).all(|(done, op)| done.op.0 == op);
             require(
@@ -262,7 +262,7 @@ impl Scheduler {
         for batch in run.batches.values() {
             let waits = matches!(batch.phase, BatchPhase::Ready | BatchPhase::Leased(_));
             let is_known = match &batch.place {
-                Place::Checkpoint(part) => run.checkpoints.get(&batch.id).is_some_and(|last| last.part == *part),
+                Place::Checkpoint(part) => run.last_checkpoint(batch.id).is_some_and(|last| last.part == *part),
                 Place::Source | Place::Parked { .. } => true,
             };
             require(is_known || !waits, "ACK-DURABLE", &|| {

@@ -5,12 +5,15 @@
 //! does the batch wait for its next op. Meanwhile, and while it waits, it counts as in flight, because it was begun, and
 //! its bytes are those of its slice, because it holds nothing in memory.
 //!
+//! A run may begin at the checkpoints of others that have ended ([`Rerun`]): they come with the slices of its batches, and
+//! count as its own until it has later ones.
+//!
 //! Owns the last checkpoint of every batch that is not done, failed ones included. Where a batch begins anew follows from
 //! that ([`crate::run::Run::place_to_begin`]). One that cannot be read three times is given up with a record of its own, and the batch begins
 //! at its source.
 //!
 //! Known weakness: only a batch's last checkpoint is known here; when that is lost, the ones before it are not gone
-//! back to.
+//! back to. One that a run inherited and gave up is found again after a restart, and given up again.
 
 use std::time::Duration;
 
@@ -18,6 +21,7 @@ use common::failure::Failure;
 use common::holdings::DoneOp;
 use common::ids::{BatchId, LeaseId, OpId, RunId};
 use common::part::Part;
+use common::steering::Asker;
 use common::time::Time;
 use serde::{Deserialize, Serialize};
 
@@ -49,18 +53,57 @@ impl Checkpoint {
     }
 }
 
+/// What a run goes on from that runs the later ops of another one again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rerun {
+    /// The run that is run again; it has ended.
+    pub of: RunId,
+    /// The op that it was asked to begin with, by its name.
+    pub from: String,
+    /// The last op before that whose output is kept: no batch begins behind it.
+    pub behind: OpId,
+    /// The runs that made the checkpoints, the nearest first: the one that is run again, and those that it began at itself.
+    pub origins: Vec<Origin>,
+    /// How many batches began at checkpoints, as it was asked for.
+    pub kept: u64,
+    /// How many more would have, whose files were gone.
+    pub gone: u64,
+    /// Who asked for it.
+    pub by: Asker,
+}
+
+/// A run whose checkpoints another one begins at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The run.
+    pub run: RunId,
+    /// Up to which op.
+    pub up_to: OpId,
+}
+
 impl Run {
     /// Returns where a batch begins that has lost its data: at its last checkpoint, or in the source.
     pub(crate) fn place_to_begin(&self, id: BatchId) -> Place {
-        match self.checkpoints.get(&id) {
+        match self.last_checkpoint(id) {
             Some(checkpoint) => Place::Checkpoint(checkpoint.part.clone()),
             None => Place::Source,
         }
     }
 
+    /// Returns the last checkpoint of a batch that is not done: its own, or one of the run that this one goes on from.
+    pub(crate) fn last_checkpoint(&self, id: BatchId) -> Option<&Checkpoint> {
+        self.checkpoints.get(&id).or_else(|| self.inherited.get(&id))
+    }
+
+    /// Forgets the checkpoints of a batch that begins at none of them any more.
+    pub(crate) fn forget_checkpoints(&mut self, id: BatchId) {
+        self.checkpoints.remove(&id);
+        self.inherited.remove(&id);
+    }
+
     /// Lets a batch that is begun, or begun again, go on behind its last checkpoint.
     pub(crate) fn begin_at_checkpoint(&self, batch: &mut Batch) {
-        if let Some(checkpoint) = self.checkpoints.get(&batch.id) {
+        if let Some(checkpoint) = self.last_checkpoint(batch.id) {
             batch.place = Place::Checkpoint(checkpoint.part.clone());
             batch.take_done_ops(&checkpoint.done);
         }
@@ -68,11 +111,47 @@ impl Run {
 
     /// Tells whether an op was acknowledged to be done on a batch for good.
     pub(crate) fn is_behind_checkpoint(&self, id: BatchId, op: OpId) -> bool {
-        self.checkpoints.get(&id).is_some_and(|last| op <= last.op())
+        self.last_checkpoint(id).is_some_and(|last| op <= last.op())
     }
 }
 
 impl Scheduler {
+    /// Takes in where batches begin of a run that runs the later ops of another one again, as their slices are found; after
+    /// a restart they are found again.
+    pub(crate) fn inherit(&mut self, id: RunId, found: Vec<(BatchId, Checkpoint)>) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        let Some(behind) = run.rerun.as_ref().map(|rerun| rerun.behind) else {
+            return;
+        };
+        for (batch, checkpoint) in found {
+            let op = checkpoint.op();
+            let is_past = run.committed.contains(batch) || run.halved.contains(&batch.index);
+            if is_past || run.checkpoints.contains_key(&batch) || op > behind {
+                continue;
+            }
+            // A worker may have come back with it before this was found. If it is not past the checkpoint, the coordinator
+            // has given that up before the restart, and the batch goes on from where it is.
+            let next = run.batches.get(&batch).map(|begun| match begun.phase {
+                BatchPhase::Leased(lease) => self
+                    .leases
+                    .get(&lease)
+                    .map_or(begun.next_op(), |lease| lease.steps[0].op),
+                BatchPhase::Ready
+                | BatchPhase::Queued(_)
+                | BatchPhase::Checkpointing
+                | BatchPhase::Halving { .. }
+                | BatchPhase::Halved
+                | BatchPhase::Backoff { .. }
+                | BatchPhase::Returning
+                | BatchPhase::Committing { .. }
+                | BatchPhase::Publishing => begun.next_op(),
+            });
+            if next.is_none_or(|next| next > op) {
+                run.inherited.insert(batch, checkpoint);
+            }
+        }
+    }
+
     /// Returns the checkpoint that a lease has written, if its last op is one and said so.
     pub(crate) fn written_checkpoint(&self, run: RunId, id: BatchId, last: OpId) -> Option<Checkpoint> {
         let run = self.runs.get(&run)?;
@@ -122,6 +201,7 @@ impl Scheduler {
     pub(crate) fn on_batch_checkpointed(&mut self, run_id: RunId, id: BatchId, checkpoint: Checkpoint, now: Time) {
         let Some(run) = self.runs.get_mut(&run_id) else { return };
         run.checkpoints.insert(id, checkpoint);
+        run.inherited.remove(&id);
         let phase = run.batches.get(&id).map(|batch| batch.phase);
         if phase != Some(BatchPhase::Checkpointing) {
             // Its run was stopped meanwhile.
@@ -149,8 +229,15 @@ impl Scheduler {
             return;
         }
         batch.unread = 0;
-        run.checkpoints.remove(&id);
-        self.append(Record::CheckpointLost { run: run_id, batch: id });
+        let lost = run.last_checkpoint(id).map(Checkpoint::op);
+        run.forget_checkpoints(id);
+        if let Some(op) = lost {
+            self.append(Record::CheckpointLost {
+                run: run_id,
+                batch: id,
+                op,
+            });
+        }
         self.place_batch(run_id, id, Place::Source);
         self.return_batch(run_id, id, now);
     }

@@ -12,6 +12,7 @@ use common::message::Report;
 use common::slice::{BadRow, FrozenSource, Slice};
 use common::steering::{Asker, RunCommand};
 
+use crate::checkpoint::{Checkpoint, Rerun};
 use crate::record::RecordSequence;
 
 /// Something that happened.
@@ -27,6 +28,8 @@ pub enum Event {
         run: RunId,
         /// The next slices, in the order of the source.
         slices: Vec<Slice>,
+        /// Where those of their batches begin that do not begin at their slices, of a run that goes on from another one.
+        checkpoints: Vec<(BatchId, Checkpoint)>,
         /// How many bytes of the source are sharded now, of all files together.
         bytes_sharded: u64,
         /// Whether there are more.
@@ -157,6 +160,8 @@ pub struct NewRun {
     pub seed: u64,
     /// What the submitter named the submission, to make it idempotent; kept in the record.
     pub request_id: Option<String>,
+    /// The run whose later ops it runs again, if so.
+    pub rerun: Option<Box<Rerun>>,
 }
 
 /// A session to be opened. An earlier session of the same worker is fenced.

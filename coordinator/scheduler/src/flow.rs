@@ -3,6 +3,8 @@
 use common::ids::OpId;
 use common::job::Job;
 
+use crate::checkpoint::Rerun;
+
 /// Whether a chain is run in one lease or in several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flow {
@@ -13,7 +15,8 @@ pub(crate) enum Flow {
 }
 
 impl Flow {
-    pub(crate) fn of(job: &Job) -> Flow {
+    /// Tells how a run's chain goes through; one that begins in several places is cut.
+    pub(crate) fn of(job: &Job, rerun: Option<&Rerun>) -> Flow {
         let is_cut = |op: OpId| {
             let limited = job.op(op).has_own_limit();
             limited
@@ -22,7 +25,7 @@ impl Flow {
                     .predecessors(op)
                     .any(|before| job.priority(op) < job.priority(before))
         };
-        if job.op_ids().any(is_cut) {
+        if rerun.is_some() || job.op_ids().any(is_cut) {
             Flow::Cut
         } else {
             Flow::ToTheEnd

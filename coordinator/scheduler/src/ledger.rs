@@ -21,7 +21,7 @@ use common::time::Time;
 use serde::{Deserialize, Serialize};
 
 use crate::attempts::{Budgets, UsedUp};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, Rerun};
 use crate::committed::Committed;
 use crate::failed::{FailedBatch, Tolerance};
 use crate::record::{Record, RecordSequence, SetBy};
@@ -94,6 +94,8 @@ pub struct RunLedger {
     pub first_loaded: Option<Time>,
     /// The last checkpoints of batches that are neither committed nor cut in two.
     pub checkpoints: BTreeMap<BatchId, Checkpoint>,
+    /// The run whose later ops it runs again, if so.
+    pub rerun: Option<Box<Rerun>>,
     /// What is used up of the budgets of batches that go on.
     pub budgets: BTreeMap<BatchId, Budgets>,
     /// What ops over the whole run have used up.
@@ -155,10 +157,14 @@ impl Ledger {
                 source,
                 seed,
                 request_id,
+                rerun,
                 at,
             } => {
                 self.last_run = self.last_run.max(*run);
-                let accepted = RunLedger::new(job, source, *seed, request_id.clone(), *at);
+                let accepted = RunLedger {
+                    rerun: rerun.clone(),
+                    ..RunLedger::new(job, source, *seed, request_id.clone(), *at)
+                };
                 self.runs.insert(*run, accepted);
             }
             Record::RunStarted { run } => self.with_run(*run, |run| run.started = true),
@@ -202,7 +208,7 @@ impl Ledger {
             } => self.with_run(*run, |run| {
                 run.checkpoints.insert(*batch, (**checkpoint).clone());
             }),
-            Record::CheckpointLost { run, batch } => self.with_run(*run, |run| {
+            Record::CheckpointLost { run, batch, op: _ } => self.with_run(*run, |run| {
                 run.checkpoints.remove(batch);
             }),
             Record::BatchFailed {
@@ -334,6 +340,7 @@ impl RunLedger {
             rows: RowCounts::default(),
             first_loaded: None,
             checkpoints: BTreeMap::new(),
+            rerun: None,
             budgets: BTreeMap::new(),
             finishing: Budgets::default(),
             run_ops: BTreeMap::new(),
@@ -397,6 +404,7 @@ impl RunLedger {
         RunLedger {
             failed: self.failed,
             activity: self.activity,
+            rerun: self.rerun,
             ..defined
         }
     }

@@ -50,7 +50,7 @@ mod worker;
 
 pub use attempts::{Budgets, UsedUp};
 pub use check::Violation;
-pub use checkpoint::Checkpoint;
+pub use checkpoint::{Checkpoint, Origin, Rerun};
 pub use command::{Command, EndReason};
 pub use committed::Committed;
 pub use config::Config;

@@ -14,7 +14,7 @@ use common::time::Time;
 use serde::{Deserialize, Serialize};
 
 use crate::attempts::UsedUp;
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, Rerun};
 use crate::failed::{FailedBatch, Tolerance};
 use crate::ledger::RunLedger;
 
@@ -37,6 +37,8 @@ pub enum Record {
         seed: u64,
         /// The submitter's name for the submission.
         request_id: Option<String>,
+        /// The run whose later ops it runs again, if so.
+        rerun: Option<Box<Rerun>>,
         /// When.
         at: Time,
     },
@@ -93,6 +95,8 @@ pub enum Record {
         run: RunId,
         /// The batch.
         batch: BatchId,
+        /// The op that made it.
+        op: OpId,
     },
     /// An attempt failed and counts: its number is used up. Other attempts follow, or the halves of its batch.
     AttemptFailed {

@@ -160,6 +160,7 @@ pub(crate) fn restore_run(id: RunId, ledger: &RunLedger) -> Run {
         source: Arc::clone(&ledger.source),
         seed: ledger.seed,
         request_id: ledger.request_id.clone(),
+        rerun: ledger.rerun.clone(),
     };
     let mut run = Run::new(new, ledger.accepted);
     run.phase = RunPhase::Active;

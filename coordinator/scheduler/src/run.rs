@@ -17,7 +17,7 @@ use common::time::Time;
 
 use crate::attempts::Budgets;
 use crate::batch::{Batch, BatchPhase};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, Rerun};
 use crate::committed::Committed;
 use crate::event::{Asked, NewRun};
 use crate::failed::{FailedBatch, Tolerance};
@@ -93,6 +93,10 @@ pub(crate) struct Run {
     pub(crate) checkpoints: BTreeMap<BatchId, Checkpoint>,
     /// How many batches wait for their checkpoint to become durable.
     pub(crate) checkpointing: u64,
+    /// Those that batches begin at because the run runs the later ops of another one again.
+    pub(crate) inherited: BTreeMap<BatchId, Checkpoint>,
+    /// The run that it goes on from, if so.
+    pub(crate) rerun: Option<Box<Rerun>>,
     /// What batches had used up of their budgets when the coordinator was restarted, or when they failed for good.
     pub(crate) budgets: BTreeMap<BatchId, Budgets>,
     /// What ops over the whole run had committed when the coordinator was restarted.
@@ -226,6 +230,7 @@ impl Run {
             source,
             seed,
             request_id,
+            rerun,
         } = new;
         let context = RunContext {
             run,
@@ -236,7 +241,7 @@ impl Run {
         Run {
             id: run,
             ready: ReadyQueue::new(&job),
-            flow: Flow::of(&job),
+            flow: Flow::of(&job, rerun.as_deref()),
             last_steps: Arc::from([]),
             queued: BTreeSet::new(),
             queued_bytes: 0,
@@ -273,6 +278,8 @@ impl Run {
             taken_back: BTreeSet::new(),
             committed: Committed::default(),
             checkpoints: BTreeMap::new(),
+            inherited: BTreeMap::new(),
+            rerun,
             checkpointing: 0,
             budgets: BTreeMap::new(),
             committed_ops: BTreeMap::new(),
@@ -291,7 +298,7 @@ impl Run {
 
     /// Replaces the job in force by one with other limits.
     pub(crate) fn put_into_force(&mut self, job: Arc<Job>) {
-        self.flow = Flow::of(&job);
+        self.flow = Flow::of(&job, self.rerun.as_deref());
         self.job = job;
     }
 
@@ -356,6 +363,7 @@ impl Run {
             rows,
             first_loaded: self.first_loaded,
             checkpoints: self.checkpoints,
+            rerun: self.rerun,
             budgets: used.batches,
             finishing: used.whole,
             run_ops: BTreeMap::new(),

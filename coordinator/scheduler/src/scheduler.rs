@@ -150,9 +150,11 @@ impl Scheduler {
             Event::SlicesFound {
                 run,
                 slices,
+                checkpoints,
                 bytes_sharded,
                 end,
             } => {
+                self.inherit(run, checkpoints);
                 self.on_slices_found(run, slices, bytes_sharded, end, now);
             }
             Event::SourceFailed { run, failure } => self.on_source_failed(run, failure, now),

@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -174,4 +175,62 @@ fn the_checkpoints_of_a_forgotten_run_are_deleted_by_a_worker() {
         world.pass(millis(OP));
         assert_eq!(world.swept, [RUN]);
     }
+}
+
+#[test]
+fn a_run_that_begins_at_another_ones_checkpoints_does_nothing_before_them_also_after_a_restart() {
+    for restart in [
+        None,
+        Some(World::restart as fn(&mut World)),
+        Some(World::restart_under_workers),
+    ] {
+        let mut world = World::new();
+        world.worker("w1", 1);
+        world.run(1, job(), 3);
+        world.run_to_end();
+        let granted = world.grants.len();
+        let again = world.rerun(2, RUN, job(), DEAR, [0, 2]);
+        if let Some(restart) = restart {
+            world.pass(millis(OP / 2));
+            restart(&mut world);
+        }
+        world.run_to_end();
+        let of_again = |world: &World, op: OpId| {
+            let grants = world.grants[granted..].iter();
+            let batches = grants.filter(|(_, grant)| grant.run == again && grant.steps[0].op == op);
+            batches
+                .filter_map(|(_, grant)| grant.batch)
+                .map(|batch| batch.index)
+                .collect::<BTreeSet<_>>()
+        };
+        assert_eq!(
+            of_again(&world, OpId::EXTRACT),
+            BTreeSet::from([1]),
+            "has no checkpoint"
+        );
+        assert_eq!(of_again(&world, LOAD), BTreeSet::from([0, 1, 2]));
+        let summary = &world.ended[&again];
+        assert_eq!(
+            (summary.state, summary.rows.read, summary.rows.loaded),
+            (RunState::Succeeded, 3, 3)
+        );
+    }
+}
+
+#[test]
+fn an_inherited_checkpoint_that_cannot_be_read_lets_its_batch_begin_at_the_source() {
+    let mut world = World::new();
+    world.worker("w1", 1);
+    world.run(1, job(), 1);
+    world.run_to_end();
+    let granted = world.grants.len();
+    world.unreadable.insert(BatchId::whole(0), 3);
+    let again = world.rerun(2, RUN, job(), DEAR, [0]);
+    world.run_to_end();
+    assert!(
+        world.grants[granted..]
+            .iter()
+            .any(|(_, grant)| grant.steps[0].op == OpId::EXTRACT)
+    );
+    assert_eq!(world.ended[&again].state, RunState::Succeeded);
 }

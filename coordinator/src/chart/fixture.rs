@@ -140,6 +140,7 @@ impl Fixture {
             source: Arc::new(FrozenSource::default()),
             seed: 7,
             request_id: None,
+            rerun: None,
             at: self.accepted,
         });
         world.registry.apply(&Record::RunEnded {

@@ -5,6 +5,7 @@
 
 use scheduler::{Command, Event};
 
+use super::reruns::RerunFinder;
 use super::{Driver, DriverError, NotDone, Refused};
 use crate::store::Entry;
 
@@ -40,7 +41,9 @@ impl Driver {
             }
             Command::ReopenSource { run } => {
                 if let Some(entry) = self.world.registry.run(run) {
-                    self.sources.open(run, (self.cut_again)(&entry.job, &entry.source));
+                    let slices = (self.cut_again)(&entry.job, &entry.source);
+                    let slices = RerunFinder::beside(slices, entry.rerun.as_deref(), &self.archive);
+                    self.sources.open(run, slices);
                 }
             }
             Command::CloseSource { run } => self.sources.close(run),

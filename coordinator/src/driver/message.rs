@@ -12,7 +12,7 @@ use common::job::{InvalidJob, Job};
 use common::message::{Report, ToWorker};
 use common::slice::FrozenSource;
 use common::steering::{AskRefused, Asker};
-use scheduler::{Ask, EndReason, Reattached};
+use scheduler::{Ask, EndReason, Reattached, Rerun};
 use tokio::sync::{mpsc, oneshot};
 
 use super::World;
@@ -60,6 +60,8 @@ pub struct Submission {
     pub seed: u64,
     /// The submitter's name for the submission.
     pub request_id: Option<String>,
+    /// The run whose later ops it runs again, if so.
+    pub rerun: Option<Box<Rerun>>,
     /// What cuts the source into slices.
     pub slices: Box<dyn SliceFinder>,
 }

@@ -11,7 +11,7 @@ use common::failure::Failure;
 use common::ids::{BatchId, RunId};
 use common::job::Job;
 use common::slice::{FrozenSource, Slice};
-use scheduler::{Event, SliceCut, SourceEnd};
+use scheduler::{Checkpoint, Event, SliceCut, SourceEnd};
 use tokio::task::{Id, JoinSet};
 
 use crate::blocking::Blocking;
@@ -31,6 +31,8 @@ pub trait SliceFinder: Send {
 pub struct FoundSlices {
     /// In the order of the source.
     pub slices: Vec<Slice>,
+    /// Where those batches begin that do not begin at their slices.
+    pub checkpoints: Vec<(BatchId, Checkpoint)>,
     /// How many bytes of the source are sharded now, of all files together.
     pub bytes_sharded: u64,
     /// Whether there are more.
@@ -120,6 +122,7 @@ impl Sources {
                     Ok(found) => Event::SlicesFound {
                         run,
                         slices: found.slices,
+                        checkpoints: found.checkpoints,
                         bytes_sharded: found.bytes_sharded,
                         end: found.end,
                     },

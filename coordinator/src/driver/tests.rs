@@ -173,6 +173,7 @@ impl SliceFinder for Slices {
             })
         });
         Ok(FoundSlices {
+            checkpoints: Vec::new(),
             slices: slices.collect(),
             bytes_sharded: (self.all - self.left) * 10,
             end: if self.left == 0 {
@@ -228,6 +229,7 @@ fn submission(name: &str, slices: Box<dyn SliceFinder>, request_id: Option<&str>
         }),
         seed: 1,
         request_id: request_id.map(str::to_owned),
+        rerun: None,
         slices,
     }
 }

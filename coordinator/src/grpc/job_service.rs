@@ -19,6 +19,7 @@ use super::status::{self, ToStatus};
 use super::wire;
 use crate::driver::RetrySelection;
 use crate::service::{Detail, Follow, PageRequest, Service};
+use crate::submit::RerunRequest;
 
 /// Serves people and tools.
 pub(super) struct Jobs {
@@ -184,6 +185,24 @@ impl JobService for Jobs {
         let (view, batches) = retried.map_err(|error| error.to_status())?;
         let run = Some(wire::run(&view));
         Ok(Response::new(v1::RetryFailedResponse { run, batches }))
+    }
+
+    async fn rerun_run(&self, request: Request<v1::RerunRunRequest>) -> Result<Response<v1::RerunRunResponse>, Status> {
+        let request = request.into_inner();
+        let job = request.job.map(Job::try_from).transpose();
+        let asked = RerunRequest {
+            of: run_id(&request.run_id)?,
+            from: request.from_op,
+            job: job.map_err(|invalid| status::invalid_job(&invalid))?,
+            request_id: Some(request.request_id).filter(|name| !name.is_empty()),
+            by: Asker::Grpc,
+        };
+        let accepted = self.service.rerun(asked).await.map_err(|error| error.to_status())?;
+        Ok(Response::new(v1::RerunRunResponse {
+            run_id: accepted.run.to_string(),
+            batches_at_checkpoints: accepted.kept,
+            batches_without_checkpoint_file: accepted.gone,
+        }))
     }
 
     async fn list_batches(

@@ -15,7 +15,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::driver::{NoSuchRun, NoSuchWorker, RetryError, Stopped};
 use crate::service::{LookupError, WatchEnd};
-use crate::submit::SubmitError;
+use crate::submit::{RerunRefused, SubmitError};
 
 /// Whose reasons they are.
 const DOMAIN: &str = "plumbline";
@@ -125,6 +125,10 @@ impl ToStatus for SubmitError {
             SubmitError::Invalid(invalid) => invalid_job(invalid),
             SubmitError::TargetTaken(taken) => status(Code::FailedPrecondition, "TARGET_TAKEN", taken),
             SubmitError::RequestIdTaken(taken) => status(Code::AlreadyExists, "REQUEST_ID_TAKEN", taken),
+            SubmitError::Rerun(RerunRefused::NoSuchRun(error)) => error.to_status(),
+            SubmitError::Rerun(RerunRefused::NoSuchOp { .. }) => invalid_field("from_op", self),
+            SubmitError::Rerun(RerunRefused::Archive(error)) => status(Code::Internal, "JOURNAL_UNREADABLE", error),
+            SubmitError::Rerun(refused) => status(Code::FailedPrecondition, "NOT_RERUNNABLE", refused),
             SubmitError::Stopped(stopped) => stopped.to_status(),
             SubmitError::CheckFailed => status(Code::Internal, "CHECK_FAILED", self),
         }

@@ -3,6 +3,7 @@
 use common::ids::RunId;
 use common::steering::{Activity, Asker};
 use common::time::Time;
+use scheduler::Rerun;
 
 use super::{LookupError, Service};
 use crate::driver::NoSuchRun;
@@ -30,7 +31,7 @@ impl Service {
     /// [`LookupError::NoSuchRun`].
     pub async fn activity(&self, run: RunId) -> Result<Vec<ActivityEntry>, LookupError> {
         let (view, chart) = self.chart(run).await?;
-        let commands = self.commands(run).await?;
+        let (rerun, commands) = self.commands(run).await?;
         let summary = &view.summary;
         let micros_in = |micros: u64| Time(summary.accepted.0 + micros * 1_000);
         let milestone = |at: Time, kind: &'static str, message: String| ActivityEntry {
@@ -41,6 +42,16 @@ impl Service {
         };
         let accepted = format!("{} accepted as {run}", summary.job);
         let mut entries = vec![milestone(summary.accepted, "run_accepted", accepted)];
+        if let Some(rerun) = rerun {
+            let behind = view.job.ops.get(rerun.behind.index()).map_or("?", |op| &op.name);
+            let Rerun { of, from, kept, by, .. } = *rerun;
+            entries.push(ActivityEntry {
+                at: summary.accepted,
+                kind: "rerun",
+                by: Some(by),
+                message: format!("{of} again from {from}: {kept} batches begin at its checkpoints, up to {behind}"),
+            });
+        }
         if let Some(first) = chart.task(0)? {
             let message = "the first task started".to_owned();
             entries.push(milestone(micros_in(first.started), "first_task_started", message));
@@ -67,12 +78,12 @@ impl Service {
         Ok(entries)
     }
 
-    /// Returns the commands that a run was given, oldest first.
-    async fn commands(&self, run: RunId) -> Result<Vec<Activity>, LookupError> {
+    /// Returns what a run began at, if at another one's checkpoints, and the commands that it was given, oldest first.
+    async fn commands(&self, run: RunId) -> Result<(Option<Box<Rerun>>, Vec<Activity>), LookupError> {
         let found = self.driver.read(move |world| {
             let entry = world.registry.run(run).ok_or(NoSuchRun { run })?;
             let commands = entry.activity.iter().map(|(_, activity)| activity.clone());
-            Ok::<_, NoSuchRun>(commands.collect())
+            Ok::<_, NoSuchRun>((entry.rerun.clone(), commands.collect()))
         });
         Ok(found.await??)
     }

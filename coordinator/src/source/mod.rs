@@ -36,5 +36,6 @@ pub use cursor::ShardCursor;
 pub use error::{InvalidSource, MAX_FILES, SourceError};
 pub use halve::halve;
 pub use listing::list;
+pub use open::check_unchanged;
 pub use roots::{AllowedRoot, AllowedRoots, Roots};
 pub use shard::{Found, Sharder};

@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
-use common::slice::SourceFile;
+use common::slice::{FrozenSource, SourceFile};
 use rustix::fs::{CWD, Mode, OFlags};
 
 use super::error::SourceError;
@@ -25,6 +25,25 @@ pub(super) fn reopen(path: &str) -> Result<File, SourceError> {
     let descriptor = rustix::fs::openat(CWD, path, FLAGS, Mode::empty())
         .map_err(|error| unreadable(Path::new(path), error.into()))?;
     Ok(File::from(descriptor))
+}
+
+/// Looks whether the files of a frozen listing are what they were.
+///
+/// # Errors
+/// [`SourceError::Changed`] or [`SourceError::Unreadable`] for the first that is not.
+pub fn check_unchanged(source: &FrozenSource) -> Result<(), SourceError> {
+    for listed in &source.files {
+        let path = Path::new(&listed.path);
+        let found = reopen(&listed.path)?
+            .metadata()
+            .map_err(|error| unreadable(path, error))?;
+        if etag(&found) != listed.etag {
+            return Err(SourceError::Changed {
+                file: listed.path.clone(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Spells a file's etag.

@@ -4,7 +4,7 @@
 //! adds to the group that forms; the committer writes group after group ([`group`]), each in one transaction with one
 //! fsync, and then moves the durability on. What is stored where says [`tables`]; reading it back at the start, [`open`].
 //! Committed parts are read in pages, beside the committer: from the blocks in the file, and of records behind the
-//! snapshot from memory ([`recent`]).
+//! snapshot from memory ([`recent`]). So are the checkpoints of ended runs, whose records are all in the snapshot.
 //!
 //! The file is opened only if every page of it fits its checksum, the format is known and no record is missing. Known
 //! weakness: a bit of the very last group that flips while no coordinator runs looks like a write that was torn, and
@@ -19,6 +19,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
@@ -26,16 +27,17 @@ use std::thread::JoinHandle;
 use common::ids::{BatchId, Generation, RunId};
 use common::part::Part;
 use redb::{Database, ReadableDatabase, TableError};
-use scheduler::{Ledger, RecordSequence};
+use scheduler::{Checkpoint, Ledger, RecordSequence};
 use tokio::sync::watch;
 
 use super::journal::{Archive, ArchiveError, Durability, Entry, Journal, JournalError};
-use super::packed::Block;
+use super::packed::checkpoints::{CheckpointBlock, of_whole_batches};
+use super::packed::{Block, Blocks, block_of};
 use committer::{Committer, Queue};
 use group::{State, unpack};
 use open::{Opened, StoreError};
 use recent::RecentParts;
-use tables::{parts_name, parts_table};
+use tables::{blocks_table, checkpoints_name, parts_name};
 
 /// The file's name in the state folder.
 const FILE: &str = "journal.redb";
@@ -70,6 +72,7 @@ impl EmbeddedJournal {
             ledger,
             records,
             parts,
+            checkpoints,
         } = open::open(&path).map_err(|error| error.at(&path))?;
         let last = ledger.last;
         tracing::info!(
@@ -94,6 +97,7 @@ impl EmbeddedJournal {
                 },
                 records,
                 recent: recent.clone(),
+                checkpoints,
             },
             durability: durable,
         };
@@ -176,30 +180,61 @@ impl EmbeddedArchive {
     ) -> Result<Vec<(BatchId, Vec<Part>)>, StoreError> {
         // These first: what a snapshot folds away meanwhile is in the blocks that are read after them.
         let mut page = self.recent.page(run, after, limit);
-        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        let read = database.begin_read()?;
-        let name = parts_name(run);
-        let table = match read.open_table(parts_table(&name)) {
-            Ok(table) => Some(table),
-            Err(TableError::TableDoesNotExist(_)) => None,
-            Err(error) => return Err(error.into()),
-        };
         let mut found = 0;
-        if let Some(table) = table {
-            for row in table.range(after.map_or(0, Block::of)..)? {
-                let (_, block) = row?;
-                let parts = unpack(block.value())?;
-                let behind = parts.into_iter().filter(|(batch, _)| Some(*batch) > after);
-                let before = page.len();
-                page.extend(behind);
-                found += page.len() - before;
-                if found >= limit {
-                    break;
-                }
-            }
-        }
+        self.read_blocks::<Block>(&parts_name(run), after.map_or(0, block_of), |parts| {
+            let behind = parts.into_iter().filter(|(batch, _)| Some(*batch) > after);
+            let before = page.len();
+            page.extend(behind);
+            found += page.len() - before;
+            if found < limit { Reading::On } else { Reading::Enough }
+        })?;
         Ok(page.into_iter().take(limit).collect())
     }
+
+    fn read_checkpoints(&self, run: RunId, from: u64, limit: usize) -> Result<Vec<(u64, Vec<Checkpoint>)>, StoreError> {
+        let mut page = Vec::new();
+        let first = block_of(BatchId::whole(from));
+        self.read_blocks::<CheckpointBlock>(&checkpoints_name(run), first, |batches| {
+            page.extend(of_whole_batches(batches, from));
+            if page.len() < limit {
+                Reading::On
+            } else {
+                Reading::Enough
+            }
+        })?;
+        page.truncate(limit);
+        Ok(page)
+    }
+
+    /// Reads blocks of a table in their order, beginning with a number; none where there is no such table.
+    fn read_blocks<B: Blocks>(
+        &self,
+        table: &str,
+        first: u64,
+        mut take: impl FnMut(BTreeMap<BatchId, B::Kept>) -> Reading,
+    ) -> Result<(), StoreError> {
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let read = database.begin_read()?;
+        let table = match read.open_table(blocks_table(table)) {
+            Ok(table) => table,
+            Err(TableError::TableDoesNotExist(_)) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        for row in table.range(first..)? {
+            let (_, block) = row?;
+            if take(unpack::<B>(block.value())?) == Reading::Enough {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a reader of blocks wants more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    On,
+    Enough,
 }
 
 impl Archive for EmbeddedArchive {
@@ -210,6 +245,16 @@ impl Archive for EmbeddedArchive {
         limit: usize,
     ) -> Result<Vec<(BatchId, Vec<Part>)>, ArchiveError> {
         let found = self.read_parts(run, after, limit);
+        found.map_err(|error| archive_error(run, &error))
+    }
+
+    fn checkpoints_page(
+        &self,
+        run: RunId,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Vec<Checkpoint>)>, ArchiveError> {
+        let found = self.read_checkpoints(run, from, limit);
         found.map_err(|error| archive_error(run, &error))
     }
 }

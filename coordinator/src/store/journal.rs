@@ -5,13 +5,13 @@
 //! scheduler as an event. A watch holds one value, so a slow driver sees the latest position and no queue can grow.
 //!
 //! What the records add up to is the [`Ledger`], and that is all that comes back after a restart. What grows with the
-//! batches of a run (committed parts) is kept beside it and read in pages through [`Archive`].
+//! batches of a run (committed parts, checkpoints) is kept beside it and read in pages through [`Archive`].
 
 use std::sync::Arc;
 
 use common::ids::{BatchId, Generation, RunId};
 use common::part::Part;
-use scheduler::{Ledger, Record, RecordSequence};
+use scheduler::{Checkpoint, Ledger, Record, RecordSequence};
 use tokio::sync::watch;
 
 /// A record and its number.
@@ -129,7 +129,7 @@ pub trait Journal: Send {
     /// Forgets an ended run and all that is kept of it.
     fn forget(&mut self, run: RunId);
 
-    /// Returns where the parts can be read.
+    /// Returns where the parts and the checkpoints can be read.
     fn archive(&self) -> Arc<dyn Archive>;
 }
 
@@ -146,4 +146,16 @@ pub trait Archive: Send + Sync {
         after: Option<BatchId>,
         limit: usize,
     ) -> Result<Vec<(BatchId, Vec<Part>)>, ArchiveError>;
+
+    /// Returns the checkpoints of an ended run's batches, each in the order of its ops, beginning with the batch of a number;
+    /// at most `limit` batches in the order of the source, no halves, and fewer only when there are no more.
+    ///
+    /// # Errors
+    /// [`ArchiveError`] when they cannot be read.
+    fn checkpoints_page(
+        &self,
+        run: RunId,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Vec<Checkpoint>)>, ArchiveError>;
 }

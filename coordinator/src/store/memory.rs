@@ -1,22 +1,23 @@
 //! The journal that forgets everything with the process: durable means "in memory".
 //!
 //! Keeps the seam honest (numbers without gaps, durability as an event of its own) and keeps no record: nobody could
-//! ever read one back. Parts are kept for reading, until their run ends. Known weakness:
+//! ever read one back. Parts are kept for reading until their run ends, checkpoints until it is forgotten. Known weakness:
 //! a restart loses every run; workers notice by the generation.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use common::ids::{BatchId, Generation, RunId};
+use common::ids::{BatchId, Generation, OpId, RunId};
 use common::part::Part;
-use scheduler::{Ledger, Record, RecordSequence};
+use scheduler::{Checkpoint, Ledger, Record, RecordSequence};
 use tokio::sync::watch;
 
 use super::journal::{Archive, ArchiveError, Durability, Entry, Journal, JournalError};
-use super::packed::Block;
+use super::packed::checkpoints::{Change, CheckpointBlock, of_whole_batches};
+use super::packed::{Block, Blocks, block_of};
 
-/// After how many commits the parts of a run are packed.
+/// After how many batches what is kept of them is packed.
 const FOLD_EVERY: usize = 1_024;
 
 /// A journal in memory.
@@ -37,10 +38,26 @@ struct MemoryArchive {
 /// What is kept of one run.
 #[derive(Debug, Default)]
 struct Kept {
+    parts: Folded<Block>,
+    checkpoints: Folded<CheckpointBlock>,
+}
+
+/// Something of the batches of a run, packed.
+#[derive(Debug)]
+struct Folded<B: Blocks> {
     /// Blocks as they are stored.
     blocks: BTreeMap<u64, Vec<u8>>,
-    /// Parts that are in none yet.
-    recent: BTreeMap<BatchId, Vec<Part>>,
+    /// What is in none yet.
+    recent: BTreeMap<BatchId, B::Change>,
+}
+
+impl<B: Blocks> Default for Folded<B> {
+    fn default() -> Folded<B> {
+        Folded {
+            blocks: BTreeMap::new(),
+            recent: BTreeMap::new(),
+        }
+    }
 }
 
 impl MemoryJournal {
@@ -98,14 +115,22 @@ impl MemoryArchive {
         match record {
             Record::BatchCommitted { run, batch, parts, .. } => {
                 if !parts.is_empty() {
-                    self.lock().entry(run).or_default().add(batch, parts);
+                    self.lock()
+                        .entry(run)
+                        .or_default()
+                        .parts
+                        .add(batch, |kept| *kept = parts);
                 }
             }
+            Record::BatchCheckpointed {
+                run, batch, checkpoint, ..
+            } => self.change_checkpoint(run, batch, checkpoint.op(), Some(*checkpoint)),
+            Record::CheckpointLost { run, batch, op } => self.change_checkpoint(run, batch, op, None),
             Record::RunEnded { summary, .. } => {
                 if !summary.state.may_be_reopened()
                     && let Some(kept) = self.lock().get_mut(&summary.run)
                 {
-                    *kept = Kept::default();
+                    kept.parts = Folded::default();
                 }
             }
             Record::RunAccepted { .. }
@@ -116,8 +141,6 @@ impl MemoryArchive {
             | Record::WorkerReturned { .. }
             | Record::RunStarted { .. }
             | Record::BatchFailed { .. }
-            | Record::BatchCheckpointed { .. }
-            | Record::CheckpointLost { .. }
             | Record::BatchHalved { .. }
             | Record::FailedRetried { .. }
             | Record::RunReopened { .. }
@@ -127,6 +150,14 @@ impl MemoryArchive {
             | Record::PoolSet { .. }
             | Record::CapSet { .. } => {}
         }
+    }
+
+    fn change_checkpoint(&self, run: RunId, batch: BatchId, op: OpId, made: Option<Checkpoint>) {
+        let mut runs = self.lock();
+        let kept = &mut runs.entry(run).or_default().checkpoints;
+        kept.add(batch, |change: &mut Change| {
+            change.insert(op, made);
+        });
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<RunId, Kept>> {
@@ -142,13 +173,32 @@ impl Archive for MemoryArchive {
         limit: usize,
     ) -> Result<Vec<(BatchId, Vec<Part>)>, ArchiveError> {
         let runs = self.lock();
-        Ok(runs.get(&run).map_or_else(Vec::new, |kept| kept.page(after, limit)))
+        Ok(runs
+            .get(&run)
+            .map_or_else(Vec::new, |kept| kept.parts.page(after, limit)))
+    }
+
+    fn checkpoints_page(
+        &self,
+        run: RunId,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Vec<Checkpoint>)>, ArchiveError> {
+        let mut runs = self.lock();
+        let Some(Kept { checkpoints, .. }) = runs.get_mut(&run) else {
+            return Ok(Vec::new());
+        };
+        checkpoints.fold();
+        let first = block_of(BatchId::whole(from));
+        let blocks = checkpoints.blocks.range(first..).map(|(_, bytes)| bytes);
+        let found = blocks.flat_map(|bytes| of_whole_batches(unpack::<CheckpointBlock>(bytes), from));
+        Ok(found.take(limit).collect())
     }
 }
 
-impl Kept {
-    fn add(&mut self, batch: BatchId, parts: Vec<Part>) {
-        self.recent.insert(batch, parts);
+impl<B: Blocks<Change: Default>> Folded<B> {
+    fn add(&mut self, batch: BatchId, change: impl FnOnce(&mut B::Change)) {
+        change(self.recent.entry(batch).or_default());
         if self.recent.len() >= FOLD_EVERY {
             self.fold();
         }
@@ -156,41 +206,43 @@ impl Kept {
 
     /// Packs what is in no block yet.
     fn fold(&mut self) {
-        let mut blocks: BTreeMap<u64, BTreeMap<BatchId, Vec<Part>>> = BTreeMap::new();
-        for (batch, parts) in std::mem::take(&mut self.recent) {
-            blocks.entry(Block::of(batch)).or_default().insert(batch, parts);
+        let mut blocks: BTreeMap<u64, Vec<(BatchId, B::Change)>> = BTreeMap::new();
+        for (batch, change) in std::mem::take(&mut self.recent) {
+            blocks.entry(block_of(batch)).or_default().push((batch, change));
         }
-        for (number, parts) in blocks {
-            let mut all = self
-                .blocks
-                .get(&number)
-                .map_or_else(BTreeMap::new, |bytes| unpack(bytes));
-            all.extend(parts);
-            let bytes =
-                postcard::to_allocvec(&Block::pack(&all)).expect("no block has a form that postcard does not know");
+        for (number, changes) in blocks {
+            let known = self.blocks.get(&number);
+            let mut all = known.map_or_else(BTreeMap::new, |bytes| unpack::<B>(bytes));
+            for (batch, change) in changes {
+                B::change(all.entry(batch).or_default(), &change);
+            }
+            let bytes = postcard::to_allocvec(&B::pack(&all)).expect("no block has a form that postcard does not know");
             self.blocks.insert(number, bytes);
         }
     }
+}
 
+impl Folded<Block> {
     fn page(&self, after: Option<BatchId>, limit: usize) -> Vec<(BatchId, Vec<Part>)> {
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
         let recent = self.recent.range((start, Bound::Unbounded)).take(limit);
         let mut page: BTreeMap<BatchId, Vec<Part>> = recent.map(|(batch, parts)| (*batch, parts.clone())).collect();
         let mut found = 0;
-        for bytes in self.blocks.range(after.map_or(0, Block::of)..).map(|(_, bytes)| bytes) {
+        for bytes in self.blocks.range(after.map_or(0, block_of)..).map(|(_, bytes)| bytes) {
             if found >= limit {
                 break;
             }
             let before = page.len();
-            page.extend(unpack(bytes).into_iter().filter(|(batch, _)| Some(*batch) > after));
+            let parts = unpack::<Block>(bytes).into_iter();
+            page.extend(parts.filter(|(batch, _)| Some(*batch) > after));
             found += page.len() - before;
         }
         page.into_iter().take(limit).collect()
     }
 }
 
-fn unpack(bytes: &[u8]) -> BTreeMap<BatchId, Vec<Part>> {
-    let block: Block = postcard::from_bytes(bytes).expect("it was packed here");
+fn unpack<B: Blocks>(bytes: &[u8]) -> BTreeMap<BatchId, B::Kept> {
+    let block: B = postcard::from_bytes(bytes).expect("it was packed here");
     block.unpack().expect("it was packed here")
 }
 

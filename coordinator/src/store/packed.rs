@@ -1,4 +1,4 @@
-//! Committed parts, packed: what would otherwise grow fastest with the batches of a run.
+//! What grows with the batches of a run, packed: committed parts here, checkpoints in [`checkpoints`].
 //!
 //! A block holds the parts of [`BLOCK_BATCHES`] neighbouring batches. What a part has for itself takes some bytes: its
 //! length, its rows, its checksum and the lease in its name. A file's name follows from the batch, the lease and a
@@ -6,14 +6,39 @@
 //! part takes about 16 bytes and not its path. Nothing here knows how sinks name files: a name that is made of its
 //! pattern is compared with the one that was given, and is kept whole if they differ.
 
+pub(super) mod checkpoints;
+
 use std::collections::BTreeMap;
 
 use common::ids::{BatchId, Generation, LeaseId, OpId};
 use common::part::Part;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// How many batches share a block.
 pub(super) const BLOCK_BATCHES: u64 = 128;
+
+/// The form in which something of neighbouring batches is stored.
+pub(super) trait Blocks: Serialize + DeserializeOwned {
+    /// What is kept of a batch.
+    type Kept: Default;
+    /// What is added to it.
+    type Change;
+
+    /// Adds to what is kept of a batch.
+    fn change(kept: &mut Self::Kept, change: &Self::Change);
+
+    /// Packs what is kept of batches of one block.
+    fn pack(batches: &BTreeMap<BatchId, Self::Kept>) -> Self;
+
+    /// Returns what is kept of each batch; `None` for a block that cannot be.
+    fn unpack(&self) -> Option<BTreeMap<BatchId, Self::Kept>>;
+}
+
+/// Returns the number of the block that a batch belongs to.
+pub(super) fn block_of(batch: BatchId) -> u64 {
+    batch.index / BLOCK_BATCHES
+}
 
 /// The parts of neighbouring batches, in the order of the source.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -25,10 +50,19 @@ pub(super) struct Block {
 /// What the names of files are made by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Pattern {
-    /// The texts before the batch, between it and the lease, and behind that.
-    Made(String, String, String),
+    /// How the batch is spelt, and the texts before it, between it and the lease, and behind that.
+    Made(Spelling, String, String, String),
     /// It is the name.
     Whole(String),
+}
+
+/// How a batch stands in the name of its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Spelling {
+    /// With zeros in front.
+    Padded,
+    /// As it is printed.
+    Plain,
 }
 
 /// A part, without what follows from the others.
@@ -47,14 +81,15 @@ struct Packed {
     rows: u64,
 }
 
-impl Block {
-    /// Returns the number of the block that a batch belongs to.
-    pub(super) fn of(batch: BatchId) -> u64 {
-        batch.index / BLOCK_BATCHES
+impl Blocks for Block {
+    type Kept = Vec<Part>;
+    type Change = Vec<Part>;
+
+    fn change(kept: &mut Vec<Part>, change: &Vec<Part>) {
+        kept.clone_from(change);
     }
 
-    /// Packs the parts of batches of one block.
-    pub(super) fn pack(batches: &BTreeMap<BatchId, Vec<Part>>) -> Block {
+    fn pack(batches: &BTreeMap<BatchId, Vec<Part>>) -> Block {
         let mut block = Block::default();
         let mut before = 0;
         for (batch, part) in batches
@@ -83,8 +118,7 @@ impl Block {
         block
     }
 
-    /// Returns the parts of each batch; `None` for a block that cannot be.
-    pub(super) fn unpack(&self) -> Option<BTreeMap<BatchId, Vec<Part>>> {
+    fn unpack(&self) -> Option<BTreeMap<BatchId, Vec<Part>>> {
         let mut batches: BTreeMap<BatchId, Vec<Part>> = BTreeMap::new();
         let mut before = 0_u64;
         for packed in &self.parts {
@@ -115,33 +149,38 @@ impl Pattern {
             generation: Generation(0),
             sequence: 0,
         };
-        let whole = || (Pattern::Whole(file.to_owned()), none);
-        let Some((pattern, lease)) = split(file, batch) else {
-            return whole();
-        };
-        if pattern.name(batch, lease) == file {
-            (pattern, lease)
-        } else {
-            whole()
+        for spelling in [Spelling::Padded, Spelling::Plain] {
+            if let Some((pattern, lease)) = split(file, batch, spelling)
+                && pattern.name(batch, lease) == file
+            {
+                return (pattern, lease);
+            }
         }
+        (Pattern::Whole(file.to_owned()), none)
     }
 
     fn name(&self, batch: BatchId, lease: LeaseId) -> String {
         match self {
-            Pattern::Made(before, between, behind) => format!("{before}{}{between}{lease}{behind}", number(batch)),
+            Pattern::Made(spelling, before, between, behind) => {
+                format!("{before}{}{between}{lease}{behind}", spelling.spell(batch))
+            }
             Pattern::Whole(name) => name.clone(),
         }
     }
 }
 
-/// How a batch stands in the name of its file.
-fn number(batch: BatchId) -> String {
-    format!("{:06}", batch.index)
+impl Spelling {
+    fn spell(self, batch: BatchId) -> String {
+        match self {
+            Spelling::Padded => format!("{:06}", batch.index),
+            Spelling::Plain => batch.to_string(),
+        }
+    }
 }
 
-fn split(file: &str, batch: BatchId) -> Option<(Pattern, LeaseId)> {
+fn split(file: &str, batch: BatchId, spelling: Spelling) -> Option<(Pattern, LeaseId)> {
     let folder = file.rfind('/').map_or(0, |slash| slash + 1);
-    let number = number(batch);
+    let number = spelling.spell(batch);
     let first = folder + file[folder..].find(&number)?;
     let rest = &file[first + number.len()..];
     let mark = rest.find("-l")?;
@@ -155,8 +194,9 @@ fn split(file: &str, batch: BatchId) -> Option<(Pattern, LeaseId)> {
         generation: Generation(lease[1..dot].parse().ok()?),
         sequence: lease[dot + 1..].parse().ok()?,
     };
-    let made = Pattern::Made(file[..first].to_owned(), between.to_owned(), behind.to_owned());
-    Some((made, id))
+    let texts = [&file[..first], between, behind].map(str::to_owned);
+    let [before, between, behind] = texts;
+    Some((Pattern::Made(spelling, before, between, behind), id))
 }
 
 #[cfg(test)]

@@ -41,6 +41,7 @@ pub(super) fn router() -> Router<Service> {
         .route("/runs/{run}/pause", post(steering::pause))
         .route("/runs/{run}/resume", post(steering::resume))
         .route("/runs/{run}/retry", post(steering::retry))
+        .route("/runs/{run}/rerun", post(commands::rerun))
         .route("/runs/{run}/limits", post(limits::change))
         .route("/runs/{run}/explain", get(limits::explain))
         .route("/pools", get(limits::pools).post(limits::set_pool))

@@ -389,6 +389,7 @@ impl World {
         self.tell_scheduler(Event::SlicesFound {
             run,
             slices,
+            checkpoints: Vec::new(),
             bytes_sharded,
             end,
         });

@@ -232,7 +232,7 @@ impl World {
                 });
             }
             Record::BatchCheckpointed { run, batch, lease, .. } => self.check_checkpoint(*run, *batch, *lease),
-            Record::CheckpointLost { run, batch } => self.oracle.checkpoints.lose(*run, *batch),
+            Record::CheckpointLost { run, batch, op: _ } => self.oracle.checkpoints.lose(*run, *batch),
             Record::RunOpCommitted { run, op, lease, .. } => self.check_commit((*run, None, Some(*op)), *lease),
             Record::BatchFailed {
                 run,
@@ -342,7 +342,7 @@ impl World {
                 self.oracle.run_ops.retain(|(of, _), _| of != run);
             }
             Record::RunEnded { summary, .. } => self.check_outcome(summary),
-            Record::CheckpointLost { run, batch } => self.oracle.checkpoints.forget(*run, *batch),
+            Record::CheckpointLost { run, batch, op: _ } => self.oracle.checkpoints.forget(*run, *batch),
             Record::RunAccepted { .. }
             | Record::SessionOpened { .. }
             | Record::SessionClosed { .. }

@@ -70,6 +70,7 @@ impl World {
             job: Arc::new(job),
             source,
             seed: self.plan.seed,
+            rerun: None,
             request_id: Some(name),
         };
         self.tell_scheduler(Event::RunSubmitted(Box::new(new)));

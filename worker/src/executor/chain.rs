@@ -56,7 +56,7 @@ impl ChainRunner {
         let Some(batch) = job.chain.batch else {
             return run_scope::run(job, plan, &self.surroundings);
         };
-        match self.resolve(job) {
+        match self.resolve(job, plan) {
             Ok(held) => self.run_steps(job, plan, batch, held),
             Err(_) if job.control.is_stopped() => ChainEnd::Stopped,
             Err(failure) => {
@@ -139,7 +139,7 @@ impl ChainRunner {
     }
 
     /// Gets what the first op works on.
-    fn resolve(&self, job: &ChainJob) -> Result<Held, Failure> {
+    fn resolve(&self, job: &ChainJob, plan: &Plan) -> Result<Held, Failure> {
         let run = job.chain.run.run;
         let surroundings = &self.surroundings;
         match &job.chain.input {
@@ -161,7 +161,13 @@ impl ChainRunner {
                 fetched.map(|batch| Held::Here(remote.output, batch))
             }
             message::Input::Checkpoint(part) => match job.chain.batch {
-                Some(batch) => checkpoint::read(batch, part).map(Held::Checkpointed),
+                Some(batch) => {
+                    // It holds all the columns that there were, and may be of a run whose later ops need others.
+                    let read = checkpoint::read(batch, part)?.with_columns_of(plan.output(part.op));
+                    read.map(Held::Checkpointed).ok_or_else(|| {
+                        Failure::retryable(format!("the checkpoint {} lacks columns that are needed", part.file))
+                    })
+                }
                 None => Err(Failure::permanent(
                     "an op over the whole run was leased with a checkpoint",
                 )),

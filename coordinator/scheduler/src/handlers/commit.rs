@@ -68,6 +68,7 @@ impl Scheduler {
         debug_assert_eq!(inserted, Insertion::New, "a batch is committed once");
         run.halves.remove(&id);
         run.checkpoints.remove(&id);
+        run.inherited.remove(&id);
         run.batch_counts.committed += 1;
         run.rows += batch.rows;
         run.first_loaded.get_or_insert(now);

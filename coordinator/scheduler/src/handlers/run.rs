@@ -26,6 +26,7 @@ impl Scheduler {
             source: Arc::clone(&new.source),
             seed: new.seed,
             request_id: new.request_id.clone(),
+            rerun: new.rerun.clone(),
             at: now,
         };
         self.runs.insert(id, Run::new(new, now));

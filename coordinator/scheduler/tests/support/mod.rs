@@ -26,8 +26,8 @@ use common::summary::RunSummary;
 use common::time::Time;
 use common::timeline::TimelineEntry;
 use scheduler::{
-    Ask, Asked, Command, Config, EndReason, Event, Ledger, NewRun, NewSession, Reattached, Record, RecordSequence,
-    Scheduler, SliceCut, SourceEnd, Ticket,
+    Ask, Asked, Checkpoint, Command, Config, EndReason, Event, Ledger, NewRun, NewSession, Origin, Reattached, Record,
+    RecordSequence, Rerun, Scheduler, SliceCut, SourceEnd, Ticket,
 };
 
 pub mod gantt;
@@ -56,6 +56,8 @@ pub struct World {
     pub failing_whole: BTreeMap<(OpId, u32), Failure>,
     /// Rows of the source that fail every batch that they are in, and in which op.
     pub bad_rows: BTreeMap<u64, (OpId, Failure)>,
+    /// What runs begin at that run later ops of others again.
+    inherited: BTreeMap<RunId, Vec<(BatchId, Checkpoint)>>,
     /// How often the checkpoints of batches cannot be read.
     pub unreadable: BTreeMap<BatchId, u32>,
     /// The forgotten runs that workers were asked to sweep.
@@ -129,6 +131,7 @@ impl World {
             failing: BTreeMap::new(),
             failing_whole: BTreeMap::new(),
             bad_rows: BTreeMap::new(),
+            inherited: BTreeMap::new(),
             unreadable: BTreeMap::new(),
             swept: Vec::new(),
             timeline: BTreeMap::new(),
@@ -191,6 +194,10 @@ impl World {
 
     /// Submits a job over so many rows, cut as its batching says.
     pub fn run(&mut self, id: u64, job: Job, rows: u64) -> RunId {
+        self.submit(id, job, rows, None)
+    }
+
+    fn submit(&mut self, id: u64, job: Job, rows: u64, rerun: Option<Box<Rerun>>) -> RunId {
         let run = RunId(id);
         let job = Arc::new(job);
         self.sources.insert(run, slices(&job.batching, rows));
@@ -212,8 +219,47 @@ impl World {
             source,
             seed: 7,
             request_id: None,
+            rerun,
         })));
         run
+    }
+
+    /// Submits a job whose batches of some numbers begin at an ended run's checkpoints behind an op.
+    pub fn rerun(
+        &mut self,
+        id: u64,
+        of: RunId,
+        job: Job,
+        behind: OpId,
+        batches: impl IntoIterator<Item = u64>,
+    ) -> RunId {
+        let mut found = Vec::new();
+        for batch in batches.into_iter().map(BatchId::whole) {
+            for record in &self.records {
+                if let Record::BatchCheckpointed {
+                    run,
+                    batch: made,
+                    checkpoint,
+                    ..
+                } = record
+                    && (*run, *made, checkpoint.op()) == (of, batch, behind)
+                {
+                    found.push((batch, (**checkpoint).clone()));
+                }
+            }
+        }
+        let rows = self.whole_sources[&of].iter().filter_map(Slice::rows).sum();
+        self.inherited.insert(RunId(id), found);
+        let rerun = Rerun {
+            of,
+            from: "load".to_owned(),
+            behind,
+            origins: vec![Origin { run: of, up_to: behind }],
+            kept: 0,
+            gone: 0,
+            by: Asker::Grpc,
+        };
+        self.submit(id, job, rows, Some(Box::new(rerun)))
     }
 
     /// Tells the scheduler something now, and does what it says.
@@ -531,6 +577,8 @@ impl World {
     }
 
     fn find_slices(&mut self, run: RunId, count: u32) {
+        // All at once, which is more than production says: those of slices that come later do no harm.
+        let checkpoints = self.inherited.get(&run).cloned().unwrap_or_default();
         let Some(left) = self.sources.get_mut(&run) else { return };
         let taken: Vec<Slice> = left.drain(..left.len().min(count as usize)).collect();
         let end = if left.is_empty() {
@@ -543,6 +591,7 @@ impl World {
             Happening::Tell(Event::SlicesFound {
                 run,
                 slices: taken,
+                checkpoints,
                 bytes_sharded: 0,
                 end,
             }),

@@ -10,8 +10,8 @@ use redb::{Database, ReadableDatabase, ReadableTable};
 use scheduler::{EndedRun, Ledger, Record, RecordSequence};
 
 use super::codec::{Damage, decode};
-use super::group::add_parts;
-use super::recent::PartsByBatch;
+use super::group::{add_checkpoints, add_parts};
+use super::recent::{CheckpointsByBatch, PartsByBatch};
 use super::tables::{ENDED, FORMAT, FORMAT_ROW, LEDGER, META, RECORDS};
 use crate::store::JournalError;
 
@@ -27,6 +27,8 @@ pub(super) struct Opened {
     pub(super) records: u64,
     /// The parts in them.
     pub(super) parts: PartsByBatch,
+    /// The checkpoints in them.
+    pub(super) checkpoints: CheckpointsByBatch,
 }
 
 /// What can go wrong inside; becomes a [`JournalError`] with the file's path.
@@ -122,7 +124,12 @@ pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
         File::open(folder)?.sync_all()?;
     }
     prepare(&database)?;
-    let Found { ledger, records, parts } = read(&database)?;
+    let Found {
+        ledger,
+        records,
+        parts,
+        checkpoints,
+    } = read(&database)?;
     if unclean.load(Ordering::Relaxed) {
         // Groups are all or nothing, so what was cut off is less than one, and nobody had been told of it.
         tracing::info!(
@@ -135,6 +142,7 @@ pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
         ledger,
         records,
         parts,
+        checkpoints,
     })
 }
 
@@ -143,6 +151,7 @@ struct Found {
     ledger: Ledger,
     records: u64,
     parts: PartsByBatch,
+    checkpoints: CheckpointsByBatch,
 }
 
 /// Checks the format, or writes it into a new file, with every table there is.
@@ -173,7 +182,7 @@ fn read(database: &Database) -> Result<Found, StoreError> {
         None => Ledger::default(),
     };
     let mut records = 0;
-    let mut parts = PartsByBatch::new();
+    let (mut parts, mut checkpoints) = (PartsByBatch::new(), CheckpointsByBatch::new());
     for row in read.open_table(RECORDS)?.iter()? {
         let (first, bytes) = row?;
         let got = RecordSequence(first.value());
@@ -183,6 +192,7 @@ fn read(database: &Database) -> Result<Found, StoreError> {
         for (sequence, record) in (got.0..).zip(decode::<Vec<Record>>(bytes.value())?) {
             ledger.apply(RecordSequence(sequence), &record);
             add_parts(&mut parts, &record);
+            add_checkpoints(&mut checkpoints, &record);
             records += 1;
         }
     }
@@ -192,5 +202,10 @@ fn read(database: &Database) -> Result<Found, StoreError> {
             .ended
             .insert(RunId(run.value()), decode::<EndedRun>(bytes.value())?);
     }
-    Ok(Found { ledger, records, parts })
+    Ok(Found {
+        ledger,
+        records,
+        parts,
+        checkpoints,
+    })
 }

@@ -10,8 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use common::ids::{BatchId, RunId};
 use common::part::Part;
 
+use crate::store::packed::checkpoints::Change;
+
 /// The parts of some batches of several runs, in order.
 pub(super) type PartsByBatch = BTreeMap<(RunId, BatchId), Vec<Part>>;
+
+/// What happened to the checkpoints of some batches of several runs, in order.
+pub(super) type CheckpointsByBatch = BTreeMap<(RunId, BatchId), Change>;
 
 /// The parts behind the snapshot, shared by the committer and readers.
 #[derive(Clone, Debug, Default)]

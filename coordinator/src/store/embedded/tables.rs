@@ -6,15 +6,17 @@
 //! | `records` | the first one's sequence | a group of [`scheduler::Record`]s | until the next snapshot |
 //! | `ledger` | one row | [`scheduler::Ledger`] without ended runs: the snapshot | replaced by the next |
 //! | `ended` | run | [`scheduler::EndedRun`] | until the run is forgotten |
+//! | `checkpoints of rN` | number of the block | a [`CheckpointBlock`]: the checkpoints of neighbouring batches that are in the snapshot, those of committed batches too | until the run is forgotten |
 //! | `parts of rN` | number of the block | a [`Block`]: the parts of neighbouring batches that are in the snapshot | until the run ends; of one that may be reopened, until it is forgotten |
 //!
 //! [`Block`]: crate::store::packed::Block
+//! [`CheckpointBlock`]: crate::store::packed::checkpoints::CheckpointBlock
 
 use common::ids::RunId;
 use redb::TableDefinition;
 
 /// The newest format that is known. Raised with every change of a stored type.
-pub(super) const FORMAT: u32 = 5;
+pub(super) const FORMAT: u32 = 6;
 /// The row of `meta` that holds the format.
 pub(super) const FORMAT_ROW: &str = "format";
 
@@ -28,7 +30,12 @@ pub(super) fn parts_name(run: RunId) -> String {
     format!("parts of {run}")
 }
 
-/// Returns a run's table of parts.
-pub(super) fn parts_table(name: &str) -> TableDefinition<'_, u64, &'static [u8]> {
+/// Returns the name of a run's table of checkpoints.
+pub(super) fn checkpoints_name(run: RunId) -> String {
+    format!("checkpoints of {run}")
+}
+
+/// Returns a run's table of blocks.
+pub(super) fn blocks_table(name: &str) -> TableDefinition<'_, u64, &'static [u8]> {
     TableDefinition::new(name)
 }

@@ -14,7 +14,7 @@ use common::slice::{ByteSlice, FileId, FrozenSource, Slice, SourceFile};
 use common::steering::{Activity, Asker, RunCommand};
 use common::time::Time;
 use proptest::prelude::*;
-use scheduler::{Checkpoint, FailedBatch, Record, Tolerance, UsedUp};
+use scheduler::{Checkpoint, FailedBatch, Origin, Record, Rerun, Tolerance, UsedUp};
 
 use super::group::SNAPSHOT_EVERY;
 use super::tables::{FORMAT, FORMAT_ROW, META};
@@ -59,6 +59,18 @@ fn accepted(run: u64) -> Record {
         }),
         seed: 7,
         request_id: Some(format!("request {run}")),
+        rerun: Some(Box::new(Rerun {
+            of: RunId(0),
+            from: "load".to_owned(),
+            behind: OpId(0),
+            origins: vec![Origin {
+                run: RunId(0),
+                up_to: OpId(0),
+            }],
+            kept: 3,
+            gone: 1,
+            by: Asker::Grpc,
+        })),
         at: Time(1),
     }
 }
@@ -413,13 +425,100 @@ fn the_file_of_a_run_that_goes_on_grows_by_some_bytes_a_part() {
         .begin_read()
         .expect("begins");
     let name = parts_name(RunId(1));
-    let table = read.open_table(parts_table(&name)).expect("is there");
+    let table = read.open_table(blocks_table(&name)).expect("is there");
     let stored: usize = table
         .range(0..)
         .expect("is read")
         .map(|row| row.expect("is read").1.value().len())
         .sum();
     assert!((stored as u64) < 20 * batches, "{stored} bytes");
+}
+
+fn made(op: u16, batch: u64, lease: u64) -> Record {
+    let folder = format!("/data/kept/.plumbline-r1-0000000000000007/op-{op}/{:06}", batch / 256);
+    let id = LeaseId {
+        generation: Generation(1),
+        sequence: lease,
+    };
+    Record::BatchCheckpointed {
+        run: RunId(1),
+        batch: BatchId::whole(batch),
+        lease: id,
+        checkpoint: Box::new(Checkpoint {
+            part: Part {
+                op: OpId(op),
+                file: format!("{folder}/{batch}-{id}.arrow"),
+                length: 12_000 + batch % 97,
+                ..part(batch)
+            },
+            done: Vec::new(),
+        }),
+    }
+}
+
+#[test]
+fn the_last_word_on_every_checkpoint_is_kept_over_snapshots_and_kills_until_the_run_is_forgotten() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut journal = open(folder.path());
+    let mut records = vec![accepted(1)];
+    let batches = SNAPSHOT_EVERY / 2 + 300;
+    records.extend((0..batches).flat_map(|batch| [made(0, batch, batch), made(1, batch, 2 * batch)]));
+    let lost = |batch, op| Record::CheckpointLost {
+        run: RunId(1),
+        batch: BatchId::whole(batch),
+        op: OpId(op),
+    };
+    // Of batches whose checkpoints are in a snapshot, and of the last, whose are behind it.
+    records.extend([
+        lost(2, 1),
+        lost(3, 1),
+        made(1, 3, 9),
+        lost(batches - 1, 1),
+        lost(batches - 1, 0),
+    ]);
+    let first = numbered(1, records);
+    let count = first.len() as u64;
+    for group in first.chunks(1_000) {
+        journal.append(group.to_vec()).expect("takes them");
+    }
+    wait_for(&journal, RecordSequence(count));
+    let killed = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(EmbeddedJournal::path_in(killed.path()), image(folder.path())).expect("can be written");
+    let mut again = open(killed.path());
+    again.recover();
+    append(&mut again, numbered(count + 1, [ended(1)]));
+    let page = |from, limit| {
+        let page = again
+            .archive()
+            .checkpoints_page(RunId(1), from, limit)
+            .expect("is read");
+        let brief = |made: &Checkpoint| {
+            (
+                made.op().0,
+                made.part.file.rsplit_once('/').expect("a file").1.to_owned(),
+            )
+        };
+        page.iter()
+            .map(|(batch, made)| (*batch, made.iter().map(brief).collect::<Vec<_>>()))
+            .collect::<Vec<_>>()
+    };
+    let of = |op: u16, name: &str| (op, name.to_owned());
+    assert_eq!(
+        page(1, 3),
+        [
+            (1, vec![of(0, "1-l1.1.arrow"), of(1, "1-l1.2.arrow")]),
+            (2, vec![of(0, "2-l1.2.arrow")]),
+            (3, vec![of(0, "3-l1.3.arrow"), of(1, "3-l1.9.arrow")]),
+        ]
+    );
+    assert_eq!(page(0, usize::MAX).len() as u64, batches - 1);
+    assert_eq!(page(batches - 1, 5), []);
+    again.forget(RunId(1));
+    append(&mut again, numbered(count + 2, [accepted(2)]));
+    assert_eq!(
+        again.archive().checkpoints_page(RunId(1), 0, 5).map(|page| page.len()),
+        Ok(0)
+    );
 }
 
 #[test]
@@ -467,7 +566,7 @@ fn the_stored_form_of_a_record_is_that_of_its_format() {
     let (value, _) = stored.split_last_chunk::<4>().expect("has a checksum");
     assert_eq!(
         (FORMAT, crc32fast::hash(value)),
-        (5, 2_188_737_944),
+        (6, 1_924_329_777),
         "raise FORMAT when a stored type changes"
     );
 }
@@ -531,6 +630,7 @@ fn record() -> impl Strategy<Value = Record> {
         (run.clone(), 0..30_u64).prop_map(|(run, batch)| Record::CheckpointLost {
             run: RunId(run),
             batch: BatchId::whole(batch),
+            op: OpId(1),
         }),
         (run.clone(), 0..30_u64).prop_map(|(run, batch)| Record::FailedRetried {
             run: RunId(run),

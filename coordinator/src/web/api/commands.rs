@@ -7,13 +7,14 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use common::ids::WorkerName;
 use common::job::InvalidJob;
+use common::steering::Asker;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Problem, shapes};
+use super::{Problem, run_id, shapes};
 use crate::service::Service;
 use crate::spec::SpecText;
-use crate::submit::{Accepted, Intent, JobRequest, SubmitError};
+use crate::submit::{Intent, JobRequest, Plan, RerunRequest, SubmitError};
 
 /// Whether a job is only to be checked.
 #[derive(Debug, Deserialize)]
@@ -62,12 +63,14 @@ pub(super) async fn submit(
     let accepted = service.submit(request).await.map_err(|error| match error {
         SubmitError::Invalid(invalid) => located(invalid),
         SubmitError::TargetTaken(_)
+        | SubmitError::Rerun(_)
         | SubmitError::RequestIdTaken(_)
         | SubmitError::Stopped(_)
         | SubmitError::CheckFailed => error.into(),
     })?;
     let run = accepted.run.map(|run| run.to_string());
-    let answer = Json(json!({"run": run, "plan": plan(&accepted), "spec": proto::json::job_spec_to_json_value(&spec)}));
+    let answer =
+        Json(json!({"run": run, "plan": plan(&accepted.plan), "spec": proto::json::job_spec_to_json_value(&spec)}));
     Ok(match accepted.run {
         None => answer.into_response(),
         Some(run) => {
@@ -75,6 +78,42 @@ pub(super) async fn submit(
             (StatusCode::CREATED, place, answer).into_response()
         }
     })
+}
+
+/// Which ops of an ended run to run again.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rerun {
+    from: String,
+    job: Option<Value>,
+    #[serde(default)]
+    request_id: String,
+}
+
+pub(super) async fn rerun(
+    State(service): State<Service>,
+    Path(run): Path<String>,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let asked: Rerun = serde_json::from_slice(&body)
+        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "INVALID_JSON", error.to_string()))?;
+    let request = RerunRequest {
+        of: run_id(&run)?,
+        from: asked.from,
+        job: asked.job.as_ref().map(proto::json::job_from_json).transpose()?,
+        request_id: Some(asked.request_id).filter(|name| !name.is_empty()),
+        by: Asker::Web,
+    };
+    let accepted = service.rerun(request).await?;
+    let run = accepted.run.to_string();
+    let place = [(header::LOCATION, format!("/api/runs/{run}"))];
+    let answer = Json(json!({
+        "run": run,
+        "plan": plan(&accepted.plan),
+        "batches_at_checkpoints": accepted.kept,
+        "batches_without_checkpoint_file": accepted.gone,
+    }));
+    Ok((StatusCode::CREATED, place, answer).into_response())
 }
 
 pub(super) async fn drain(State(service): State<Service>, Path(name): Path<String>) -> Result<Response, Problem> {
@@ -87,8 +126,7 @@ pub(super) async fn drain(State(service): State<Service>, Path(name): Path<Strin
         .into_response())
 }
 
-fn plan(accepted: &Accepted) -> Value {
-    let plan = &accepted.plan;
+fn plan(plan: &Plan) -> Value {
     let schedule = &plan.job.schedule;
     let cap = schedule.max_concurrent.map(|cap| u64::from(cap.get()));
     let files = plan.source.files.iter();

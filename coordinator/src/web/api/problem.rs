@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::driver::{RetryError, Stopped};
 use crate::service::LookupError;
 use crate::spec;
-use crate::submit::SubmitError;
+use crate::submit::{RerunRefused, SubmitError};
 use crate::timeline::TimelineError;
 
 /// Why there is no answer.
@@ -160,6 +160,14 @@ impl From<SubmitError> for Problem {
             SubmitError::Invalid(invalid) => invalid.into(),
             SubmitError::TargetTaken(_) => Problem::new(StatusCode::CONFLICT, "TARGET_TAKEN", detail),
             SubmitError::RequestIdTaken(_) => Problem::new(StatusCode::CONFLICT, "REQUEST_ID_TAKEN", detail),
+            SubmitError::Rerun(RerunRefused::NoSuchRun(_)) => {
+                Problem::new(StatusCode::NOT_FOUND, "NO_SUCH_RUN", detail)
+            }
+            SubmitError::Rerun(RerunRefused::NoSuchOp { .. }) => Problem::field("from", detail),
+            SubmitError::Rerun(RerunRefused::Archive(_)) => {
+                Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "JOURNAL_UNREADABLE", detail)
+            }
+            SubmitError::Rerun(_) => Problem::new(StatusCode::CONFLICT, "NOT_RERUNNABLE", detail),
             SubmitError::Stopped(stopped) => stopped.into(),
             SubmitError::CheckFailed => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", detail),
         }
