@@ -4,7 +4,8 @@
 //! named after it, and whether a lease counts is a matter of these books and never of comparing numbers. It fits when
 //! its run goes on, its batch is neither committed nor failed, no other lease that counts works on the batch, and the
 //! bounds on what is in flight have room. What does not fit is fenced while it runs, so that its permit stays counted,
-//! and revoked. Leases that are prepared, and whose commit did not become durable, are committed now.
+//! and revoked. Leases that are prepared, and whose commit did not become durable, are committed now; they need no room,
+//! because their data is out of memory.
 //!
 //! The slice of a batch is the worker's word at first; sharding the source again finds the same one, and a run whose
 //! source is cut differently than before fails.
@@ -32,6 +33,14 @@ use crate::scheduler::Scheduler;
 /// A claim that does not fit what is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Refused;
+
+/// Whether a batch that is held takes room in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Takes {
+    Room,
+    /// It is prepared: its data is out of memory.
+    Nothing,
+}
 
 impl Scheduler {
     /// Takes over what a process holds, and refuses the rest. Nothing else of that process is in the books.
@@ -87,7 +96,7 @@ impl Scheduler {
         if course == HeldCourse::Stopping || self.leases.contains_key(&held.lease) {
             return Err(Refused);
         }
-        let id = self.take_batch_of(held, now)?;
+        let id = self.take_batch_of(held, Takes::Room, now)?;
         let place = self
             .runs
             .get(&held.run)
@@ -181,9 +190,14 @@ impl Scheduler {
         if held.done.len() != run.job.ops.len() {
             return Err(Refused);
         }
-        let id = self.take_batch_of(held, now)?;
+        let peaks = (run.gauges.in_flight.peak, run.gauges.bytes.peak);
+        let id = self.take_batch_of(held, Takes::Nothing, now)?;
         self.lease_held(session, held, id);
         self.on_batch_prepared(held.run, id, held.lease, session, now);
+        // It was in flight in the books only, and for no time.
+        if let Some(run) = self.runs.get_mut(&held.run) {
+            (run.gauges.in_flight.peak, run.gauges.bytes.peak) = peaks;
+        }
         Ok(())
     }
 
@@ -206,7 +220,7 @@ impl Scheduler {
                     id: output.batch,
                     slice: held.past.slice.clone(),
                 };
-                self.admit_held(held.run, &batch, now)?;
+                self.admit_held(held.run, &batch, Takes::Room, now)?;
                 if let Some(run) = self.runs.get_mut(&held.run) {
                     run.make_ready(output.batch, now);
                 }
@@ -260,7 +274,7 @@ impl Scheduler {
     }
 
     /// Finds or begins the batch of a held lease, if the lease may work on it.
-    fn take_batch_of(&mut self, held: &HeldLease, now: Time) -> Result<BatchId, Refused> {
+    fn take_batch_of(&mut self, held: &HeldLease, takes: Takes, now: Time) -> Result<BatchId, Refused> {
         let batch = held.batch.as_ref().ok_or(Refused)?;
         let run = self.runs.get(&held.run).ok_or(Refused)?;
         // Ops up to a batch's checkpoint are not run again, and what is done behind it began there.
@@ -269,7 +283,7 @@ impl Scheduler {
             return Err(Refused);
         }
         match run.batches.get(&batch.id) {
-            None => self.admit_held(held.run, batch, now)?,
+            None => self.admit_held(held.run, batch, takes, now)?,
             Some(known) => {
                 let is_free = known.phase == BatchPhase::Ready;
                 if !is_free || known.slice != batch.slice {
@@ -280,15 +294,19 @@ impl Scheduler {
         Ok(batch.id)
     }
 
-    /// Begins a batch that a worker holds, if it can still be and the bounds have room.
-    fn admit_held(&mut self, id: RunId, held: &HeldBatch, now: Time) -> Result<(), Refused> {
+    /// Begins a batch that a worker holds, if it can still be and the bounds have room for what it takes.
+    fn admit_held(&mut self, id: RunId, held: &HeldBatch, takes: Takes, now: Time) -> Result<(), Refused> {
         let run = self.runs.get(&id).ok_or(Refused)?;
         let goes_on = match run.phase {
             RunPhase::Active | RunPhase::Draining(_) => true,
             RunPhase::Accepting | RunPhase::Stopping(_) | RunPhase::Finishing(_) | RunPhase::Ending => false,
         };
         let is_whole = held.id.halves == Halves::WHOLE;
-        if !goes_on || !is_whole || run.is_past(held.id) || !self.has_room_for_held(run, &held.slice) {
+        let has_room = match takes {
+            Takes::Room => self.has_room_for_held(run, &held.slice),
+            Takes::Nothing => true,
+        };
+        if !goes_on || !is_whole || run.is_past(held.id) || !has_room {
             return Err(Refused);
         }
         let Some(run) = self.runs.get_mut(&id) else {

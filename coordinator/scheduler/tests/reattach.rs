@@ -2,9 +2,12 @@
 
 mod support;
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
-use common::ids::{LeaseId, RunId, SessionId};
+use common::holdings::{DoneOp, HeldState};
+use common::ids::{LeaseId, OpId, RunId, SessionId};
+use common::message::OpDone;
 use common::state::RunState;
 use scheduler::{EndReason, Event, Record};
 use support::{World, jobs};
@@ -66,6 +69,59 @@ fn a_lease_goes_on_under_its_own_id_and_nothing_of_it_is_done_again() {
     assert_eq!(world.grants.len(), granted, "no batch was leased anew");
     let summary = world.ended.values().next().expect("the run ended");
     assert_eq!((summary.state, summary.rows.loaded), (RunState::Succeeded, 2));
+}
+
+#[test]
+fn what_is_prepared_is_committed_though_the_window_is_full_and_counts_in_no_peak() {
+    let mut world = World::new();
+    let mut schedule = jobs::cap(2);
+    schedule.max_in_flight = NonZeroU32::new(1);
+    let job = jobs::chain("narrow", vec![jobs::op_of("work", OP)], jobs::rows(1), schedule);
+    let workers = [world.worker("w1", 1), world.worker("w2", 1)];
+    let run = world.run(1, job, 2);
+    world.pass(Duration::from_millis(OP / 2));
+    let has_lease = |world: &World, session: &SessionId| !world.listing(*session).leases.is_empty();
+    let first = workers.iter().find(|session| has_lease(&world, session));
+    let mut prepared = world.listing(*first.expect("one works"));
+    let held = &mut prepared.leases[0];
+    let did = OpDone {
+        rows_in: 1,
+        rows_out: 1,
+        ..OpDone::default()
+    };
+    held.done = (0..2)
+        .map(|op| DoneOp {
+            op: OpId(op),
+            did: did.clone(),
+        })
+        .collect();
+    held.started = 2;
+    held.state = HeldState::Prepared;
+    let lease = held.lease;
+    // The first batch is through, and its record does not survive.
+    world.pass(Duration::from_millis(OP));
+    assert_eq!(committed_under(&world), [lease]);
+    world
+        .records
+        .retain(|record| !matches!(record, Record::BatchCommitted { .. }));
+    let place = workers
+        .iter()
+        .position(|session| has_lease(&world, session))
+        .expect("one works");
+    let running = world.listing(workers[place]);
+    let granted = world.grants.len();
+    world.restart_apart();
+    let names = ["w1", "w2"];
+    world.reattach(workers[place], names[place], 1, running);
+    world.reattach(workers[1 - place], names[1 - place], 1, prepared);
+    assert!(
+        world.adopted.contains(&lease),
+        "its data is out of memory, so it needs no room"
+    );
+    world.run_to_end();
+    assert_eq!(world.grants.len(), granted, "no batch was leased anew");
+    let summary = &world.ended[&run];
+    assert_eq!((summary.rows.loaded, summary.batches_in_flight.peak), (2, 1));
 }
 
 #[test]

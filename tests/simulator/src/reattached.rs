@@ -1,7 +1,7 @@
 //! RE-ATTACH: what a worker holds when it meets a coordinator that was started again is taken over, and not done again.
 //!
 //! A lease may be refused only for a reason that can be seen from outside: its run or its batch is over, somebody else
-//! works on the batch, or the bounds on what is in flight are reached.
+//! works on the batch, or the bounds on what is in flight are reached; what is prepared needs no room in them.
 
 use common::holdings::{HeldCourse, HeldLease, HeldState, Holdings};
 use common::ids::{BatchId, Halves, LeaseId, RunId, SessionId};
@@ -53,7 +53,7 @@ impl World {
         for held in refused {
             if let Some(batch) = &held.batch
                 && !self.oracle.checkpoints.is_behind(held.run, batch.id, held.steps[0].op)
-                && !self.may_be_refused(held.run, batch.id, held.lease, prepared(held.run))
+                && !self.may_be_refused(held, batch.id, prepared(held.run))
             {
                 let (run, lease, id) = (held.run, held.lease, batch.id);
                 return self.fail("RE-ATTACH", || {
@@ -63,7 +63,8 @@ impl World {
         }
     }
 
-    fn may_be_refused(&self, run: RunId, batch: BatchId, lease: LeaseId, prepared: u64) -> bool {
+    fn may_be_refused(&self, held: &HeldLease, batch: BatchId, prepared: u64) -> bool {
+        let (run, lease) = (held.run, held.lease);
         let Some(coordinator) = &self.coordinator else {
             return true;
         };
@@ -97,7 +98,8 @@ impl World {
                 };
                 view.id == batch && is_busy && latest != Some(&lease)
             });
-        is_over || is_done || is_full || has_bytes_bound || works_elsewhere
+        let needs_room = held.state != HeldState::Prepared;
+        is_over || is_done || works_elsewhere || needs_room && (is_full || has_bytes_bound)
     }
 }
 
