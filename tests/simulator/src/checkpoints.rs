@@ -136,8 +136,10 @@ impl World {
             )
         });
         if let Input::Checkpoint(part) = &grant.input {
-            let durable = self.oracle.checkpoints.durable.get(&(grant.run, batch));
-            let counts = durable == Some(part);
+            let counts = match self.oracle.checkpoints.durable.get(&(grant.run, batch)) {
+                Some(durable) => durable == part,
+                None => self.may_begin_at(grant.run, batch, part),
+            };
             self.require(counts, "FENCE", || {
                 format!("{} begins at {part:?}, which does not count", grant.lease)
             });

@@ -378,18 +378,21 @@ impl World {
             return;
         }
         let all = jobs::slices(&self.plan.jobs[job]);
-        let slices: Vec<_> = all.iter().skip(*found).take(count).cloned().collect();
+        let first = *found;
+        let slices: Vec<_> = all.iter().skip(first).take(count).cloned().collect();
         *found += slices.len();
-        let end = if *found >= all.len() {
+        let now = *found;
+        let end = if now >= all.len() {
             SourceEnd::Reached
         } else {
             SourceEnd::More
         };
-        let bytes_sharded = all.iter().take(*found).map(common::slice::Slice::bytes).sum();
+        let bytes_sharded = all.iter().take(now).map(common::slice::Slice::bytes).sum();
+        let checkpoints = self.beginnings(run, first..now);
         self.tell_scheduler(Event::SlicesFound {
             run,
             slices,
-            checkpoints: Vec::new(),
+            checkpoints,
             bytes_sharded,
             end,
         });

@@ -6,9 +6,10 @@
 //!
 //! One sync is under way at a time; what is appended meanwhile forms the next group.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
-use scheduler::{Ledger, Record, RecordSequence};
+use common::ids::{BatchId, OpId, RunId};
+use scheduler::{Checkpoint, Ledger, Record, RecordSequence};
 
 use crate::random::Random;
 
@@ -104,6 +105,27 @@ impl Disk {
     /// Returns what the durable records add up to.
     pub(crate) fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// Returns the last durable word on every checkpoint of a run.
+    pub(crate) fn checkpoints_of(&self, of: RunId) -> BTreeMap<BatchId, BTreeMap<OpId, Checkpoint>> {
+        let mut kept: BTreeMap<BatchId, BTreeMap<OpId, Checkpoint>> = BTreeMap::new();
+        for record in &self.durable {
+            if let Record::BatchCheckpointed {
+                run, batch, checkpoint, ..
+            } = record
+                && *run == of
+            {
+                let made = (**checkpoint).clone();
+                kept.entry(*batch).or_default().insert(checkpoint.op(), made);
+            }
+            if let Record::CheckpointLost { run, batch, op } = record
+                && *run == of
+            {
+                kept.entry(*batch).or_default().remove(op);
+            }
+        }
+        kept
     }
 
     /// Takes a snapshot.

@@ -45,6 +45,7 @@ impl Plan {
         // Drawn apart, so that a seed's other draws stay what they were.
         plan.keep_checkpoints(&mut Random::new(seed, 11));
         plan.change_windows(&mut Random::new(seed, 12));
+        plan.run_again(&mut Random::new(seed, 13));
         plan
     }
 
@@ -61,6 +62,22 @@ impl Plan {
                 }
             }
         }
+    }
+
+    /// Lets people run the later ops of runs with checkpoints again, if they have ended by then.
+    fn run_again(&mut self, random: &mut Random) {
+        for (job, plan) in self.jobs.iter().enumerate() {
+            let keeps = plan.ops.iter().any(|op| op.checkpoint == Checkpointing::Yes);
+            if !keeps || random.happens(500) == Draw::No {
+                continue;
+            }
+            for _ in 0..random.between(1, 2) {
+                let at = millis(random, 3_000, 40_000);
+                let kind = FaultKind::Rerun { job };
+                self.faults.push(Fault { at, kind });
+            }
+        }
+        self.faults.sort_by_key(|fault| fault.at);
     }
 
     /// Lets people ask for failed batches to be tried again, also when runs have ended.

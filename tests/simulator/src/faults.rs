@@ -61,6 +61,7 @@ impl World {
             FaultKind::Cancel { job } => self.cancel(job),
             FaultKind::RetryFailed { job, which } => self.retry_failed(job, which),
             FaultKind::Resubmit { job } => self.submit(job),
+            FaultKind::Rerun { job } => self.rerun(job),
             FaultKind::Pause { job, lasts } => self.pause(job, lasts),
             FaultKind::ChangeLimit { job, limit } => self.change_limit(job, limit),
             FaultKind::SetPool { pool, limit } => self.set_pool(pool, limit),

@@ -37,6 +37,7 @@ mod ops;
 mod oracle;
 mod order;
 mod reattached;
+mod reruns;
 mod session;
 mod users;
 mod verdict;

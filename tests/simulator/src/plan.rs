@@ -211,6 +211,8 @@ pub enum FaultKind {
     RetryFailed { job: usize, which: WhichFailed },
     /// Somebody submits a job again under the same name.
     Resubmit { job: usize },
+    /// Somebody runs the later ops of an ended run again, from its checkpoints.
+    Rerun { job: usize },
     /// Somebody changes the cap over all runs.
     ChangeGlobalCap { cap: Option<u32> },
     /// Somebody pauses a run, and lets it go on later.
@@ -324,6 +326,7 @@ impl FaultKind {
             | FaultKind::Cancel { .. }
             | FaultKind::RetryFailed { .. }
             | FaultKind::Resubmit { .. }
+            | FaultKind::Rerun { .. }
             | FaultKind::ChangeGlobalCap { .. }
             | FaultKind::ChangeLimit { .. }
             | FaultKind::SetPool { .. } => Duration::ZERO,
@@ -359,6 +362,12 @@ impl Plan {
             };
             (chain + Duration::from_millis(50)) * job.batches.len() as u32 * job.attempts * halves
         };
-        self.jobs.iter().map(of_job).sum()
+        let again = self.faults.iter().filter_map(|fault| {
+            let FaultKind::Rerun { job } = fault.kind else {
+                return None;
+            };
+            self.jobs.get(job)
+        });
+        self.jobs.iter().chain(again).map(of_job).sum()
     }
 }

@@ -1,7 +1,7 @@
 //! The promises, over many histories; each history is one seed.
 
 use simulator::history;
-use simulator::plan::Plan;
+use simulator::plan::{Fault, FaultKind, Plan};
 use simulator::sabotage::Sabotage;
 use simulator::trace::Telling;
 
@@ -24,6 +24,25 @@ fn every_promise_holds_in_every_history() {
     if let Some(failure) = history::hunt(0..SEEDS, Sabotage::None) {
         panic!("{}", history::tell(&failure, Sabotage::None));
     }
+}
+
+/// Whoever runs later ops again does begin at checkpoints of other runs, in some histories.
+#[test]
+fn runs_begin_at_the_checkpoints_of_others() {
+    let begins_at_anothers = |line: &String| {
+        let Some((grant, file)) = line.split_once(" of checkpoint /checkpoints/") else {
+            return false;
+        };
+        let made_by = file.split('/').next().unwrap_or_default();
+        !grant.contains(&format!(" {made_by}["))
+    };
+    let again = |fault: &Fault| matches!(fault.kind, FaultKind::Rerun { .. });
+    let plans = (0..400).map(Plan::draw).filter(|plan| plan.faults.iter().any(again));
+    let found = plans.take(40).filter(|plan| {
+        let outcome = history::run(plan, Sabotage::None, Telling::Lines);
+        outcome.lines.iter().any(begins_at_anothers)
+    });
+    assert!(found.count() >= 3);
 }
 
 /// Seeds that have broken a promise once.
