@@ -20,9 +20,24 @@ use crate::submit::{RerunRefused, SubmitError};
 /// Whose reasons they are.
 const DOMAIN: &str = "plumbline";
 
-pub(super) fn status(code: Code, reason: &str, message: impl std::fmt::Display) -> Status {
+fn status(code: Code, reason: &str, message: impl std::fmt::Display) -> Status {
     let details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
     Status::with_error_details(code, message.to_string(), details)
+}
+
+/// Says that something is not in a state for what was asked.
+pub(super) fn wrong_state(reason: &str, message: impl std::fmt::Display) -> Status {
+    status(Code::FailedPrecondition, reason, message)
+}
+
+/// Says that something is not to be had now.
+pub(super) fn unavailable(reason: &str, message: impl std::fmt::Display) -> Status {
+    status(Code::Unavailable, reason, message)
+}
+
+/// Says that a request is none, where no field is to blame.
+pub(super) fn bad_request(reason: &str, message: impl std::fmt::Display) -> Status {
+    status(Code::InvalidArgument, reason, message)
 }
 
 /// Says that a handler panicked.

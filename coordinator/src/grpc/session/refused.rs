@@ -5,10 +5,10 @@ use std::time::Duration;
 use common::ids::SessionId;
 use common::job::FieldProblem;
 use scheduler::EndReason;
-use tonic::{Code, Status};
+use tonic::Status;
 
 use crate::driver::Stopped;
-use crate::grpc::status::{ToStatus, invalid_field, status};
+use crate::grpc::status::{ToStatus, bad_request, invalid_field, unavailable, wrong_state};
 
 /// The version of the protocol that is spoken here.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -56,13 +56,13 @@ pub(super) enum SessionRefused {
 impl ToStatus for SessionRefused {
     fn to_status(&self) -> Status {
         match self {
-            SessionRefused::Version { .. } => status(Code::FailedPrecondition, "PROTOCOL_VERSION", self),
-            SessionRefused::NotResumable { .. } => status(Code::FailedPrecondition, "SESSION_NOT_RESUMABLE", self),
+            SessionRefused::Version { .. } => wrong_state("PROTOCOL_VERSION", self),
+            SessionRefused::NotResumable { .. } => wrong_state("SESSION_NOT_RESUMABLE", self),
             // A worker is told in a frame; this is for whoever looks at the status alone.
-            SessionRefused::Ended(_) => status(Code::Unavailable, "SESSION_ENDED", self),
+            SessionRefused::Ended(_) => unavailable("SESSION_ENDED", self),
             // Nobody waits for it; a worker that did would dial again.
-            SessionRefused::DialledAgain { .. } => status(Code::Unavailable, "DIALLED_AGAIN", self),
-            SessionRefused::NoHello => status(Code::InvalidArgument, "NO_HELLO", self),
+            SessionRefused::DialledAgain { .. } => unavailable("DIALLED_AGAIN", self),
+            SessionRefused::NoHello => bad_request("NO_HELLO", self),
             SessionRefused::InvalidHello(problem) => invalid_field(&problem.path, &problem.problem),
             SessionRefused::Stopped(stopped) => stopped.to_status(),
         }
