@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::ids::{Attempt, BatchId, OpId, RunId, WorkerName};
+use common::ids::{Attempt, BatchId, OpId, RunId, SessionId, WorkerName};
 use common::message::{Grant, Input};
 use common::state::TaskState;
 use common::timeline::TimelineEntry;
@@ -24,7 +24,7 @@ pub(crate) struct Numbers {
     /// The highest number that is durably used up.
     used: BTreeMap<(RunId, OpId, Option<BatchId>), u32>,
     /// The attempts that were granted with an input of another worker, by the generation that did.
-    remote: BTreeSet<(u64, RunId, OpId, Option<BatchId>, u32)>,
+    remote: BTreeSet<AttemptKey>,
 }
 
 impl Numbers {
@@ -102,7 +102,8 @@ impl World {
     /// FETCH: an attempt whose input another worker kept says when that was begun to be fetched, and that is before its
     /// start; no other one says it.
     fn check_fetch(&mut self, run: RunId, entry: &TimelineEntry) {
-        let key = (self.incarnation, run, entry.op, entry.batch, entry.attempt.0);
+        let (attempt, worker) = (entry.attempt.0, entry.worker.clone());
+        let key = (self.incarnation, run, entry.op, entry.batch, attempt, worker);
         let is_remote = self.oracle.numbers.remote.contains(&key);
         let fits = match entry.fetch_started {
             Some(begun) => begun <= entry.started,
@@ -114,11 +115,18 @@ impl World {
     }
 
     /// What is granted has numbers that are not used up.
-    pub(crate) fn check_numbers(&mut self, grant: &Grant) {
+    pub(crate) fn check_numbers(&mut self, session: SessionId, grant: &Grant) {
         let remote = matches!(grant.input, Input::Remote(_));
+        let view = self
+            .coordinator
+            .as_ref()
+            .and_then(|c| c.scheduler.workers().find(|view| view.session == session));
+        let worker = view.map(|view| view.worker);
         for (place, step) in grant.steps.iter().enumerate() {
-            // A number that was given out and not used may come again.
-            let key = (self.incarnation, grant.run, step.op, grant.batch, step.attempt.0);
+            // A number that was given out and not used may come again; one that was used before a restart, on another worker.
+            let Some(worker) = worker.clone() else { break };
+            let attempt = step.attempt.0;
+            let key = (self.incarnation, grant.run, step.op, grant.batch, attempt, worker);
             if remote && place == 0 {
                 self.oracle.numbers.remote.insert(key);
             } else {

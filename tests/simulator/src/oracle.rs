@@ -179,7 +179,7 @@ impl World {
             format!("{lease} was granted after {before:?}")
         });
         self.oracle.work_of.insert(lease, work);
-        self.check_numbers(grant);
+        self.check_numbers(session, grant);
         self.check_not_paused(grant.run);
         self.oracle.first_ops.insert(lease, (grant.run, grant.steps[0].op));
         self.note_granted(lease);
