@@ -291,6 +291,8 @@ impl World {
         };
         if let Some((connection, _)) = link.greeting {
             self.send_down(connection, Down::Refused(Refusal::Ended(reason)));
+            // What its worker said it holds is with the session of before, as if it had not come back.
+            self.oracle.out.close(session);
         }
         if let Some(connection) = link.connection {
             let frame = CoordinatorFrame {

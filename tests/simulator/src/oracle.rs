@@ -62,6 +62,8 @@ pub(crate) struct Oracle {
     joins_staged: BTreeMap<LeaseId, BTreeMap<BatchId, LeaseId>>,
     pub(crate) joined: BTreeMap<RunId, BTreeMap<BatchId, LeaseId>>,
     pub(crate) ended: BTreeMap<RunId, RunState>,
+    /// Runs whose end was durable once, also if they were begun again since.
+    pub(crate) ended_once: BTreeSet<RunId>,
     /// Leases that the coordinator took over in this step.
     pub(crate) adopted: BTreeSet<LeaseId>,
     /// What is known of attempts.
@@ -149,7 +151,13 @@ impl World {
             ToWorker::Publish(publish) => self.check_publish(publish),
             ToWorker::CloseRun { run } => {
                 let has_ended = self.disk.ledger().ended.contains_key(run);
-                self.require(has_ended, "ACK-DURABLE", || {
+                // Until the coordinator hears that it is durable that the run is begun again, the run has ended for it.
+                let goes_on = self
+                    .coordinator
+                    .iter()
+                    .any(|c| c.scheduler.runs().any(|live| live == *run));
+                let is_over = has_ended || self.oracle.ended_once.contains(run) && !goes_on;
+                self.require(is_over, "ACK-DURABLE", || {
                     format!("{run} is closed before its end is durable")
                 });
             }

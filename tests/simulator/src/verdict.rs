@@ -137,6 +137,7 @@ impl World {
     pub(crate) fn check_outcome(&mut self, summary: &RunSummary) {
         let run = summary.run;
         let state = summary.state;
+        self.oracle.ended_once.insert(run);
         let before = self.oracle.ended.insert(run, state);
         self.require(before.is_none(), "MONOTONE STATE", || {
             format!("{run} ended {before:?}, and {state}")
