@@ -50,6 +50,8 @@ pub(crate) struct Oracle {
     /// Durable commits.
     pub(crate) committed: BTreeMap<(RunId, BatchId), LeaseId>,
     pub(crate) failed: BTreeSet<(RunId, BatchId)>,
+    /// Batches that were cut in two for good.
+    pub(crate) halved: BTreeSet<(RunId, BatchId)>,
     /// The rows of durable commits, by the whole batch that they are of.
     loaded: BTreeSet<(RunId, u64, u64)>,
     run_ops: BTreeMap<(RunId, OpId), LeaseId>,
@@ -386,6 +388,7 @@ impl World {
             && first.rows.is_some_and(|rows| rows > 0)
             && second.rows.is_some_and(|rows| rows > 0);
         let is_done = self.oracle.committed.contains_key(&(run, batch)) || self.oracle.failed.contains(&(run, batch));
+        self.oracle.halved.insert((run, batch));
         self.require(covers && !is_done, "EXACT COVER", || {
             format!("{run} batch {batch} of {range:?} is cut into {first:?} and {second:?}")
         });

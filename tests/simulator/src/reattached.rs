@@ -74,6 +74,7 @@ impl World {
         let is_over = self.oracle.cancelled.contains(&run) || summary.failure.is_some();
         let is_done = self.oracle.committed.contains_key(&(run, batch))
             || self.oracle.failed.contains(&(run, batch))
+            || self.oracle.halved.contains(&(run, batch))
             || self
                 .oracle
                 .appended
