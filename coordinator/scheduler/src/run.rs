@@ -81,8 +81,8 @@ pub(crate) struct Run {
     pub(crate) halves: BTreeMap<BatchId, Slice>,
     /// How many batches were cut in two.
     pub(crate) halvings: u64,
-    /// How often somebody asked for failed batches to be tried again, and that is not durable yet.
-    pub(crate) retries_under_way: u32,
+    /// The failed batches that somebody asked to try again, as long as that is not durable.
+    pub(crate) retrying: BTreeSet<BatchId>,
     /// Batches that were cut in two, before a restart or since: whoever finds or brings one whole comes too late.
     pub(crate) halved: BTreeSet<u64>,
     /// Failed batches that were taken back to be tried again before their slices were found again.
@@ -273,7 +273,7 @@ impl Run {
             tolerance: Tolerance::Within,
             halves: BTreeMap::new(),
             halvings: 0,
-            retries_under_way: 0,
+            retrying: BTreeSet::new(),
             halved: BTreeSet::new(),
             taken_back: BTreeSet::new(),
             committed: Committed::default(),

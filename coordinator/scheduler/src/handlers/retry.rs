@@ -103,7 +103,7 @@ impl Scheduler {
         if let Some(run) = self.runs.get_mut(&id) {
             let failed: Vec<BatchId> = batches
                 .into_iter()
-                .filter(|batch| run.failed.contains_key(batch))
+                .filter(|batch| run.failed.contains_key(batch) && !run.retrying.contains(batch))
                 .collect();
             let goes_on = matches!(run.phase, RunPhase::Accepting | RunPhase::Active);
             if goes_on && !failed.is_empty() {
@@ -112,7 +112,7 @@ impl Scheduler {
                     activity: activity(&failed),
                     batches: failed.clone(),
                 };
-                run.retries_under_way += 1;
+                run.retrying.extend(&failed);
                 self.append_then(record, AfterDurable::FailedRetried(id, failed));
             }
             return;
@@ -134,7 +134,7 @@ impl Scheduler {
     /// Lets failed batches of a run that goes on wait to be begun, now that this cannot be lost any more.
     pub(crate) fn on_failed_retried(&mut self, id: RunId, batches: &[BatchId], now: Time) {
         let Some(run) = self.runs.get_mut(&id) else { return };
-        run.retries_under_way -= 1;
+        run.retrying.retain(|batch| !batches.contains(batch));
         run.take_back_failed(batches);
         if run.phase != RunPhase::Active {
             run.slices.clear();

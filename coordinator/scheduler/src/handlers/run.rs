@@ -199,7 +199,7 @@ impl Scheduler {
             RunPhase::Active
                 if run.sharding == Sharding::Over
                     && run.slices.is_empty()
-                    && run.retries_under_way == 0
+                    && run.retrying.is_empty()
                     && !run.waits_for_somebody() =>
             {
                 let (failed, total) = (run.batch_counts.failed, run.batch_counts.total);
