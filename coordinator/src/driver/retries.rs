@@ -50,10 +50,23 @@ pub enum RetryError {
     TargetTaken(InvalidJob),
 }
 
-/// Who waits for a retry to be durable, and how many batches it is about.
+/// Who waits for a retry to be durable.
 pub(super) struct Waiting {
+    /// How many batches it is about.
     batches: u64,
+    /// Those of which it is not durable yet; of a run that is reopened, all at once.
+    open: BTreeSet<BatchId>,
     reply: oneshot::Sender<Result<u64, RetryError>>,
+}
+
+/// What a request comes to.
+enum Chosen {
+    /// There is nothing to do, and nothing to wait for.
+    Nothing,
+    /// The run is being reopened already.
+    UnderWay,
+    /// These batches, or what a run that had ended has left.
+    Retry(Vec<BatchId>),
 }
 
 impl RetrySelection {
@@ -68,7 +81,8 @@ impl RetrySelection {
 }
 
 impl Driver {
-    /// Lets failed batches be tried again. Asked once more, there is nothing left to do, and that is fine.
+    /// Lets failed batches be tried again. Asked once more, there is nothing left to do, and that is fine; who asks again while
+    /// the first request can still be lost waits with it.
     pub(super) fn on_retry(
         &mut self,
         run: RunId,
@@ -81,22 +95,25 @@ impl Driver {
             Err(error) => {
                 let _ = reply.send(Err(error));
             }
-            Ok(None) => {
+            Ok(Chosen::Nothing) => {
                 let _ = reply.send(Ok(0));
             }
-            Ok(Some(batches)) => {
-                let waiting = Waiting {
-                    batches: batches.len() as u64,
-                    reply,
-                };
-                self.retriers.entry(run).or_default().push(waiting);
+            Ok(Chosen::UnderWay) => self.wait_for_retry(run, &[], reply),
+            Ok(Chosen::Retry(batches)) => {
+                self.wait_for_retry(run, &batches, reply);
                 self.handle(Event::RetryRequested { run, batches, by });
             }
         }
     }
 
-    /// Returns the batches that are to be tried again; `None` when there is nothing to do.
-    fn select(&self, run: RunId, selection: &RetrySelection) -> Result<Option<Vec<BatchId>>, RetryError> {
+    fn wait_for_retry(&mut self, run: RunId, batches: &[BatchId], reply: oneshot::Sender<Result<u64, RetryError>>) {
+        let open: BTreeSet<BatchId> = batches.iter().copied().collect();
+        let batches = open.len() as u64;
+        let waiting = Waiting { batches, open, reply };
+        self.retriers.entry(run).or_default().push(waiting);
+    }
+
+    fn select(&self, run: RunId, selection: &RetrySelection) -> Result<Chosen, RetryError> {
         let entry = self.world.registry.run(run).ok_or(NoSuchRun { run })?;
         if let Some(op) = selection
             .op
@@ -110,7 +127,7 @@ impl Driver {
         }
         let state = entry.ended.as_ref().map(|summary| summary.state);
         if state == Some(RunState::Succeeded) {
-            return Ok(None);
+            return Ok(Chosen::Nothing);
         }
         let failed = self.world.scheduler.retryable(run)?;
         let chosen = failed.filter(|(batch, failed)| selection.takes(&entry.job, *batch, failed));
@@ -118,15 +135,17 @@ impl Driver {
         if let Some(batch) = selection.batches.iter().find(|batch| !self.is_known(run, **batch)) {
             return Err(RetryError::NotFailed { run, batch: *batch });
         }
-        let is_live = state.is_none();
-        if is_live || !self.world.scheduler.can_be_reopened(run) {
-            return Ok(Some(chosen).filter(|chosen| is_live && !chosen.is_empty()));
+        if state.is_some() && !self.world.scheduler.can_be_reopened(run) {
+            return Ok(Chosen::UnderWay);
         }
-        if chosen.is_empty() && !selection.is_everything() {
-            return Ok(None);
+        let is_of_all_that_is_left = state.is_some() && selection.is_everything();
+        if chosen.is_empty() && !is_of_all_that_is_left {
+            return Ok(Chosen::Nothing);
         }
-        targets::check_free(&self.world.scheduler, &entry.job).map_err(RetryError::TargetTaken)?;
-        Ok(Some(chosen))
+        if state.is_some() {
+            targets::check_free(&self.world.scheduler, &entry.job).map_err(RetryError::TargetTaken)?;
+        }
+        Ok(Chosen::Retry(chosen))
     }
 
     /// Tells whether a batch has failed, or is being tried, or is committed: then asking for it again is no mistake.
@@ -140,8 +159,9 @@ impl Driver {
 
     /// Answers those whose request is durable.
     pub(super) fn answer_retriers(&mut self, record: &Record) {
-        let run = match record {
-            Record::FailedRetried { run, .. } | Record::RunReopened { run, .. } => *run,
+        let (run, durable) = match record {
+            Record::FailedRetried { run, batches, .. } => (*run, Some(batches)),
+            Record::RunReopened { run, .. } => (*run, None),
             Record::RunAccepted { .. }
             | Record::SessionOpened { .. }
             | Record::SessionClosed { .. }
@@ -161,8 +181,19 @@ impl Driver {
             | Record::CapSet { .. }
             | Record::RunEnded { .. } => return,
         };
-        for Waiting { batches, reply } in self.retriers.remove(&run).unwrap_or_default() {
-            let _ = reply.send(Ok(batches));
+        let mut still = Vec::new();
+        for mut waiting in self.retriers.remove(&run).unwrap_or_default() {
+            waiting
+                .open
+                .retain(|batch| durable.is_some_and(|durable| !durable.contains(batch)));
+            if waiting.open.is_empty() {
+                let _ = waiting.reply.send(Ok(waiting.batches));
+            } else {
+                still.push(waiting);
+            }
+        }
+        if !still.is_empty() {
+            self.retriers.insert(run, still);
         }
     }
 }

@@ -1,8 +1,10 @@
 //! The driver with a journal in memory and sessions played by the test.
 
+mod held;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::{NonZeroU32, NonZeroU64};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::failure::Failure;
@@ -17,7 +19,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::shutdown::{ShutdownTrigger, shutdown_channel};
-use crate::store::{Archive, MemoryJournal};
+use crate::store::MemoryJournal;
 use crate::timeline::Known;
 
 /// Long enough for a busy machine, short enough to notice a test that hangs.
@@ -363,80 +365,4 @@ async fn a_second_process_of_the_same_name_ends_the_first_ones_session() {
     let reason = timeout(PATIENCE, first.ended).await.expect("is told");
     assert_eq!(reason, Ok(EndReason::Replaced));
     driving.stop().await.expect("stops cleanly");
-}
-
-/// A journal whose disk the test plays.
-struct HeldJournal {
-    last: Arc<Mutex<RecordSequence>>,
-    durability: watch::Sender<Durability>,
-}
-
-impl Journal for HeldJournal {
-    fn generation(&self) -> Generation {
-        Generation(1)
-    }
-
-    fn append(&mut self, entries: Vec<Entry>) -> Result<RecordSequence, JournalError> {
-        let mut last = self.last.lock().expect("no test panics with it");
-        *last = entries.last().map_or(*last, |entry| entry.sequence);
-        Ok(*last)
-    }
-
-    fn durability(&self) -> watch::Receiver<Durability> {
-        self.durability.subscribe()
-    }
-
-    fn recover(&mut self) -> scheduler::Ledger {
-        scheduler::Ledger::default()
-    }
-
-    fn forget(&mut self, _run: RunId) {}
-
-    fn archive(&self) -> Arc<dyn Archive> {
-        MemoryJournal::new(Generation(1)).archive()
-    }
-}
-
-#[tokio::test]
-async fn nobody_is_told_of_a_run_before_its_record_is_durable() {
-    let last = Arc::new(Mutex::new(RecordSequence(0)));
-    let (durability, _) = watch::channel(Durability::UpTo(RecordSequence(0)));
-    let driving = drive(Box::new(HeldJournal {
-        last: last.clone(),
-        durability: durability.clone(),
-    }));
-    let handle = driving.handle.clone();
-    let mut submitting = tokio::spawn(async move { handle.submit(submission("first", ten(), None)).await });
-    let appended = async {
-        while last.lock().expect("no test panics with it").0 == 0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(PATIENCE, appended).await.expect("the record is appended");
-    let known = driving
-        .handle
-        .read(|world| world.registry.runs_before(None).count())
-        .await;
-    assert_eq!(known, Ok(0));
-    assert!(!submitting.is_finished());
-    let position = *last.lock().expect("no test panics with it");
-    durability.send_replace(Durability::UpTo(position));
-    let answer = timeout(PATIENCE, &mut submitting)
-        .await
-        .expect("is answered")
-        .expect("no panic");
-    assert_eq!(answer.expect("runs").expect("is new"), RunId(1));
-    driving.stop().await.expect("stops cleanly");
-}
-
-#[tokio::test]
-async fn a_driver_whose_journal_belongs_to_another_stops_at_once() {
-    let (durability, _) = watch::channel(Durability::UpTo(RecordSequence(0)));
-    let driving = drive(Box::new(HeldJournal {
-        last: Arc::default(),
-        durability: durability.clone(),
-    }));
-    durability.send_replace(Durability::Fenced { by: Generation(2) });
-    let outcome = timeout(PATIENCE, driving.task).await.expect("stops").expect("no panic");
-    assert!(matches!(outcome, Err(DriverError::Fenced { by: Generation(2) })));
 }
