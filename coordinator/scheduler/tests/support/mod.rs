@@ -30,9 +30,12 @@ use scheduler::{
     RecordSequence, Rerun, Scheduler, SliceCut, SourceEnd, Ticket,
 };
 
+pub mod failing;
+mod faults;
 pub mod gantt;
 pub mod jobs;
 mod reattach;
+mod setup;
 mod workers;
 
 /// Bytes of one row of the simulated source.
@@ -151,117 +154,6 @@ impl World {
         }
     }
 
-    /// Connects a worker that can do every op.
-    pub fn worker(&mut self, name: &str, slots: u32) -> SessionId {
-        self.worker_with(name, slots, &OpKind::NAMES)
-    }
-
-    /// Connects a worker that can do some kinds of op.
-    pub fn worker_with(&mut self, name: &str, slots: u32, ops: &[&str]) -> SessionId {
-        self.connect(name, slots, ops, None)
-    }
-
-    fn connect(&mut self, name: &str, slots: u32, ops: &[&str], reattached: Option<Reattached>) -> SessionId {
-        self.last_sessions += 1;
-        let session = SessionId {
-            generation: self.config.generation,
-            sequence: self.last_sessions,
-        };
-        let ops: BTreeSet<String> = ops.iter().map(|op| (*op).to_owned()).collect();
-        let worker = SimWorker {
-            name: name.to_owned(),
-            slots,
-            ops: ops.clone(),
-            alive: true,
-            connected: true,
-            leases: BTreeMap::new(),
-            free: (0..slots).collect(),
-            waiting: VecDeque::new(),
-        };
-        self.workers.insert(session, worker);
-        self.tell(Event::SessionOpened(Box::new(NewSession {
-            session,
-            worker: WorkerName::new(name).expect("is a name"),
-            instance: format!("{}-{name}", self.process),
-            slots: NonZeroU32::new(slots).expect("has slots"),
-            ops,
-            exchange_address: format!("http://{name}"),
-            hello: self.hello,
-            reattached,
-        })));
-        session
-    }
-
-    /// Submits a job over so many rows, cut as its batching says.
-    pub fn run(&mut self, id: u64, job: Job, rows: u64) -> RunId {
-        self.submit(id, job, rows, None)
-    }
-
-    fn submit(&mut self, id: u64, job: Job, rows: u64, rerun: Option<Box<Rerun>>) -> RunId {
-        let run = RunId(id);
-        let job = Arc::new(job);
-        self.sources.insert(run, slices(&job.batching, rows));
-        self.whole_sources.insert(run, slices(&job.batching, rows));
-        self.jobs.insert(run, Arc::clone(&job));
-        let file = SourceFile {
-            path: "/data/in.csv".to_owned(),
-            bytes: rows * ROW_BYTES,
-            etag: "1".to_owned(),
-            data_start: 0,
-        };
-        let source = Arc::new(FrozenSource {
-            files: vec![file],
-            columns: vec!["name".to_owned()],
-        });
-        self.tell(Event::RunSubmitted(Box::new(NewRun {
-            run,
-            job,
-            source,
-            seed: 7,
-            request_id: None,
-            rerun,
-        })));
-        run
-    }
-
-    /// Submits a job whose batches of some numbers begin at an ended run's checkpoints behind an op.
-    pub fn rerun(
-        &mut self,
-        id: u64,
-        of: RunId,
-        job: Job,
-        behind: OpId,
-        batches: impl IntoIterator<Item = u64>,
-    ) -> RunId {
-        let mut found = Vec::new();
-        for batch in batches.into_iter().map(BatchId::whole) {
-            for record in &self.records {
-                if let Record::BatchCheckpointed {
-                    run,
-                    batch: made,
-                    checkpoint,
-                    ..
-                } = record
-                    && (*run, *made, checkpoint.op()) == (of, batch, behind)
-                {
-                    found.push((batch, (**checkpoint).clone()));
-                }
-            }
-        }
-        let rows = self.whole_sources[&of].iter().filter_map(Slice::rows).sum();
-        self.inherited.insert(RunId(id), found);
-        let rerun = Rerun {
-            of,
-            from: "load".to_owned(),
-            behind,
-            origins: vec![Origin { run: of, up_to: behind }],
-            kept: 0,
-            gone: 0,
-            by: Asker::Grpc,
-        };
-        self.submit(id, job, rows, Some(Box::new(rerun)))
-    }
-
     /// Tells the scheduler something now, and does what it says.
     pub fn tell(&mut self, event: Event) {
         self.scheduler.handle(event, self.now);
@@ -311,80 +203,6 @@ impl World {
         self.schedule(self.now + wait, Happening::Tell(event));
     }
 
-    /// Lets a worker's process vanish without a word.
-    pub fn kill(&mut self, session: SessionId) {
-        if let Some(worker) = self.workers.get_mut(&session) {
-            worker.alive = false;
-            worker.connected = false;
-            worker.leases.clear();
-            worker.waiting.clear();
-            self.tell(Event::SessionDisconnected { session });
-        }
-    }
-
-    /// Breaks a worker's connection; the worker stops what it runs, as its agent would before its leases end.
-    pub fn cut(&mut self, session: SessionId) {
-        if let Some(worker) = self.workers.get_mut(&session).filter(|worker| worker.connected) {
-            worker.connected = false;
-            let held = std::mem::take(&mut worker.leases);
-            worker.free = (0..worker.slots).collect();
-            let waiting = std::mem::take(&mut worker.waiting);
-            self.stopped
-                .extend(waiting.into_iter().map(|grant| (session, grant.lease, None)));
-            for lease in held.into_keys() {
-                let op = self.running_step(lease).and_then(|place| self.step_of(lease, place));
-                self.stopped.push((session, lease, op));
-            }
-            self.tell(Event::SessionDisconnected { session });
-        }
-    }
-
-    /// Lets a cut worker connect again, if the coordinator still knows it: it says that its leases were stopped.
-    pub fn reconnect(&mut self, session: SessionId) {
-        let is_known = self.scheduler.workers().any(|worker| worker.session == session);
-        let Some(worker) = self
-            .workers
-            .get_mut(&session)
-            .filter(|worker| worker.alive && !worker.connected)
-        else {
-            return;
-        };
-        if !is_known {
-            worker.alive = false;
-            return;
-        }
-        worker.connected = true;
-        self.tell(Event::SessionResumed { session });
-        let stopped = std::mem::take(&mut self.stopped);
-        for (of, lease, op) in stopped {
-            if of != session {
-                self.stopped.push((of, lease, op));
-                continue;
-            }
-            if let Some(op) = op {
-                let outcome = OpOutcome::Failed(Failure::cancelled());
-                self.report(
-                    session,
-                    Report::OpEnded {
-                        lease,
-                        op,
-                        at: self.now,
-                        outcome,
-                    },
-                );
-            }
-            let end = LeaseEnd::Stopped;
-            self.report(
-                session,
-                Report::LeaseEnded {
-                    lease,
-                    end,
-                    permit: PermitFate::Returned,
-                },
-            );
-        }
-    }
-
     /// Returns what the journal's records add up to.
     pub fn ledger(&self) -> Ledger {
         let mut ledger = Ledger::default();
@@ -392,29 +210,6 @@ impl World {
             ledger.apply(RecordSequence(number as u64 + 1), record);
         }
         ledger
-    }
-
-    /// Ends the coordinator's process and starts it again on its journal: every worker that lives lets go of what it
-    /// holds and connects anew.
-    pub fn restart(&mut self) {
-        let former = self.crash();
-        for worker in former.into_values().filter(|worker| worker.alive) {
-            let ops: Vec<&str> = worker.ops.iter().map(String::as_str).collect();
-            self.worker_with(&worker.name, worker.slots, &ops);
-        }
-    }
-
-    /// Ends the coordinator's process and starts it again on its journal; returns the workers of before.
-    fn crash(&mut self) -> BTreeMap<SessionId, SimWorker> {
-        let ledger = self.ledger();
-        self.sources.clone_from(&self.whole_sources);
-        self.config.generation = Generation(self.config.generation.0 + 1);
-        self.agenda.clear();
-        self.last_ticket = Ticket(0);
-        self.answers.clear();
-        self.scheduler = Scheduler::restore(self.config.clone(), &ledger, self.now);
-        self.obey();
-        std::mem::take(&mut self.workers)
     }
 
     /// Returns the leases that wait at workers for a permit.
@@ -437,27 +232,6 @@ impl World {
     fn step_of(&self, lease: LeaseId, place: usize) -> Option<OpId> {
         let (_, grant) = self.grants.iter().find(|(_, grant)| grant.lease == lease)?;
         grant.steps.get(place).map(|step| step.op)
-    }
-
-    /// Keeps what a worker is told on its way, until it is let through.
-    pub fn hold_back(&mut self, session: SessionId) {
-        self.held_back.insert(session, Vec::new());
-    }
-
-    /// Lets a worker hear what was held back.
-    pub fn let_through(&mut self, session: SessionId) {
-        for message in self.held_back.remove(&session).unwrap_or_default() {
-            self.deliver(session, message);
-        }
-    }
-
-    /// Lets a worker say that it leaves.
-    pub fn drain(&mut self, session: SessionId) {
-        self.report(session, Report::Draining);
-        let leases: Vec<LeaseId> = self.workers[&session].leases.keys().copied().collect();
-        for lease in leases {
-            self.truncate(session, lease);
-        }
     }
 
     /// Runs until everything submitted has ended; panics if it does not in a simulated day.
