@@ -35,7 +35,7 @@ use crate::client::ClientError;
 use crate::cluster::ClusterError;
 use crate::exit::Exit;
 use crate::logging::LogArgs;
-use crate::spec::SpecError;
+use crate::spec::{Spec, SpecError};
 
 /// What to do.
 #[derive(Debug, clap::Subcommand)]
@@ -207,6 +207,13 @@ impl Command {
             Command::Worker(args) => Box::pin(worker::execute(args)).await,
         }
     }
+}
+
+/// Makes the relative paths of a spec absolute: those of the source from this folder, those of the sinks from another, if it is named.
+fn resolve_here(spec: &mut Spec, output: Option<PathBuf>) -> Result<(), CommandError> {
+    let here = std::env::current_dir().map_err(system("find the current folder"))?;
+    spec.resolve(&here, &here.join(output.unwrap_or_default()));
+    Ok(())
 }
 
 /// Names the attempt that an error of the system stopped.

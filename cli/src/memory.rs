@@ -91,17 +91,17 @@ mod tests {
     #[test]
     fn a_process_that_wants_small_pages_gets_no_large_ones() {
         use_small_pages();
-        assert!(rustix::thread::transparent_huge_pages_are_disabled().unwrap());
+        assert!(rustix::thread::transparent_huge_pages_are_disabled().expect("is known"));
     }
 
     /// A machine of 1 GiB whose files are in a folder of the test.
     fn machine(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let root = tempfile::tempdir().unwrap();
+        let root = tempfile::tempdir().expect("a temporary folder");
         let memory = ("proc/meminfo", "MemTotal:        1048576 kB\nMemFree: 1 kB\n");
         for (name, content) in files.iter().chain([&memory]) {
             let path = root.path().join(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, content).unwrap();
+            fs::create_dir_all(path.parent().expect("has one")).expect("is made");
+            fs::write(path, content).expect("is written");
         }
         root
     }
@@ -155,7 +155,8 @@ mod tests {
 
     #[test]
     fn parked_outputs_get_half_of_what_the_program_and_the_slots_leave() {
-        let share = |mib: u64, slots| parking_share(Some(ByteSize(mib * MIB)), NonZeroU32::new(slots).unwrap());
+        let share =
+            |mib: u64, slots| parking_share(Some(ByteSize(mib * MIB)), NonZeroU32::new(slots).expect("is not zero"));
         assert_eq!(share(512, 2), ByteSize(192 * MIB));
         assert_eq!(share(512, 8), ByteSize(96 * MIB));
         assert_eq!(share(2048, 2), ByteSize(960 * MIB));

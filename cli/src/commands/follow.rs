@@ -7,6 +7,37 @@ use crate::output::{self, Format, Screen};
 use crate::progress::Progress;
 use crate::signals::Signals;
 
+/// What becomes of a run that was just made.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(super) struct MadeArgs {
+    /// Waits for the new run's end and prints its summary. Ctrl-C detaches; the run goes on.
+    #[arg(long)]
+    wait: bool,
+    /// Prints the summary as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl MadeArgs {
+    pub(super) fn format(self) -> Format {
+        Format::from_flag(self.json)
+    }
+
+    /// Waits for the run, or says how to.
+    pub(super) async fn made(self, client: Client, run: &str) -> Result<Exit, CommandError> {
+        if self.wait {
+            return follow(client, run, self.format()).await;
+        }
+        if self.format() == Format::Text {
+            output::message(&format!(
+                "watch it with: plumb watch {run} --coordinator {}",
+                client.addresses()
+            ));
+        }
+        Ok(Exit::Ok)
+    }
+}
+
 /// Follows a run, prints its summary, and says how the program ends.
 pub(super) async fn follow(mut client: Client, run: &str, format: Format) -> Result<Exit, CommandError> {
     let mut signals = Signals::listen().map_err(system("listen for signals"))?;

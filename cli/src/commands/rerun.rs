@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::{CommandError, follow, system};
+use super::follow::MadeArgs;
+use super::{CommandError, resolve_here};
 use crate::args::CoordinatorArgs;
 use crate::client::Rerun;
 use crate::exit::Exit;
@@ -40,12 +41,8 @@ pub(crate) struct Args {
     /// Names the request: asked again under the same name, it stands for the run that was made. [default: a new name]
     #[arg(long, value_name = "NAME")]
     request_id: Option<String>,
-    /// Waits for the new run's end and prints its summary. Ctrl-C detaches; the run goes on.
-    #[arg(long)]
-    wait: bool,
-    /// Prints the summary as JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    then: MadeArgs,
     #[command(flatten)]
     coordinator: CoordinatorArgs,
 }
@@ -55,9 +52,7 @@ pub(super) async fn execute(args: Args) -> Result<Exit, CommandError> {
         None => None,
         Some(file) => {
             let mut spec = Spec::load(file, &args.overrides)?;
-            let here = std::env::current_dir().map_err(system("find the current folder"))?;
-            let sinks = here.join(args.output.unwrap_or_default());
-            spec.resolve(&here, &sinks);
+            resolve_here(&mut spec, args.output)?;
             Some(spec)
         }
     };
@@ -69,8 +64,7 @@ pub(super) async fn execute(args: Args) -> Result<Exit, CommandError> {
         files_gone,
     } = rerun.await?;
     output::result(&serde_json::json!({ "run": run, "batches_at_checkpoints": at_checkpoints }).to_string());
-    let format = Format::from_flag(args.json);
-    if format == Format::Text {
+    if args.then.format() == Format::Text {
         let gone = match files_gone {
             0 => String::new(),
             some => format!("; the last checkpoints of {some} are gone"),
@@ -79,14 +73,5 @@ pub(super) async fn execute(args: Args) -> Result<Exit, CommandError> {
             "{at_checkpoints} batches begin at checkpoints, the others at their source{gone}"
         ));
     }
-    if args.wait {
-        return follow::follow(client, &run, format).await;
-    }
-    if format == Format::Text {
-        output::message(&format!(
-            "watch it with: plumb watch {run} --coordinator {}",
-            client.addresses()
-        ));
-    }
-    Ok(Exit::Ok)
+    args.then.made(client, &run).await
 }

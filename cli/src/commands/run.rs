@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use common::state::Reopening;
 
 use super::gantt::charts;
-use super::{CommandError, follow, system};
+use super::{CommandError, follow, resolve_here, system};
 use crate::args::SpecArgs;
 use crate::client::{CancelMode, Client, RunView};
 use crate::cluster::{Cluster, ClusterOptions, Logs, Ports};
@@ -67,8 +67,7 @@ pub(super) struct Finished {
 pub(super) async fn execute(args: Args, log: &LogArgs) -> Result<Exit, CommandError> {
     let mut spec = args.spec.load()?;
     super::worker::allowed_programs(&args.allow_exec)?;
-    let here = std::env::current_dir().map_err(system("find the current folder"))?;
-    spec.resolve(&here, &here.join(args.output.unwrap_or_default()));
+    resolve_here(&mut spec, args.output)?;
     let options = ClusterOptions {
         // Nobody could retry there.
         reopening: Reopening::Never,

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::{CommandError, follow, system};
+use super::follow::MadeArgs;
+use super::{CommandError, resolve_here};
 use crate::args::{CoordinatorArgs, SpecArgs};
 use crate::exit::Exit;
-use crate::output::{self, Format};
+use crate::output;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -24,33 +25,17 @@ pub(crate) struct Args {
     /// Where relative paths of sinks start. [default: this folder]
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
-    /// Waits for the run's end and prints its summary. Ctrl-C detaches; the run goes on.
-    #[arg(long)]
-    wait: bool,
-    /// Prints the summary as JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    then: MadeArgs,
     #[command(flatten)]
     coordinator: CoordinatorArgs,
 }
 
 pub(super) async fn execute(args: Args) -> Result<Exit, CommandError> {
     let mut spec = args.spec.load()?;
-    let here = std::env::current_dir().map_err(system("find the current folder"))?;
-    let sinks = here.join(args.output.unwrap_or_default());
-    spec.resolve(&here, &sinks);
+    resolve_here(&mut spec, args.output)?;
     let mut client = args.coordinator.connect().await?;
     let run = client.submit(&spec).await?;
     output::result(&serde_json::json!({ "run": run }).to_string());
-    let format = Format::from_flag(args.json);
-    if args.wait {
-        return follow::follow(client, &run, format).await;
-    }
-    if format == Format::Text {
-        output::message(&format!(
-            "watch it with: plumb watch {run} --coordinator {}",
-            client.addresses()
-        ));
-    }
-    Ok(Exit::Ok)
+    args.then.made(client, &run).await
 }

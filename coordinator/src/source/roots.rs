@@ -191,12 +191,12 @@ mod tests {
 
     #[test]
     fn opening_step_by_step_follows_no_symlink() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("real")).unwrap();
-        std::fs::write(folder.path().join("real/file"), "x").unwrap();
-        std::os::unix::fs::symlink("real", folder.path().join("alias")).unwrap();
-        std::os::unix::fs::symlink("file", folder.path().join("real/alias")).unwrap();
-        let root = OwnedFd::from(File::open(folder.path()).unwrap());
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        std::fs::create_dir(folder.path().join("real")).expect("is made");
+        std::fs::write(folder.path().join("real/file"), "x").expect("is written");
+        std::os::unix::fs::symlink("real", folder.path().join("alias")).expect("is linked");
+        std::os::unix::fs::symlink("file", folder.path().join("real/alias")).expect("is linked");
+        let root = OwnedFd::from(File::open(folder.path()).expect("is there"));
         assert!(open_step_by_step(&root, Path::new("real/file")).is_ok());
         for refused in ["alias/file", "real/alias", "../x", "/etc/passwd", ""] {
             assert!(open_step_by_step(&root, Path::new(refused)).is_err(), "{refused}");

@@ -58,7 +58,7 @@ mod tests {
             ("file:///data/a%20b.csv", "/data/a b.csv"),
             ("FILE://localhost/a", "/a"),
         ] {
-            assert_eq!(path_of(uri).unwrap(), PathBuf::from(path));
+            assert_eq!(path_of(uri).expect("is a path"), PathBuf::from(path));
         }
         for uri in [
             "file://host/a",

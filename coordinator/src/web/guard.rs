@@ -94,7 +94,9 @@ mod tests {
     use super::*;
 
     fn headers(list: &[(&'static str, &'static str)]) -> HeaderMap {
-        let named = |(name, value): &(&'static str, &'static str)| (name.parse().unwrap(), value.parse().unwrap());
+        let named = |(name, value): &(&'static str, &'static str)| {
+            (name.parse().expect("a header"), value.parse().expect("a value"))
+        };
         list.iter().map(named).collect::<HeaderMap>()
     }
 

@@ -12,7 +12,6 @@ use common::part::Part;
 use common::steering::Asker;
 use scheduler::{Checkpoint, Event, NewRun, Origin, Rerun};
 
-use crate::jobs;
 use crate::world::World;
 
 impl World {
@@ -29,13 +28,7 @@ impl World {
         };
         coordinator.last_run = RunId(coordinator.last_run.0 + 1);
         let run = coordinator.last_run;
-        self.oracle.job_of_run.insert(run, user);
-        self.note_limits_of(run, user);
-        self.note_rates_of(run, user);
-        let plan = &self.plan.jobs[user];
-        let cap = plan.cap.map(|cap| cap * self.cap_factor());
-        let (mut job, source) = (jobs::job(plan, user, cap), jobs::source(plan));
-        self.limit_ops(user, &mut job);
+        let (job, source) = self.job_of(run, user);
         let behind = OpId(last as u16 + 1);
         let rerun = Rerun {
             of,

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::ids::{OpId, RunId};
-use common::job::{Change, LimitsChange, OnFailure, OpLimitsChange, PoolName};
+use common::job::{Change, Job, LimitsChange, OnFailure, OpLimitsChange, PoolName};
+use common::slice::FrozenSource;
 use common::steering::{AskRefused, Asker, CancelMode, RunCommand};
 use scheduler::{Ask, Asked, Event, Hold, NewRun, Ticket};
 
@@ -58,13 +59,7 @@ impl World {
         let run = coordinator.last_run;
         coordinator.names.insert(name.clone(), run);
         coordinator.submitters.insert(run, vec![user]);
-        self.oracle.job_of_run.insert(run, user);
-        self.note_limits_of(run, user);
-        self.note_rates_of(run, user);
-        let plan = &self.plan.jobs[user];
-        let cap = plan.cap.map(|cap| cap * self.cap_factor());
-        let (mut job, source) = (jobs::job(plan, user, cap), jobs::source(plan));
-        self.limit_ops(user, &mut job);
+        let (job, source) = self.job_of(run, user);
         let new = NewRun {
             run,
             job: Arc::new(job),
@@ -74,6 +69,18 @@ impl World {
             request_id: Some(name),
         };
         self.tell_scheduler(Event::RunSubmitted(Box::new(new)));
+    }
+
+    /// Makes the job and the source of a new run of a user, of which the oracles are told.
+    pub(crate) fn job_of(&mut self, run: RunId, user: usize) -> (Job, Arc<FrozenSource>) {
+        self.oracle.job_of_run.insert(run, user);
+        self.note_limits_of(run, user);
+        self.note_rates_of(run, user);
+        let plan = &self.plan.jobs[user];
+        let cap = plan.cap.map(|cap| cap * self.cap_factor());
+        let (mut job, source) = (jobs::job(plan, user, cap), jobs::source(plan));
+        self.limit_ops(user, &mut job);
+        (job, source)
     }
 
     pub(crate) fn answer(&mut self, user: usize, run: RunId) {
