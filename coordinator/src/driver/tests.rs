@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use common::failure::Failure;
 use common::ids::WorkerName;
-use common::job::{Batching, CsvDialect, FailurePolicy, Job, Op, OpKind, Schedule, Sink, Source};
+use common::job::{Batching, Job, OpKind, Sink};
 use common::message::{Grant, LeaseEnd, OpDone, OpOutcome, PermitFate, Report, ToWorker};
 use common::slice::{ByteSlice, FileId, FrozenSource, Slice, SourceFile};
 use common::state::RunState;
@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::shutdown::{ShutdownTrigger, shutdown_channel};
 use crate::store::MemoryJournal;
+use crate::testing;
 use crate::timeline::Known;
 
 /// Long enough for a busy machine, short enough to notice a test that hangs.
@@ -198,22 +199,11 @@ impl SliceFinder for Panicking {
 
 fn job(name: &str) -> Arc<Job> {
     Arc::new(Job {
-        name: name.to_owned(),
-        source: Source {
-            uris: vec!["/in.csv".to_owned()],
-            csv: CsvDialect::default(),
-        },
         batching: Batching::Bounded {
             rows: NonZeroU32::new(1),
             bytes: NonZeroU64::new(1_000).expect("is not zero"),
         },
-        schedule: Schedule::default(),
-        ops: vec![Op::extract(), Op::new("load", OpKind::Write(Sink::Discard))],
-        failure: FailurePolicy::default(),
-        deadline: None,
-        labels: BTreeMap::new(),
-        seed: None,
-        checkpoint_uri: None,
+        ..testing::job(name, [("load", OpKind::Write(Sink::Discard))])
     })
 }
 

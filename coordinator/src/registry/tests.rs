@@ -1,26 +1,12 @@
 //! What the registry knows after which records.
 
-use common::job::{Batching, CsvDialect, FailurePolicy, Op, OpKind, Schedule, Source};
+use common::job::OpKind;
 
 use super::*;
-use crate::testing::ended_summary;
+use crate::testing::{self, ended_summary};
 
 fn job(name: &str) -> Arc<Job> {
-    Arc::new(Job {
-        name: name.to_owned(),
-        source: Source {
-            uris: vec!["in.csv".to_owned()],
-            csv: CsvDialect::default(),
-        },
-        batching: Batching::default(),
-        schedule: Schedule::default(),
-        ops: vec![Op::extract(), Op::new("rest", OpKind::Noop)],
-        failure: FailurePolicy::default(),
-        deadline: None,
-        labels: BTreeMap::new(),
-        seed: None,
-        checkpoint_uri: None,
-    })
+    Arc::new(testing::job(name, [("rest", OpKind::Noop)]))
 }
 
 fn accepted(run: u64, request_id: Option<&str>) -> Record {

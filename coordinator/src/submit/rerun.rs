@@ -391,27 +391,13 @@ fn count(
 
 #[cfg(test)]
 mod tests {
-    use common::job::{Batching, Checkpointing, FailurePolicy, Op, Schedule, Select, SelectedColumn, Source};
+    use common::job::{Batching, Checkpointing, Op, Select, SelectedColumn};
 
     use super::*;
+    use crate::testing;
 
     fn job() -> Job {
-        let ops = ["clean", "dear", "load"].map(|name| Op::new(name, OpKind::Noop));
-        let mut job = Job {
-            name: "test".to_owned(),
-            source: Source {
-                uris: vec!["/in.csv".to_owned()],
-                csv: Default::default(),
-            },
-            batching: Batching::default(),
-            schedule: Schedule::default(),
-            ops: std::iter::once(Op::extract()).chain(ops).collect(),
-            failure: FailurePolicy::default(),
-            deadline: None,
-            labels: Default::default(),
-            seed: None,
-            checkpoint_uri: None,
-        };
+        let mut job = testing::job("test", ["clean", "dear", "load"].map(|name| (name, OpKind::Noop)));
         job.ops[2].checkpoint = Checkpointing::Yes;
         job
     }

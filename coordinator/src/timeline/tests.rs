@@ -4,34 +4,19 @@ use std::ops::ControlFlow;
 
 use common::failure::FailureKind;
 use common::ids::{Attempt, Generation};
-use common::job::{Batching, CsvDialect, FailurePolicy, Op, OpKind, Schedule, Source};
+use common::job::OpKind;
 use common::state::TaskState;
 use common::timeline::Moved;
 
 use super::*;
 use crate::chart::ChartView;
 use crate::chart::fixture::{Fixture, Shape, Story};
+use crate::testing;
 
 const RUN: RunId = RunId(7);
 
 fn job() -> Job {
-    Job {
-        name: "four".to_owned(),
-        source: Source {
-            uris: vec!["in.csv".to_owned()],
-            csv: CsvDialect::default(),
-        },
-        batching: Batching::default(),
-        schedule: Schedule::default(),
-        ops: std::iter::once(Op::extract())
-            .chain((1..4).map(|op| Op::new(format!("op_{op}"), OpKind::Noop)))
-            .collect(),
-        failure: FailurePolicy::default(),
-        deadline: None,
-        labels: BTreeMap::new(),
-        seed: None,
-        checkpoint_uri: None,
-    }
+    testing::job("four", ["op_1", "op_2", "op_3"].map(|name| (name, OpKind::Noop)))
 }
 
 fn known(ended: Option<Time>) -> Known {

@@ -11,7 +11,7 @@ use common::counts::RowCounts;
 use common::failure::Failure;
 use common::holdings::DoneOp;
 use common::ids::{Attempt, LeaseId, OpId, SessionId, WorkerName};
-use common::job::{Batching, CsvDialect, FailurePolicy, Job, Op, OpKind, Schedule, Sink, Source};
+use common::job::{Batching, Job, OpKind, Sink};
 use common::message::OpDone;
 use common::slice::{ByteSlice, FileId, FrozenSource, Slice, SourceFile};
 use common::steering::{Activity, Asker, RunCommand};
@@ -22,28 +22,19 @@ use scheduler::{Checkpoint, FailedBatch, Origin, Record, Rerun, Tolerance, UsedU
 use super::group::SNAPSHOT_EVERY;
 use super::tables::{FORMAT, FORMAT_ROW, META};
 use super::*;
-use crate::testing::ended_summary;
+use crate::testing::{self, ended_summary};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn job() -> Arc<Job> {
     Arc::new(Job {
-        name: "first".to_owned(),
-        source: Source {
-            uris: vec!["/in.csv".to_owned()],
-            csv: CsvDialect::default(),
-        },
         batching: Batching::Bounded {
             rows: None,
             bytes: NonZeroU64::new(1_000).expect("is not zero"),
         },
-        schedule: Schedule::default(),
-        ops: vec![Op::extract(), Op::new("load", OpKind::Write(Sink::Discard))],
-        failure: FailurePolicy::default(),
-        deadline: None,
         labels: BTreeMap::from([("team".to_owned(), "data".to_owned())]),
         seed: Some(7),
-        checkpoint_uri: None,
+        ..testing::job("first", [("load", OpKind::Write(Sink::Discard))])
     })
 }
 
