@@ -5,13 +5,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::batch::{BatchPhase, Place};
-use crate::lease::{Permit, Standing};
-use crate::ledger::Hold;
-use crate::limits::{Cap, turn_of};
-use crate::run::{Run, RunPhase};
+use crate::journal::run_ledger::Hold;
 use crate::scheduler::Scheduler;
-use crate::worker::SessionPhase;
+use crate::state::batch::{BatchPhase, Place};
+use crate::state::cap::Cap;
+use crate::state::lease::{Permit, Standing};
+use crate::state::run::{Run, RunPhase};
+use crate::state::turn::turn_of;
+use crate::state::worker::SessionPhase;
 
 /// An invariant that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]

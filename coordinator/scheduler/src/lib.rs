@@ -8,58 +8,46 @@
 //!
 //! Nothing with an effect that must survive is commanded before its [`Record`] is durable: the scheduler asks for the
 //! record ([`Command::Append`]), goes on, and commands the effect when [`Event::DurableUpTo`] has come back.
+//!
+//! # The map
+//!
+//! Each floor imports those below it and none above.
+//!
+//! | floor | what lives there |
+//! |---|---|
+//! | `handlers` | what is done about each event, durable record and timer; its root says who does what, and what follows each step |
+//! | `questions`, `check` | what can be asked: views, explanations, summaries; the invariants, recomputed |
+//! | `rules` | what may happen: admission, granting, permits, rates, holding back |
+//! | `scheduler` | the [`Scheduler`] itself: all state in one place, and its queue of commands |
+//! | `state` | what there is: runs, batches, leases, workers; data that keeps itself true and knows no scheduler |
+//! | `interface` | what goes in and comes out: events, commands, configuration |
+//! | `journal` | what must survive: records, the ledger that they add up to, and what both are made of |
+//!
+//! An event comes in at the handlers, which change the state and append records; when a step's events are taken, the rules
+//! grant what fits.
 
-mod admission;
-mod attempts;
-mod batch;
-mod bisect;
-mod change_limits;
 mod check;
-mod checkpoint;
-mod command;
-mod committed;
-mod config;
-mod durability;
-mod event;
-mod explain;
-mod failed;
-mod flow;
-mod grant;
 mod handlers;
-mod intervals;
-mod lease;
-mod ledger;
-mod limits;
-mod outlook;
-mod pools;
-mod publication;
-mod queue_ahead;
-mod rates;
-mod ready_queue;
-mod reattach;
-mod record;
-mod restore;
-mod retry;
-mod run;
+mod interface;
+mod journal;
+mod questions;
+mod rules;
 mod scheduler;
-mod set_aside;
-mod summary;
-mod timers;
-mod view;
-mod worker;
+mod state;
 
-pub use attempts::{Budgets, UsedUp};
 pub use check::Violation;
-pub use checkpoint::{Checkpoint, Origin, Rerun};
-pub use command::{Command, EndReason};
-pub use committed::Committed;
-pub use config::Config;
-pub use event::{Ask, Asked, Event, NewRun, NewSession, Reattached, SliceCut, SourceEnd, Ticket};
-pub use failed::{FailedBatch, Tolerance};
-pub use handlers::NotRetryable;
-pub use intervals::{Insertion, Intervals};
-pub use ledger::{CoordinatorLimits, EndedRun, Hold, Ledger, RunLedger, SessionLedger, Setting};
-pub use outlook::Outlook;
-pub use record::{Record, RecordSequence, SetBy};
+pub use interface::command::{Command, EndReason};
+pub use interface::config::Config;
+pub use interface::event::{Ask, Asked, Event, NewRun, NewSession, Reattached, SliceCut, SourceEnd, Ticket};
+pub use journal::budgets::{Budgets, UsedUp};
+pub use journal::checkpoint::{Checkpoint, Origin, Rerun};
+pub use journal::committed::Committed;
+pub use journal::failed::{FailedBatch, Tolerance};
+pub use journal::intervals::{Insertion, Intervals};
+pub use journal::ledger::{CoordinatorLimits, EndedRun, Ledger, SessionLedger, Setting};
+pub use journal::record::{Record, RecordSequence, SetBy};
+pub use journal::run_ledger::{Hold, RunLedger};
+pub use questions::outlook::Outlook;
+pub use questions::retryable::NotRetryable;
+pub use questions::view::{BatchView, ComesBack, PoolView, WorkerState, WorkerView};
 pub use scheduler::Scheduler;
-pub use view::{BatchView, ComesBack, PoolView, WorkerState, WorkerView};

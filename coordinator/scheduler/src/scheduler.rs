@@ -1,30 +1,33 @@
-//! The state machine's doors: `handle`, `next_command`, `next_timeout`, and what can be asked of it.
+//! The scheduler: all state in one place, and the queue of commands that comes of it.
+//!
+//! Events come in at [`crate::handlers`]. Whoever changes the state says here what is to be done about it ([`Command`]) and what
+//! must survive ([`Record`]).
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use common::ids::{BatchId, LeaseId, RunId, SessionId};
-use common::job::{Job, PoolName};
+use common::ids::{LeaseId, RunId, SessionId};
+use common::job::PoolName;
 use common::message::ToWorker;
 use common::slice::RunContext;
-use common::state::{Reopening, RunState};
-use common::summary::RunSummary;
 use common::time::Time;
 
-use crate::durability::{AfterDurable, Waiting};
-use crate::handlers::steering::Unanswered;
-use crate::lease::Lease;
-use crate::ledger::{CoordinatorLimits, RunLedger};
-use crate::limits::{Cap, Share};
-use crate::pools::Pool;
-use crate::publication::Publication;
-use crate::restore::FormerSessions;
-use crate::run::{Run, RunPhase};
-use crate::timers::Timers;
-use crate::view::{self, BatchView, WorkerView};
-use crate::worker::{Session, SessionPhase};
-use crate::{Command, Config, Event, Record};
+use crate::interface::command::Command;
+use crate::interface::config::Config;
+use crate::journal::record::Record;
+use crate::journal::run_ledger::RunLedger;
+use crate::state::cap::Cap;
+use crate::state::durability::{AfterDurable, Waiting};
+use crate::state::former::FormerSessions;
+use crate::state::lease::Lease;
+use crate::state::pool::Pool;
+use crate::state::publication::Publication;
+use crate::state::run::Run;
+use crate::state::timers::Timers;
+use crate::state::turn::Share;
+use crate::state::unanswered::Unanswered;
+use crate::state::worker::Session;
 
 /// The scheduler: all runs, batches, leases and sessions of a coordinator.
 #[derive(Debug)]
@@ -82,13 +85,6 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// Makes a scheduler that knows no run and no worker.
-    pub fn new(config: Config) -> Scheduler {
-        let mut scheduler = Scheduler::unsettled(config);
-        scheduler.settle_declared(&CoordinatorLimits::default());
-        scheduler
-    }
-
     /// Makes a scheduler whose declared limits are not compared with those that the journal keeps.
     pub(crate) fn unsettled(config: Config) -> Scheduler {
         Scheduler {
@@ -124,151 +120,14 @@ impl Scheduler {
         }
     }
 
-    /// Takes an event; what is to be done about it comes out of [`Scheduler::next_command`].
-    pub fn handle(&mut self, event: Event, now: Time) {
-        self.handle_all([event], now);
-    }
-
-    /// Takes events that came together, in order, and then grants what fits.
-    pub fn handle_all(&mut self, events: impl IntoIterator<Item = Event>, now: Time) {
-        self.now = now;
-        for event in events {
-            self.take(event, now);
-        }
-        while let Some(timer) = self.timers.pop_due(now) {
-            self.on_timer(timer, now);
-        }
-        self.grant_what_fits(now);
-        self.settle_lowered();
-        self.answer_what_is_settled();
-    }
-
-    fn take(&mut self, event: Event, now: Time) {
-        match event {
-            Event::RunSubmitted(new) => self.on_run_submitted(*new, now),
-            Event::Asked(asked) => self.on_asked(*asked, now),
-            Event::SlicesFound {
-                run,
-                slices,
-                checkpoints,
-                bytes_sharded,
-                end,
-            } => {
-                self.inherit(run, checkpoints);
-                self.on_slices_found(run, slices, bytes_sharded, end, now);
-            }
-            Event::SourceFailed { run, failure } => self.on_source_failed(run, failure, now),
-            Event::SliceCut { run, batch, cut } => self.on_slice_cut(run, batch, cut, now),
-            Event::RetryRequested { run, batches, by } => self.on_retry_requested(run, batches, by, now),
-            Event::RunForgotten { run } => self.on_run_forgotten(run),
-            Event::SessionOpened(new) => self.on_session_opened(*new, now),
-            Event::SessionDisconnected { session } => self.on_session_disconnected(session, now),
-            Event::SessionResumed { session } => self.on_session_resumed(session, now),
-            Event::SessionHeard { session } => self.on_session_heard(session, now),
-            Event::SessionClosed { session } => self.on_session_closed(session, now),
-            Event::DrainRequested { session } => self.on_drain_requested(session),
-            Event::Reported { session, report } => self.on_reported(session, report, now),
-            Event::DurableUpTo { sequence } => {
-                self.waiting.note_durable(sequence);
-                while let Some(effect) = self.waiting.pop_durable(sequence) {
-                    self.on_durable(effect, now);
-                }
-            }
-            Event::TimeoutReached => {}
-        }
-    }
-
     /// Returns the next thing to be done, in order.
     pub fn next_command(&mut self) -> Option<Command> {
         self.commands.pop_front()
     }
 
-    /// Returns when [`Event::TimeoutReached`] is wanted at the latest.
+    /// Returns when [`crate::Event::TimeoutReached`] is wanted at the latest.
     pub fn next_timeout(&self) -> Option<Time> {
         self.timers.next()
-    }
-
-    /// Returns the jobs of the runs that have not ended, oldest first.
-    pub fn live_jobs(&self) -> impl Iterator<Item = (RunId, &Job)> {
-        self.runs.iter().map(|(id, run)| (*id, &*run.job))
-    }
-
-    /// Tells whether a batch of a run is committed, or found and not done yet.
-    pub fn is_open_or_committed(&self, run: RunId, batch: BatchId) -> bool {
-        match (self.runs.get(&run), self.ended.get(&run)) {
-            (Some(run), _) => {
-                let waits = run.slices.binary_search_by_key(&batch, |(slice, _)| *slice).is_ok();
-                waits || run.batches.contains_key(&batch) || run.committed.contains(batch)
-            }
-            (None, Some(ended)) => ended.committed.contains(batch),
-            (None, None) => false,
-        }
-    }
-
-    /// Returns what can be said of a run that has not ended.
-    pub fn summary(&self, run: RunId) -> Option<RunSummary> {
-        self.runs.get(&run).map(|run| self.summarize(run))
-    }
-
-    /// Returns a run's job with the limits that are in force now.
-    pub fn job(&self, run: RunId) -> Option<Arc<Job>> {
-        self.runs.get(&run).map(|run| Arc::clone(&run.job))
-    }
-
-    /// Returns the runs that have not ended, oldest first.
-    pub fn runs(&self) -> impl Iterator<Item = RunId> + '_ {
-        self.runs.keys().copied()
-    }
-
-    /// Returns the state that a run will end in, once that is decided: its output is being put in place.
-    pub fn outcome(&self, run: RunId) -> Option<RunState> {
-        let run = self.runs.get(&run)?;
-        match run.phase {
-            RunPhase::Finishing(ending) => Some(run.final_state(ending)),
-            RunPhase::Accepting
-            | RunPhase::Active
-            | RunPhase::Draining(_)
-            | RunPhase::Stopping(_)
-            | RunPhase::Ending => None,
-        }
-    }
-
-    /// Tells whether runs that have ended with failures may go on again.
-    pub fn reopening(&self) -> Reopening {
-        self.config.reopening
-    }
-
-    /// Returns the batches of a run that are in flight, committing or failed, in order.
-    pub fn batches(&self, run: RunId) -> impl Iterator<Item = BatchView> + '_ {
-        self.runs.get(&run).into_iter().flat_map(|run| view::batches(run, self))
-    }
-
-    /// Returns how many batches of a run wait for each op, in the order of the chain.
-    pub fn queues(&self, run: RunId) -> Vec<u64> {
-        let waiting = |run: &Run| {
-            run.job
-                .op_ids()
-                .map(|op| run.ready.waiting_for(op).len() as u64)
-                .collect()
-        };
-        self.runs.get(&run).map(waiting).unwrap_or_default()
-    }
-
-    /// Tells whether a batch of a run is committed.
-    pub fn is_committed(&self, run: RunId, batch: BatchId) -> bool {
-        self.runs.get(&run).is_some_and(|run| run.committed.contains(batch))
-    }
-
-    /// Returns the sessions, oldest first.
-    pub fn workers(&self) -> impl Iterator<Item = WorkerView> + '_ {
-        self.sessions.values().map(Session::view)
-    }
-
-    /// Tells whether a session's signs of life count: it is known and not fenced.
-    pub fn is_heard(&self, session: SessionId) -> bool {
-        self.sessions
-            .get(&session)
-            .is_some_and(|session| session.phase != SessionPhase::Fenced)
     }
 
     pub(crate) fn command(&mut self, command: Command) {

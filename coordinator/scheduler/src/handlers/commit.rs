@@ -8,17 +8,17 @@ use common::part::Part;
 use common::slice::BadRow;
 use common::time::Time;
 
-use crate::Record;
-use crate::batch::{Batch, BatchPhase, Place};
-use crate::bisect::Halving;
-use crate::durability::AfterDurable;
-use crate::failed::{FailedBatch, Tolerance};
-use crate::intervals::Insertion;
-use crate::publication::{Publication, Published};
-use crate::retry::backoff;
-use crate::run::{Ending, Run, RunPhase};
+use crate::handlers::bisect::Halving;
+use crate::journal::failed::Tolerance;
+use crate::journal::intervals::Insertion;
+use crate::journal::record::Record;
+use crate::rules::backoff::backoff;
 use crate::scheduler::Scheduler;
-use crate::timers::Timer;
+use crate::state::batch::{Batch, BatchPhase, Place};
+use crate::state::durability::AfterDurable;
+use crate::state::publication::{Publication, Published};
+use crate::state::run::{Ending, Run, RunPhase};
+use crate::state::timers::Timer;
 
 impl Scheduler {
     /// Records the commit of a batch that came through the whole chain: its data is out of memory.
@@ -155,7 +155,7 @@ impl Scheduler {
     ) {
         let Some(run) = self.runs.get_mut(&run_id) else { return };
         let Some(batch) = run.batches.get(&id) else { return };
-        let failed = FailedBatch::of(batch, op, failure, row);
+        let failed = batch.failed_for_good(op, failure, row);
         run.note_failure(&failed.failure, Some(op), Some(id));
         run.failed.insert(id, failed.clone());
         run.halves.remove(&id);

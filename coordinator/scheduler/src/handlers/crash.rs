@@ -6,19 +6,17 @@
 //!
 //! Known weakness: a batch that was given up stays so when one of its processes comes back after that.
 
-use std::collections::BTreeSet;
-
 use common::failure::{Failure, FailureKind};
 use common::ids::{BatchId, RunId, SessionId};
 use common::message::Step;
 use common::time::Time;
 
-use crate::Record;
-use crate::batch::BatchPhase;
-use crate::retry::CRASH_BUDGET;
-use crate::run::Run;
+use crate::journal::record::Record;
+use crate::rules::backoff::CRASH_BUDGET;
 use crate::scheduler::Scheduler;
-use crate::worker::Session;
+use crate::state::batch::BatchPhase;
+use crate::state::run::Run;
+use crate::state::worker::Session;
 
 impl Scheduler {
     /// Counts a worker process that was lost while it ran a batch; one that loses too many is given up.
@@ -82,21 +80,6 @@ impl Scheduler {
                 .cloned()
                 .collect();
         }
-    }
-}
-
-impl Run {
-    /// Returns the processes that each of the batches has lost that may go on.
-    pub(crate) fn lost_of_batches(&self) -> impl Iterator<Item = &BTreeSet<String>> {
-        let begun = self.batches.values().chain(self.put_back.values());
-        let waiting = self.budgets.values().map(|budgets| &budgets.lost);
-        begun.map(|batch| &batch.lost).chain(waiting)
-    }
-
-    fn lost_of_batches_mut(&mut self) -> impl Iterator<Item = &mut BTreeSet<String>> {
-        let begun = self.batches.values_mut().chain(self.put_back.values_mut());
-        let waiting = self.budgets.values_mut().map(|budgets| &mut budgets.lost);
-        begun.map(|batch| &mut batch.lost).chain(waiting)
     }
 }
 

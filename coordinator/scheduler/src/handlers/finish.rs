@@ -6,18 +6,20 @@ use common::failure::Failure;
 use common::ids::{Attempt, AttemptId, LeaseId, OpId, RunId, SessionId, TaskId};
 use common::job::{FileSink, SingleFile};
 use common::message::{OpDone, ToWorker};
-use common::part::Part;
 use common::summary::RunSummary;
 use common::time::Time;
 
-use crate::durability::AfterDurable;
-use crate::failed::Tolerance;
-use crate::publication::{Publication, Published};
-use crate::retry::backoff;
-use crate::run::{Ending, FinishOp, FinishPhase, RunPhase};
+use crate::interface::command::Command;
+use crate::journal::budgets::UsedUp;
+use crate::journal::failed::Tolerance;
+use crate::journal::record::Record;
+use crate::rules::backoff::backoff;
 use crate::scheduler::Scheduler;
-use crate::timers::Timer;
-use crate::{Command, Record, UsedUp};
+use crate::state::durability::AfterDurable;
+use crate::state::publication::{Publication, Published};
+use crate::state::run::finish::{FinishOp, FinishPhase};
+use crate::state::run::{Ending, RunPhase};
+use crate::state::timers::Timer;
 
 impl Scheduler {
     /// Lets the ops over the whole run begin: every batch is done, or given up.
@@ -224,26 +226,6 @@ impl Scheduler {
                 finish.ready_since = now;
             }
             FinishPhase::Ready | FinishPhase::Committing { .. } | FinishPhase::Publishing | FinishPhase::Done => {}
-        }
-    }
-}
-
-impl FinishOp {
-    /// Makes an op that waits for a worker, or whose commit was durable before a restart.
-    fn new(op: OpId, now: Time, committed: Option<Vec<Part>>) -> FinishOp {
-        let phase = if committed.is_some() {
-            FinishPhase::Publishing
-        } else {
-            FinishPhase::Ready
-        };
-        let parts = committed.unwrap_or_default();
-        FinishOp {
-            op,
-            phase,
-            attempts: 0,
-            failures: 0,
-            parts,
-            ready_since: now,
         }
     }
 }

@@ -9,10 +9,10 @@ use common::message::{ChainRan, LeaseEnd, OpDone, OpOutcome, PermitFate};
 use common::time::Time;
 use common::timeline::ChainEntry;
 
-use super::report::Impossible;
-use crate::Command;
-use crate::lease::{Permit, Standing};
+use crate::handlers::report::Impossible;
+use crate::interface::command::Command;
 use crate::scheduler::Scheduler;
+use crate::state::lease::{Permit, Standing};
 
 impl Scheduler {
     pub(super) fn on_chain_ran(&mut self, session: SessionId, ran: ChainRan, now: Time) -> Result<(), Impossible> {

@@ -10,11 +10,10 @@ use common::state::TaskState;
 use common::time::Time;
 use common::timeline::{Moved, TimelineEntry};
 
-use crate::Command;
-use crate::batch::Place;
-use crate::command::EndReason;
-use crate::lease::{Lease, Permit, RunningStep, Standing, Truncation};
+use crate::interface::command::{Command, EndReason};
 use crate::scheduler::Scheduler;
+use crate::state::batch::Place;
+use crate::state::lease::{Lease, Permit, RunningStep, Standing, Truncation};
 
 /// A report that does not fit what the worker was told.
 #[derive(Debug)]

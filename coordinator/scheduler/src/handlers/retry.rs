@@ -5,93 +5,22 @@
 //! committed nor failed is begun, so that also a run that failed early comes to its end. For that the scheduler keeps
 //! what such runs add up to until they are forgotten.
 
-use std::fmt;
-
 use common::ids::{BatchId, RunId};
-use common::state::{Reopening, RunState};
+use common::state::RunState;
 use common::steering::{Activity, Asker, RunCommand};
 use common::time::Time;
 
-use crate::durability::AfterDurable;
-use crate::failed::FailedBatch;
-use crate::lease::Permit;
-use crate::ledger::RunLedger;
-use crate::publication::Publication;
-use crate::rates::Filling;
-use crate::restore::restore_run;
-use crate::run::{Run, RunPhase};
+use crate::interface::command::Command;
+use crate::journal::record::Record;
+use crate::journal::run_ledger::RunLedger;
 use crate::scheduler::Scheduler;
-use crate::{Command, Record};
-
-/// Why the failed batches of a run cannot be tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotRetryable {
-    /// It ends because of them, and can be reopened when it has.
-    Ending {
-        /// The run.
-        run: RunId,
-    },
-    /// It has ended in a way that leaves nothing to be done.
-    Over {
-        /// The run.
-        run: RunId,
-    },
-    /// Runs of this coordinator that have ended stay so.
-    Final {
-        /// The run.
-        run: RunId,
-    },
-}
-
-impl fmt::Display for NotRetryable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            NotRetryable::Ending { run } => write!(f, "{run} is about to end; try again when it has ended"),
-            NotRetryable::Over { run } => {
-                write!(
-                    f,
-                    "{run} has ended, and not with failures; submit its job again to run it again"
-                )
-            }
-            NotRetryable::Final { run } => write!(
-                f,
-                "{run} has ended, and this coordinator keeps nothing of ended runs that could go on; submit its job again"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for NotRetryable {}
+use crate::state::bucket::Filling;
+use crate::state::durability::AfterDurable;
+use crate::state::lease::Permit;
+use crate::state::publication::Publication;
+use crate::state::run::{Run, RunPhase};
 
 impl Scheduler {
-    /// Returns the failed batches of a run that could be tried again now, with what failed.
-    ///
-    /// # Errors
-    /// [`NotRetryable`] says when they cannot.
-    pub fn retryable(&self, run: RunId) -> Result<impl Iterator<Item = (BatchId, &FailedBatch)>, NotRetryable> {
-        let failed = match (self.runs.get(&run), self.ended.get(&run)) {
-            (Some(live), _) => match live.phase {
-                RunPhase::Accepting | RunPhase::Active => &live.failed,
-                RunPhase::Draining(_) | RunPhase::Stopping(_) | RunPhase::Finishing(_) | RunPhase::Ending => {
-                    return Err(NotRetryable::Ending { run });
-                }
-            },
-            (None, Some(ended)) => &ended.failed,
-            (None, None) => {
-                return Err(match self.config.reopening {
-                    Reopening::Possible => NotRetryable::Over { run },
-                    Reopening::Never => NotRetryable::Final { run },
-                });
-            }
-        };
-        Ok(failed.iter().map(|(batch, failed)| (*batch, failed)))
-    }
-
-    /// Tells whether a run has ended in a way that it can be reopened from, and is not being reopened yet.
-    pub fn can_be_reopened(&self, run: RunId) -> bool {
-        self.ended.contains_key(&run) && !self.reopening.contains(&run)
-    }
-
     pub(crate) fn on_retry_requested(&mut self, id: RunId, batches: Vec<BatchId>, by: Asker, now: Time) {
         let activity = |batches: &[BatchId]| Activity {
             at: now,
@@ -147,7 +76,7 @@ impl Scheduler {
         self.reopening.remove(&id);
         self.ended.remove(&id);
         self.command(Command::ReopenSource { run: id });
-        let mut run = restore_run(id, ledger);
+        let mut run = Run::from_ledger(id, ledger);
         self.count_what_is_held(&mut run);
         self.runs.insert(id, run);
         self.fill_buckets(id, Filling::Unknown, now);

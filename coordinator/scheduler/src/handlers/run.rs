@@ -4,18 +4,19 @@ use std::sync::Arc;
 
 use common::failure::{Failure, FailureKind};
 use common::ids::{BatchId, LeaseId, RunId};
-use common::message::ToWorker;
 use common::slice::Slice;
 use common::time::Time;
 
-use crate::batch::BatchPhase;
-use crate::durability::AfterDurable;
-use crate::event::{NewRun, SourceEnd};
-use crate::rates::{Filling, owe_for};
-use crate::run::{Ending, Run, RunPhase, Sharding};
+use crate::interface::command::Command;
+use crate::interface::event::{NewRun, SourceEnd};
+use crate::journal::record::Record;
+use crate::rules::rates::owe_for;
 use crate::scheduler::Scheduler;
-use crate::timers::Timer;
-use crate::{Command, Record};
+use crate::state::batch::BatchPhase;
+use crate::state::bucket::Filling;
+use crate::state::durability::AfterDurable;
+use crate::state::run::{Ending, Run, RunPhase, Sharding};
+use crate::state::timers::Timer;
 
 impl Scheduler {
     pub(crate) fn on_run_submitted(&mut self, new: NewRun, now: Time) {
@@ -168,13 +169,6 @@ impl Scheduler {
             self.give_up_batch(id, batch);
         }
         leased
-    }
-
-    fn revoke(&mut self, id: LeaseId) {
-        if let Some(lease) = self.leases.get(&id) {
-            let session = lease.session;
-            self.send(session, ToWorker::Revoke { lease: id });
-        }
     }
 
     fn let_source_go(&mut self, id: RunId) {

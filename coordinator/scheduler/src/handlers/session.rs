@@ -9,16 +9,16 @@ use common::state::TaskState;
 use common::time::Time;
 use common::timeline::Moved;
 
-use crate::command::EndReason;
-use crate::durability::AfterDurable;
-use crate::event::NewSession;
 use crate::handlers::crash::lost_worker;
 use crate::handlers::report::Ended;
-use crate::lease::{Lease, Standing};
+use crate::interface::command::{Command, EndReason};
+use crate::interface::event::NewSession;
+use crate::journal::record::Record;
 use crate::scheduler::Scheduler;
-use crate::timers::Timer;
-use crate::worker::{Drains, Session, SessionPhase};
-use crate::{Command, Record};
+use crate::state::durability::AfterDurable;
+use crate::state::lease::{Lease, Standing};
+use crate::state::timers::Timer;
+use crate::state::worker::{Drains, Session, SessionPhase};
 
 /// How many leases end before a worker is told that their ends are durable.
 const SETTLED_AT_ONCE: u32 = 16;

@@ -8,32 +8,19 @@
 //! Known weakness: a worker that is frozen or cut off, or has not come back after a restart, delays such an answer until
 //! its leases are certainly over.
 
-use common::ids::{LeaseId, RunId};
+use common::ids::RunId;
 use common::steering::{Activity, AskRefused, Asker, CancelMode, RunCommand};
 use common::time::Time;
 
-use crate::durability::AfterDurable;
-use crate::event::{Ask, Asked, Ticket};
-use crate::lease::{Permit, Standing, Truncation};
-use crate::ledger::Hold;
-use crate::record::SetBy;
-use crate::run::{Ending, Release, Run, RunPhase};
+use crate::interface::command::Command;
+use crate::interface::event::{Ask, Asked, Ticket};
+use crate::journal::record::{Record, SetBy};
+use crate::journal::run_ledger::Hold;
 use crate::scheduler::Scheduler;
-use crate::{Command, Record};
-
-/// An answer that waits until nothing begins any more that the command forbids.
-#[derive(Debug)]
-pub(crate) struct Unanswered {
-    ticket: Ticket,
-    within: Within,
-}
-
-/// Where something must be settled before an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Within {
-    Run(RunId),
-    AllRuns,
-}
+use crate::state::durability::AfterDurable;
+use crate::state::lease::{Permit, Standing, Truncation};
+use crate::state::run::{Ending, Release, Run, RunPhase};
+use crate::state::unanswered::{Unanswered, Within};
 
 /// What a command comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,20 +138,6 @@ impl Scheduler {
             } else {
                 self.unanswered.push(waiting);
             }
-        }
-    }
-
-    /// Lets a run's leases end after the ops that run, and takes back what is not begun.
-    pub(crate) fn cut_off(&mut self, id: RunId) {
-        self.recall_all_of(id);
-        let has_more = self
-            .leases
-            .values()
-            .filter(|lease| lease.run == id && lease.truncation == Truncation::None && lease.has_more_steps());
-        let of_batches = has_more.filter(|lease| lease.batch.is_some() && lease.permit == Permit::Held);
-        let to_cut: Vec<LeaseId> = of_batches.map(|lease| lease.id).collect();
-        for lease in to_cut {
-            self.truncate(lease);
         }
     }
 
