@@ -141,13 +141,24 @@ def pack(repository, binary):
         shutil.copy(binary, packaged)
 
 
-def unpack(image, binary):
-    """Takes the program out of an image."""
+def unpack(image, path, target):
+    """Takes a file or the content of a folder out of an image."""
     box = run("docker", "create", image).strip()
     try:
-        run("docker", "cp", f"{box}:/usr/local/bin/plumb", binary)
+        run("docker", "cp", f"{box}:{path}", target)
     finally:
         works("docker", "rm", box)
+
+
+def unpack_context(repository, folder):
+    """Puts what a build of the image gets to see of the repository into a folder, and nothing else."""
+    name = f"{STAND_IN}:context"
+    seen = 'FROM scratch\nCOPY . /context\nCMD ["none"]\n'
+    run("docker", "build", "-q", "-t", name, "-f", "-", repository, stdin=seen, env={**os.environ, "DOCKER_BUILDKIT": "0"})
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    unpack(name, "/context/.", folder)
+    works("docker", "rmi", name)
 
 
 def size(image):

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Tests docker-compose.yml on a real Docker engine: builds the image, brings the cluster up, and checks what must hold.
 
-    tests/compose/run.py                     the image copies a release build, which is made if need be
+    tests/compose/run.py                     the image copies a release build, made of what the image would compile
     tests/compose/run.py --binary FILE       the image copies that file
     tests/compose/run.py --compile           the program is compiled in the image, and that is tested
     tests/compose/run.py --compile --builder BuildKit --only image
@@ -29,7 +29,9 @@ from shell import CheckFailed, CommandFailed, require, run
 from tools import Tools
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+TARGET = REPOSITORY / os.environ.get("CARGO_TARGET_DIR", "target")
 IMAGE = "plumbline:test"
+PROGRAM = "/usr/local/bin/plumb"
 
 
 class Report:
@@ -90,10 +92,12 @@ def test(report, arguments, folder):
         if not report.check(f"the {name} image compiles", lambda: compiles(builders, name, image)):
             return
         binary = Path(folder) / "plumb"
-        images.unpack(image, binary)
+        images.unpack(image, PROGRAM, binary)
     else:
         image = IMAGE
-        binary = arguments.binary or release_build()
+        binary = arguments.binary or TARGET / "release" / "plumb"
+        if not arguments.binary and not report.check("what the image is compiled from compiles", release_build):
+            return
     for name in builders:
         report.check(f"the {name} image copies a binary", lambda name=name: copies(builders, name, binary))
     if "BuildKit" not in builders:
@@ -103,9 +107,14 @@ def test(report, arguments, folder):
 
 
 def release_build():
-    """Builds the program, now that there is an engine to run it on, and returns where it is."""
-    run("cargo", "build", "--release", "--locked", "-p", "plumb", cwd=REPOSITORY, timeout=3600)
-    return REPOSITORY / os.environ.get("CARGO_TARGET_DIR", "target") / "release" / "plumb"
+    """Builds the program from what a build of the image gets to see, and from nothing else.
+
+    The folder stays: the files in it keep their times, so that the next build does only what is new.
+    """
+    context = TARGET / "image-context"
+    images.unpack_context(REPOSITORY, context)
+    environment = {**os.environ, "CARGO_TARGET_DIR": str(TARGET)}
+    run("cargo", "build", "--release", "--locked", "-p", "plumb", cwd=context, env=environment, timeout=3600)
 
 
 def compiles(builders, name, image):
