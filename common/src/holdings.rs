@@ -6,10 +6,9 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
-use crate::ids::{BatchId, LeaseId, OpId, OutputId, RunId};
-use crate::message::{OpDone, Step};
+use crate::done::{DoneOp, Past};
+use crate::ids::{BatchId, LeaseId, OutputId, RunId};
+use crate::message::Step;
 use crate::slice::Slice;
 use crate::time::Time;
 
@@ -52,15 +51,6 @@ pub struct HeldBatch {
     pub slice: Slice,
 }
 
-/// An op that is done.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct DoneOp {
-    /// The op.
-    pub op: OpId,
-    /// What it did.
-    pub did: OpDone,
-}
-
 /// Where a held lease is.
 #[derive(Clone, Debug, PartialEq)]
 pub enum HeldState {
@@ -99,13 +89,4 @@ pub struct HeldOutput {
     pub bytes: u64,
     /// What lies behind it, the op that made it included.
     pub past: Arc<Past>,
-}
-
-/// What lies behind an output, or behind a checkpoint.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Past {
-    /// The piece of the source that its batch is made of.
-    pub slice: Slice,
-    /// What the ops up to the one that made it did, in the order of the chain.
-    pub done: Vec<DoneOp>,
 }

@@ -9,6 +9,7 @@
 //! lease, granted and reported on with the messages of [`message`].
 
 pub mod counts;
+pub mod done;
 pub mod explain;
 pub mod failure;
 pub mod holdings;

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::done::{OpDone, Past};
 use crate::failure::Failure;
-use crate::holdings::Past;
 use crate::ids::{Attempt, BatchId, LeaseId, OpId, OutputId, RunId, SessionId};
 use crate::part::Part;
 use crate::slice::{RunContext, Slice};
@@ -245,23 +245,6 @@ pub enum OpOutcome {
     Done(OpDone),
     /// With a failure.
     Failed(Failure),
-}
-
-/// What an op that ended well did.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct OpDone {
-    /// Rows that came in; for `extract`, rows found in the slice.
-    pub rows_in: u64,
-    /// Rows that went on.
-    pub rows_out: u64,
-    /// Rows put aside because they could not be used; the rest of the difference was filtered.
-    pub rows_rejected: u64,
-    /// Bytes that the batch holds in memory now.
-    pub bytes_held: u64,
-    /// What a sink staged.
-    pub parts: Vec<Part>,
-    /// Where its output was written as a checkpoint, if its op is one.
-    pub checkpoint: Option<Part>,
 }
 
 /// How a lease ended.

@@ -12,9 +12,10 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Instant;
 
+use common::done::OpDone;
 use common::ids::{Generation, LeaseId, RunId, SessionId, WorkerName};
 use common::job::{Batching, CsvDialect, FailurePolicy, Job, Op, OpKind, Schedule, Source};
-use common::message::{ChainRan, Grant, LeaseEnd, OpDone, OpRan, PermitFate, Report, Start, ToWorker};
+use common::message::{ChainRan, Grant, LeaseEnd, OpRan, PermitFate, Report, Start, ToWorker};
 use common::slice::{ByteSlice, FileId, FrozenSource, Slice, SourceFile};
 use common::time::Time;
 use scheduler::{Command, Config, Event, NewRun, NewSession, RecordSequence, Scheduler, SourceEnd};

@@ -26,6 +26,7 @@ pub mod series;
 mod stored;
 #[cfg(test)]
 mod tests;
+mod view;
 mod writer;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -41,7 +42,6 @@ use common::time::Time;
 use common::timeline::{ChainEntry, TimelineEntry};
 use scheduler::Outlook;
 
-use crate::chart::ChartView;
 use series::{Sample, Series};
 
 pub(crate) use chunk::{Scratch, Summary};
@@ -51,7 +51,8 @@ pub use lanes::Lanes;
 pub use logs::{KeptLine, LogEnd, LogFilter, LogPage, RunLog};
 pub use row::{Outcome, Row, Task};
 pub use series::NAMES;
-pub(crate) use stored::Chunk;
+pub use view::{Life, TimelineView};
+pub(crate) use view::{MAX_OPS, RUNNING_IDS};
 
 pub(crate) use run::RunTimeline;
 use writer::Files;
@@ -254,7 +255,7 @@ impl Timelines {
     ///
     /// # Errors
     /// [`TimelineError`] when what is kept cannot be read.
-    pub fn view(&self, run: &Known, outlook: &Outlook) -> Result<ChartView, TimelineError> {
+    pub fn view(&self, run: &Known, outlook: &Outlook) -> Result<TimelineView, TimelineError> {
         self.with(run, |timeline| timeline.view(outlook, run.now))
     }
 

@@ -10,13 +10,15 @@
 //!
 //! Known weakness: no ARM instructions of its own; the portable way is what the compiler makes of plain loops.
 
+mod dispatch;
 mod mask;
 #[cfg(feature = "text")]
 mod text;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub use mask::{BLOCK, Kernel, Masks, Portable, run};
+pub use dispatch::run;
+pub use mask::{BLOCK, Kernel, Masks, Portable};
 #[cfg(feature = "text")]
 pub use text::{NotUtf8, TextViews, ascii_column};
 

@@ -1,7 +1,7 @@
 //! Bit masks over blocks of 64 bytes: bit `i` tells something about byte `i`.
 //!
-//! A [`Kernel`] is a loop written once against [`Masks`]; [`run`] runs it with the widest instructions that the machine
-//! has. The kernel's `run` has to be `#[inline(always)]`, so that its loop is compiled anew for each of them.
+//! A [`Kernel`] is a loop written once against [`Masks`]; [`crate::run`] runs it with the widest instructions that the
+//! machine has. The kernel's `run` has to be `#[inline(always)]`, so that its loop is compiled anew for each of them.
 
 /// How many bytes a mask covers.
 pub const BLOCK: usize = 64;
@@ -27,18 +27,6 @@ pub trait Kernel {
 
     /// Runs the loop. Implementations are `#[inline(always)]`.
     fn run<M: Masks>(self, masks: M) -> Self::Output;
-}
-
-/// Runs a kernel with the widest instructions that this machine has.
-pub fn run<K: Kernel>(kernel: K) -> K::Output {
-    #[cfg(target_arch = "x86_64")]
-    {
-        crate::x86::run(kernel)
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    {
-        kernel.run(Portable)
-    }
 }
 
 /// Plain code for every machine.

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
-use crate::mask::{BLOCK, Kernel, Masks, Portable, run};
+use crate::dispatch::run;
+use crate::mask::{BLOCK, Kernel, Masks, Portable};
 
 /// Asks everything about one block.
 #[derive(Clone, Copy)]

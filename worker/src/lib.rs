@@ -17,6 +17,7 @@ mod exchange;
 mod executor;
 pub mod memory;
 pub mod ops;
+mod panics;
 pub mod parking;
 pub mod session;
 pub mod sink;

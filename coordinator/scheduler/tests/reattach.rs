@@ -5,9 +5,9 @@ mod support;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use common::holdings::{DoneOp, HeldState};
+use common::done::{DoneOp, OpDone};
+use common::holdings::HeldState;
 use common::ids::{LeaseId, OpId, RunId, SessionId};
-use common::message::OpDone;
 use common::state::RunState;
 use scheduler::{EndReason, Event, Record};
 use support::{World, jobs};

@@ -4,9 +4,10 @@ mod support;
 
 use std::time::Duration;
 
+use common::done::OpDone;
 use common::failure::FailureKind;
 use common::ids::{Attempt, BatchId, Generation, LeaseId, OpId};
-use common::message::{Input, LeaseEnd, OpDone, OpOutcome, PermitFate, Report};
+use common::message::{Input, LeaseEnd, OpOutcome, PermitFate, Report};
 use common::state::TaskState;
 use scheduler::{Command, EndReason, Event, Record};
 use support::World;

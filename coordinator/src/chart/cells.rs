@@ -2,10 +2,8 @@
 
 use std::ops::Range;
 
-use super::raster::Window;
+use super::window::Window;
 
-/// The most ops that are told apart in columns; those behind count as the last one.
-pub(crate) const MAX_OPS: usize = 32;
 /// The columns of a tile.
 pub const TILE_COLUMNS: usize = 512;
 /// The cell rows of a tile.

@@ -4,9 +4,8 @@ use std::ops::ControlFlow;
 
 use common::ids::{BatchId, WorkerName};
 
-use super::ChartView;
 use super::tiles::Arrangement;
-use crate::timeline::{Outcome, Row, Summary, Task, TimelineError};
+use crate::timeline::{Outcome, Row, Summary, Task, TimelineError, TimelineView};
 
 /// A part of a chart: a span of time and of rows, ends excluded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +61,7 @@ impl Area {
     }
 }
 
-impl ChartView {
+impl TimelineView {
     /// Returns up to `limit` attempts that can be seen in an area (waiting counts), from a place on.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::fixture::{Fixture, MadeUp, Shape, Story};
 use super::*;
-use crate::timeline::{Outcome, RunTimeline};
+use crate::timeline::{Life, Outcome, RUNNING_IDS, RunTimeline, TimelineView};
 use scheduler::Outlook;
 
 /// Random attempts: (op, batch, attempt, slot, queued, wait, duration, state).
@@ -55,7 +55,7 @@ fn entry((op, batch, attempt, slot, queued, wait, ran, state): Drawn) -> Timelin
 }
 
 /// A chart of random attempts; some of the rows are in chunks, the others behind them.
-fn view_of(drawn: &[Drawn]) -> ChartView {
+fn view_of(drawn: &[Drawn]) -> TimelineView {
     let mut timeline = RunTimeline::new(Time::ZERO, 3, OpId(2));
     for attempt in drawn {
         timeline.add(&entry(*attempt), None, 4);
@@ -67,7 +67,7 @@ fn view_of(drawn: &[Drawn]) -> ChartView {
     timeline.view(&Outlook::default(), Time(9_000_000_000))
 }
 
-fn view(made: &MadeUp) -> ChartView {
+fn view(made: &MadeUp) -> TimelineView {
     made.timelines
         .view(&made.known, &Outlook::default())
         .expect("is in memory")

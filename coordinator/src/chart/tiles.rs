@@ -8,11 +8,11 @@
 use std::ops::ControlFlow;
 use std::str::FromStr;
 
-use super::ChartView;
 use super::cells::{Cells, Seal, Shares, TILE_COLUMNS, TILE_ROWS};
-use super::raster::{Raster, Waits, Window};
+use super::raster::{Raster, Waits};
+use super::window::Window;
 use crate::timeline::row::WHOLE_RUN;
-use crate::timeline::{Scratch, Summary, Task, TimelineError};
+use crate::timeline::{Scratch, Summary, Task, TimelineError, TimelineView};
 
 /// The coarsest levels there are.
 const MAX_LEVEL: u32 = 44;
@@ -102,7 +102,7 @@ impl TileId {
     }
 }
 
-impl ChartView {
+impl TimelineView {
     /// Returns the row in which an attempt stands.
     #[inline]
     pub fn row_of(&self, task: &Task, by: Arrangement) -> u64 {
@@ -209,7 +209,7 @@ pub struct Overview {
 
 impl Overview {
     /// Makes an overview that nothing is drawn in yet.
-    pub fn new(view: &ChartView, by: Arrangement) -> Overview {
+    pub fn new(view: &TimelineView, by: Arrangement) -> Overview {
         Overview {
             by,
             raster: Raster::new(Self::window(view, by), view.ops),
@@ -221,7 +221,7 @@ impl Overview {
     ///
     /// # Errors
     /// [`TimelineError`] when what is kept cannot be read.
-    pub fn cells(&mut self, view: &ChartView, window: Window) -> Result<Cells, TimelineError> {
+    pub fn cells(&mut self, view: &TimelineView, window: Window) -> Result<Cells, TimelineError> {
         let wanted = Self::window(view, self.by);
         let own = self.raster.window();
         if (wanted.columns, wanted.rows) != (own.columns, own.rows) {
@@ -253,7 +253,7 @@ impl Overview {
     }
 
     /// Draws the chunks that are not drawn yet.
-    fn draw_chunks(&mut self, view: &ChartView) -> Result<(), TimelineError> {
+    fn draw_chunks(&mut self, view: &TimelineView) -> Result<(), TimelineError> {
         let mut scratch = Scratch::default();
         let drawn = self.drawn;
         for chunk in view.chunks.iter().filter(|chunk| chunk.summary.first >= drawn) {
@@ -264,7 +264,7 @@ impl Overview {
     }
 
     /// The whole run in at most as many columns and rows as an overview has.
-    fn window(view: &ChartView, by: Arrangement) -> Window {
+    fn window(view: &TimelineView, by: Arrangement) -> Window {
         let level = |extent: u64, cells: usize| (0..=MAX_LEVEL).find(|level| extent >> level < cells as u64);
         let (columns, rows) = match by {
             Arrangement::ByBatch => (OVERVIEW_COLUMNS, OVERVIEW_ROWS),

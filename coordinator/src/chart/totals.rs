@@ -3,8 +3,7 @@
 //! Rows in chunks are counted once, when somebody asks; rows behind them and what runs are counted anew each time. Waits are
 //! kept in a histogram whose buckets are at most 1/128 of their values wide, so a quantile is right to less than one percent.
 
-use super::ChartView;
-use crate::timeline::{Scratch, Task, TimelineError};
+use crate::timeline::{Scratch, Task, TimelineError, TimelineView};
 
 /// Waits below this have buckets of their own, and from there on each power of two so many buckets.
 const EXACT: u64 = 256;
@@ -59,7 +58,7 @@ impl Totals {
     ///
     /// # Errors
     /// [`TimelineError`] when what is kept cannot be read.
-    pub fn sum(&mut self, view: &ChartView) -> Result<Sums, TimelineError> {
+    pub fn sum(&mut self, view: &TimelineView) -> Result<Sums, TimelineError> {
         let mut scratch = Scratch::default();
         let counted = self.counted;
         for chunk in view.chunks.iter().filter(|chunk| chunk.summary.first >= counted) {

@@ -7,10 +7,11 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::done::OpDone;
 use common::failure::Failure;
 use common::ids::WorkerName;
 use common::job::{Batching, Job, OpKind, Sink};
-use common::message::{Grant, LeaseEnd, OpDone, OpOutcome, PermitFate, Report, ToWorker};
+use common::message::{Grant, LeaseEnd, OpOutcome, PermitFate, Report, ToWorker};
 use common::slice::{ByteSlice, FileId, FrozenSource, Slice, SourceFile};
 use common::state::RunState;
 use common::steering::{CancelMode, RunCommand};

@@ -21,8 +21,9 @@ use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::{LookupError, RunView, Service};
-use crate::chart::{Arrangement, ChartView, Overview, Seal, Sums, TileId, Totals};
+use crate::chart::{Arrangement, Overview, Seal, Sums, TileId, Totals};
 use crate::driver::{NoSuchRun, Stopped};
+use crate::timeline::TimelineView;
 use crate::timeline::series::{Bucket, Series};
 use crate::timeline::{Known, TimelineError};
 
@@ -67,7 +68,7 @@ pub struct Look {
     /// The run.
     pub view: RunView,
     /// Its chart.
-    pub chart: Arc<ChartView>,
+    pub chart: Arc<TimelineView>,
     told: OnceLock<Told>,
     /// What was made of it, by what was asked.
     answers: Mutex<BTreeMap<String, Arc<OnceCell<Bytes>>>>,
@@ -170,7 +171,7 @@ impl Service {
     ///
     /// # Errors
     /// [`LookupError::NoSuchRun`], or [`LookupError::Timeline`] when what is kept cannot be read.
-    pub async fn chart(&self, run: RunId) -> Result<(RunView, Arc<ChartView>), LookupError> {
+    pub async fn chart(&self, run: RunId) -> Result<(RunView, Arc<TimelineView>), LookupError> {
         let look = self.look(run).await?;
         Ok((look.view.clone(), look.chart.clone()))
     }
@@ -231,7 +232,12 @@ impl Service {
     ///
     /// # Errors
     /// [`TimelineError`] when what is kept cannot be read.
-    pub fn draw(&self, run: RunId, chart: &ChartView, tile: TileId) -> Result<Option<Arc<DrawnTile>>, TimelineError> {
+    pub fn draw(
+        &self,
+        run: RunId,
+        chart: &TimelineView,
+        tile: TileId,
+    ) -> Result<Option<Arc<DrawnTile>>, TimelineError> {
         let Some(window) = tile.window() else { return Ok(None) };
         let key = (run, tile);
         let before = find(&self.drawn.tiles, &key);
@@ -272,12 +278,12 @@ impl Service {
     }
 
     /// Returns a mark by which a viewer says which state of a chart it has.
-    pub fn mark(&self, chart: &ChartView) -> String {
+    pub fn mark(&self, chart: &TimelineView) -> String {
         format!("{:x}-{}-{}", self.drawn.born, chart.epoch, chart.version)
     }
 
     /// Returns the version that a mark stands for; `None` when its viewer has nothing that is of use any more.
-    pub fn version_of(&self, chart: &ChartView, mark: &str) -> Option<u64> {
+    pub fn version_of(&self, chart: &TimelineView, mark: &str) -> Option<u64> {
         let version = mark.strip_prefix(&format!("{:x}-{}-", self.drawn.born, chart.epoch))?;
         version.parse().ok()
     }

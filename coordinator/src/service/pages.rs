@@ -9,8 +9,7 @@ use common::timeline::TimelineEntry;
 
 use super::charts::blocking;
 use super::{Look, LookupError, Service};
-use crate::chart::ChartView;
-use crate::timeline::TimelineError;
+use crate::timeline::{TimelineError, TimelineView};
 
 /// How many attempts a page has at most.
 const PAGE: usize = 2_000;
@@ -37,7 +36,7 @@ pub struct TimelinePage {
 
 impl TimelinePage {
     /// Reads a page that begins at a place.
-    fn read(chart: &ChartView, first: u64) -> Result<TimelinePage, TimelineError> {
+    fn read(chart: &TimelineView, first: u64) -> Result<TimelinePage, TimelineError> {
         let mut page = TimelinePage::default();
         chart.rows_from(first, |id, row| {
             if page.attempts.len() == PAGE {

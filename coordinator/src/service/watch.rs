@@ -19,8 +19,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::{Look, LookupError, RunView, Service};
-use crate::chart::RUNNING_IDS;
 use crate::driver::{NoSuchRun, Stopped};
+use crate::timeline::RUNNING_IDS;
 use crate::timeline::TimelineError;
 
 /// The time between two messages of progress.

@@ -12,6 +12,7 @@
 
 mod codec;
 mod committer;
+mod error;
 mod group;
 mod open;
 mod recent;
@@ -34,8 +35,9 @@ use super::journal::{Archive, ArchiveError, Durability, Entry, Journal, JournalE
 use super::packed::checkpoints::{CheckpointBlock, of_whole_batches};
 use super::packed::{Block, Blocks, block_of};
 use committer::{Committer, Queue};
+use error::StoreError;
 use group::{State, unpack};
-use open::{Opened, StoreError};
+use open::Opened;
 use recent::RecentParts;
 use tables::{blocks_table, checkpoints_name, parts_name};
 

@@ -4,7 +4,7 @@
 //! of a batch's last op waits for the commit, which comes within moments, before it is sealed. Attempts that run have no
 //! row: a look asks the scheduler for them.
 //!
-//! Sealed time: what lies before [`ChartView::sealed_us`] cannot change any more, because nothing that runs or waits was
+//! Sealed time: what lies before [`TimelineView::sealed_us`] cannot change any more, because nothing that runs or waits was
 //! queued before it and reports come within [`REPORT_PATIENCE_US`]. A report that comes later all the same raises the
 //! epoch, which is part of every tile's address.
 //!
@@ -27,9 +27,8 @@ use super::lanes::Lanes;
 use super::logs::RunLog;
 use super::row::{Outcome, Row, WHOLE_RUN, micros_since};
 use super::series::{Sample, Series};
-use super::stored::Chunk;
-use super::writer::Written;
-use crate::chart::{ChartView, Life, RUNNING_IDS};
+use super::stored::{Chunk, Written};
+use super::view::{Life, MAX_OPS, RUNNING_IDS, TimelineView};
 
 /// How long after the fact a report is waited for before what was is called sealed.
 const REPORT_PATIENCE_US: u64 = 30_000_000;
@@ -272,7 +271,7 @@ impl RunTimeline {
     }
 
     /// Shows the chart as it is now; `outlook` is what the scheduler knows of a live run.
-    pub(crate) fn view(&mut self, outlook: &Outlook, now: Time) -> ChartView {
+    pub(crate) fn view(&mut self, outlook: &Outlook, now: Time) -> TimelineView {
         let running = self.running_rows(outlook);
         let now_us = micros_since(self.accepted, self.ended.unwrap_or(now)).max(self.end_us);
         if self.ended.is_some() {
@@ -284,9 +283,9 @@ impl RunTimeline {
             let horizon = [queued, waiting].into_iter().flatten().fold(reported, u64::min);
             self.sealed_us = self.sealed_us.max(horizon);
         }
-        ChartView {
+        TimelineView {
             accepted: self.accepted,
-            ops: self.ops.clamp(1, crate::chart::cells::MAX_OPS),
+            ops: self.ops.clamp(1, MAX_OPS),
             chunks: self.chunks.clone(),
             tail_summary: Summary::of(self.tail_first, &self.tail),
             tail: self.tail.clone(),

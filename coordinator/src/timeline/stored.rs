@@ -118,3 +118,19 @@ fn unreadable(reason: impl ToString) -> TimelineError {
         reason: reason.to_string(),
     }
 }
+
+/// What of a timeline is in its files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Written {
+    pub(super) chunks: usize,
+    pub(super) lanes: usize,
+    /// The place behind the last row whose failure is there.
+    pub(super) failures: u64,
+    /// When the last bucket begins that is there.
+    pub(super) buckets: u64,
+    pub(super) epoch: u32,
+    pub(super) restarts: u32,
+    pub(super) dropped: u64,
+    /// The place behind the last row in the tail's file.
+    pub(super) tail: u64,
+}

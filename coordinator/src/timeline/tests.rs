@@ -9,9 +9,9 @@ use common::state::TaskState;
 use common::timeline::Moved;
 
 use super::*;
-use crate::chart::ChartView;
 use crate::chart::fixture::{Fixture, Shape, Story};
 use crate::testing;
+use crate::timeline::TimelineView;
 
 const RUN: RunId = RunId(7);
 
@@ -75,11 +75,11 @@ fn fill(timelines: &Timelines, numbers: std::ops::Range<u64>) {
     }
 }
 
-fn look(timelines: &Timelines, ended: Option<Time>) -> ChartView {
+fn look(timelines: &Timelines, ended: Option<Time>) -> TimelineView {
     timelines.view(&known(ended), &Outlook::default()).expect("can be read")
 }
 
-fn entries(view: &ChartView) -> Vec<TimelineEntry> {
+fn entries(view: &TimelineView) -> Vec<TimelineEntry> {
     let mut entries = Vec::new();
     let read = view.rows_from(0, |_, row| {
         entries.push(view.entry(row));
@@ -140,7 +140,7 @@ fn every_field_of_every_attempt_is_there_again_after_a_clean_stop_of_a_live_run(
     let last = Timelines::in_folder(folder.path()).expect("is made");
     let ended = look(&last, Some(Time(800_000_000_000)));
     assert_eq!(entries(&ended), expected(0..20_000));
-    assert_eq!((ended.restarts, ended.live), (1, crate::chart::Life::Ended));
+    assert_eq!((ended.restarts, ended.live), (1, crate::timeline::Life::Ended));
     assert_eq!(ended.failures.groups()[0].attempts, 20);
 }
 

@@ -19,27 +19,11 @@ use super::file::{self, FrameFile, Frames, Note};
 use super::logs;
 use super::restore;
 use super::run::RunTimeline;
-use super::stored::Chunk;
+use super::stored::{Chunk, Written};
 use super::{End, Shared, TAKE_EVERY, WRITE_EVERY};
 
 /// How long after the end of a run lines of its log are still taken.
 const LATE_LINES: Duration = Duration::from_secs(2);
-
-/// What of a timeline is in its files.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Written {
-    pub(super) chunks: usize,
-    pub(super) lanes: usize,
-    /// The place behind the last row whose failure is there.
-    pub(super) failures: u64,
-    /// When the last bucket begins that is there.
-    pub(super) buckets: u64,
-    pub(super) epoch: u32,
-    pub(super) restarts: u32,
-    pub(super) dropped: u64,
-    /// The place behind the last row in the tail's file.
-    pub(super) tail: u64,
-}
 
 /// The files of the live runs, and what is in memory.
 pub(super) struct Files {

@@ -20,8 +20,8 @@ use axum::routing::{get, post};
 use common::ids::RunId;
 use serde::Deserialize;
 
-use crate::chart::ChartView;
 use crate::service::{PageRequest, RunView, Service};
+use crate::timeline::TimelineView;
 
 pub(super) use problem::Problem;
 
@@ -85,7 +85,7 @@ impl From<PageQuery> for PageRequest {
 }
 
 /// Returns what a run's page begins with, so that it need not ask: CHART and RUN.
-pub(super) fn seed(view: &RunView, chart: &ChartView) -> String {
+pub(super) fn seed(view: &RunView, chart: &TimelineView) -> String {
     serde_json::json!({"chart": shapes::chart(view, chart), "run": shapes::run(view)}).to_string()
 }
 

@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use common::holdings::{DoneOp, HeldBatch, HeldCourse, HeldLease, HeldOutput, HeldState, Holdings, Past};
+use common::done::{DoneOp, Past};
+use common::holdings::{HeldBatch, HeldCourse, HeldLease, HeldOutput, HeldState, Holdings};
 use common::ids::RunId;
 use common::time::Time;
 

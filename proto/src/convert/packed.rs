@@ -6,8 +6,9 @@
 
 use std::sync::Arc;
 
+use common::done::OpDone;
 use common::ids::{BatchId, Generation, LeaseId, RunId};
-use common::message::{ChainRan, Grant, Input, OpDone, OpRan, Report, Start, Step, ToWorker};
+use common::message::{ChainRan, Grant, Input, OpRan, Report, Start, Step, ToWorker};
 use common::slice::{ByteSlice, FileId, Slice};
 use common::time::Time;
 

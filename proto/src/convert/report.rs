@@ -1,6 +1,7 @@
 //! What a worker reports.
 
-use common::message::{LeaseEnd, OpDone, OpOutcome, PermitFate, Report};
+use common::done::OpDone;
+use common::message::{LeaseEnd, OpOutcome, PermitFate, Report};
 use common::time::Time;
 
 use super::ids::op_id;

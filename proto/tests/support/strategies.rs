@@ -5,11 +5,12 @@ mod jobs;
 
 use std::sync::Arc;
 
+use common::done::{DoneOp, OpDone, Past};
 use common::failure::{Failure, FailureKind};
-use common::holdings::{DoneOp, HeldBatch, HeldCourse, HeldLease, HeldOutput, HeldState, Holdings, Past};
+use common::holdings::{HeldBatch, HeldCourse, HeldLease, HeldOutput, HeldState, Holdings};
 use common::ids::{Attempt, BatchId, Generation, Halves, LeaseId, OpId, OutputId, RunId, SessionId};
 use common::message::{
-    ChainRan, Grant, Input, LeaseEnd, OpDone, OpOutcome, OpRan, PermitFate, Publish, RemoteOutput, Report, Start, Step,
+    ChainRan, Grant, Input, LeaseEnd, OpOutcome, OpRan, PermitFate, Publish, RemoteOutput, Report, Start, Step,
     ToWorker,
 };
 use common::part::Part;

@@ -11,7 +11,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use agent::{Action, Agent, Chain, Config, Input, SessionKind, Welcome};
-use common::message::{OpDone, OpRan, Report};
+use common::done::OpDone;
+use common::message::{OpRan, Report};
 use common::time::Time;
 use proto::convert::packed::{messages_from_wire, reports_to_wire};
 use proto::v1;

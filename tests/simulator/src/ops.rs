@@ -1,8 +1,8 @@
 //! What ops make of their batches: rows and parts, or a failure that was drawn.
 
+use common::done::OpDone;
 use common::failure::Failure;
 use common::ids::{BatchId, LeaseId, OpId, RunId};
-use common::message::OpDone;
 use common::part::Part;
 use common::time::Time;
 

@@ -23,7 +23,6 @@ use common::time::Time;
 
 use crate::action::{Action, ExitReason};
 use crate::book::{AskedBack, Book, Restrained};
-use crate::check::{self, Broken};
 use crate::input::{Input, Kept};
 use crate::lease::{Course, Lease, LeaseState, Why};
 use crate::leaving::Leaving;
@@ -149,11 +148,6 @@ impl Agent {
             return Time::ZERO;
         }
         self.link.stop_at().unwrap_or(Time::ZERO)
-    }
-
-    /// Recomputes every invariant from scratch.
-    pub fn check(&self) -> Result<(), Broken> {
-        check::check(self)
     }
 
     /// Returns how many chains run.

@@ -15,8 +15,14 @@ pub struct Broken {
     pub sentence: &'static str,
 }
 
-/// Checks every invariant.
-pub(crate) fn check(agent: &Agent) -> Result<(), Broken> {
+impl Agent {
+    /// Recomputes every invariant from scratch.
+    pub fn check(&self) -> Result<(), Broken> {
+        check(self)
+    }
+}
+
+fn check(agent: &Agent) -> Result<(), Broken> {
     if agent.leaving == Leaving::Left {
         return Ok(());
     }

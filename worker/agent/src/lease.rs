@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use common::holdings::{DoneOp, HeldBatch, HeldCourse, HeldLease, HeldState, Past};
+use common::done::{DoneOp, Past};
+use common::holdings::{HeldBatch, HeldCourse, HeldLease, HeldState};
 use common::ids::{OpId, OutputId};
 use common::message::{Grant, Input, OpOutcome, OpRan, PermitFate, Step};
 use common::slice::{RunContext, Slice};

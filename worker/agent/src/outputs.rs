@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use common::holdings::Past;
+use common::done::Past;
 
 /// A kept output.
 #[derive(Clone, Debug)]

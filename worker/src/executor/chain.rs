@@ -1,16 +1,15 @@
 //! One chain in its slot: from its input through its ops to what it leaves behind.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use agent::{ChainEnd, Kept};
+use common::done::OpDone;
 use common::failure::{Failure, FailureKind};
 use common::ids::{BatchId, LeaseId, OpId, OutputId};
 use common::logs::LogLevel;
-use common::message::{self, OpDone, OpOutcome, Step};
+use common::message::{self, OpOutcome, Step};
 
-use super::control::{ChainControl, Next, StepEnd};
+use super::control::{Next, StepEnd};
 use super::open_ops::OpenOps;
 use super::{ChainJob, OpenRun, Surroundings, run_scope};
 use crate::batch::Batch;
@@ -19,6 +18,7 @@ use crate::clock::monotonic_now;
 use crate::memory::Use;
 use crate::ops::plan::Plan;
 use crate::ops::{OpContext, OpInput, OpOutput};
+use crate::panics::catch_panic;
 use crate::sink;
 
 /// Runs the chains of one slot, one after another.
@@ -98,11 +98,12 @@ impl ChainRunner {
                 Ok((output, done)) => {
                     memory.change(done.bytes_held);
                     self.surroundings.parking.make_room();
-                    tell_end(&job.control, step.op, OpOutcome::Done(done));
+                    job.control.end_step(step.op, monotonic_now(), OpOutcome::Done(done));
                     held = Held::Here(output_id(batch, *step), output);
                 }
                 Err(failure) => {
-                    tell_end(&job.control, step.op, OpOutcome::Failed(failure));
+                    job.control
+                        .end_step(step.op, monotonic_now(), OpOutcome::Failed(failure));
                     if job.control.is_stopped() {
                         return ChainEnd::Stopped;
                     }
@@ -228,13 +229,12 @@ impl ChainRunner {
         context: &OpContext,
     ) -> Result<OpOutput, Failure> {
         let open_ops = &mut self.open_ops;
-        let caught = catch_unwind(AssertUnwindSafe(|| {
+        catch_panic(|| {
             let mut op = open_ops.take(run, plan, context.op)?;
             let result = op.run(input, context);
             open_ops.put_back(run, context.op, op);
             result
-        }));
-        caught.unwrap_or_else(|panic| Err(Failure::new(FailureKind::Panicked, panic_message(panic.as_ref()))))
+        })
     }
 
     /// Parks what is held under its name, unless it can be read again.
@@ -265,7 +265,7 @@ impl ChainRunner {
     fn refuse(&self, job: &ChainJob, failure: Failure) -> ChainEnd {
         let op = job.chain.steps[0].op;
         job.control.start_step(0, monotonic_now());
-        tell_end(&job.control, op, OpOutcome::Failed(failure));
+        job.control.end_step(op, monotonic_now(), OpOutcome::Failed(failure));
         let kept = match &job.chain.input {
             message::Input::Local(output) => {
                 let size = self.surroundings.parking.size(job.chain.run.run, *output);
@@ -319,16 +319,6 @@ pub(super) fn abandon_checkpoint(plan: &Plan, op: OpId, batch: Option<BatchId>, 
         Some(batch) if plan.run().job.is_checkpoint(op) => checkpoint::abandon(plan.run(), op, batch, lease),
         Some(_) | None => Ok(()),
     }
-}
-
-pub(super) fn tell_end(control: &ChainControl, op: OpId, outcome: OpOutcome) {
-    control.end_step(op, monotonic_now(), outcome);
-}
-
-pub(super) fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("the op panicked: {}", text.unwrap_or("no message"))
 }
 
 fn output_id(batch: BatchId, step: Step) -> OutputId {

@@ -309,9 +309,9 @@ impl Bell {
 mod tests {
     use super::*;
 
+    use common::done::OpDone;
     use common::failure::Failure;
     use common::ids::Generation;
-    use common::message::OpDone;
 
     const MILLI: u64 = 1_000_000;
 

@@ -1,16 +1,15 @@
 //! The task over the whole run: makes the result of what the batches committed.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use agent::ChainEnd;
-use common::failure::{Failure, FailureKind};
-use common::message::{OpDone, OpOutcome};
+use common::done::OpDone;
+use common::failure::Failure;
+use common::message::OpOutcome;
 use tokio::runtime::Handle;
 
-use super::chain::{panic_message, tell_end};
 use super::{ChainJob, Surroundings};
 use crate::clock::monotonic_now;
 use crate::ops::plan::Plan;
+use crate::panics::catch_panic;
 use crate::session::CommittedPages;
 use crate::sink::{self, CommittedPart, Finish};
 
@@ -18,15 +17,13 @@ use crate::sink::{self, CommittedPart, Finish};
 pub(super) fn run(job: &ChainJob, plan: &Plan, surroundings: &Surroundings) -> ChainEnd {
     let op = job.chain.steps[0].op;
     job.control.start_step(0, monotonic_now());
-    let finished = catch_unwind(AssertUnwindSafe(|| finish(job, plan, surroundings)))
-        .unwrap_or_else(|panic| Err(Failure::new(FailureKind::Panicked, panic_message(panic.as_ref()))));
-    match finished {
+    match catch_panic(|| finish(job, plan, surroundings)) {
         Ok(done) => {
-            tell_end(&job.control, op, OpOutcome::Done(done));
+            job.control.end_step(op, monotonic_now(), OpOutcome::Done(done));
             ChainEnd::Finished { kept: None }
         }
         Err(failure) => {
-            tell_end(&job.control, op, OpOutcome::Failed(failure));
+            job.control.end_step(op, monotonic_now(), OpOutcome::Failed(failure));
             if job.control.cancel_token().is_cancelled() {
                 return ChainEnd::Stopped;
             }

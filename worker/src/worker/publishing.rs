@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use agent::Input;
-use common::failure::{Failure, FailureKind};
-use common::ids::LeaseId;
+use common::failure::Failure;
 use common::message::Publish;
 use tokio::task::JoinSet;
 
 use crate::executor::OpenRun;
+use crate::panics::catch_panic;
 use crate::sink;
 
 /// How many publications are under way at once.
@@ -28,7 +28,8 @@ impl Publishing {
     pub(super) fn begin(&mut self, run: Option<Arc<OpenRun>>, publish: Publish) {
         let Some(run) = run else {
             let failure = Failure::retryable("the run is not open on this worker");
-            return self.answered.push_back(failed(publish.lease, failure));
+            let lease = publish.lease;
+            return self.answered.push_back(Input::PublishFailed { lease, failure });
         };
         self.waiting.push_back((run, publish));
         self.start_waiting();
@@ -63,17 +64,12 @@ impl Publishing {
 
 fn put_in_place(run: &OpenRun, publish: &Publish) -> Input {
     let lease = publish.lease;
-    let placed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| match &run.plan {
+    let placed = catch_panic(|| match &run.plan {
         Ok(plan) => sink::publish(plan, publish),
         Err(failure) => Err(failure.clone()),
-    }));
+    });
     match placed {
-        Ok(Ok(())) => Input::Published { lease },
-        Ok(Err(failure)) => failed(lease, failure),
-        Err(_panic) => failed(lease, Failure::new(FailureKind::Panicked, "publishing panicked")),
+        Ok(()) => Input::Published { lease },
+        Err(failure) => Input::PublishFailed { lease, failure },
     }
-}
-
-fn failed(lease: LeaseId, failure: Failure) -> Input {
-    Input::PublishFailed { lease, failure }
 }

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use common::done::OpDone;
 use common::failure::Failure;
 use common::ids::{Attempt, AttemptId, LeaseId, OpId, RunId, SessionId, TaskId};
 use common::job::{FileSink, SingleFile};
-use common::message::{OpDone, ToWorker};
+use common::message::ToWorker;
 use common::summary::RunSummary;
 use common::time::Time;
 

@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 
+use common::done::OpDone;
 use common::ids::SessionId;
-use common::message::{ChainRan, LeaseEnd, OpDone, OpOutcome, PermitFate};
+use common::message::{ChainRan, LeaseEnd, OpOutcome, PermitFate};
 use common::time::Time;
 use common::timeline::ChainEntry;
 

@@ -15,7 +15,8 @@
 
 use std::num::NonZeroU32;
 
-use common::holdings::{DoneOp, HeldBatch, HeldCourse, HeldLease, HeldOutput, HeldState, Holdings};
+use common::done::DoneOp;
+use common::holdings::{HeldBatch, HeldCourse, HeldLease, HeldOutput, HeldState, Holdings};
 use common::ids::{BatchId, Halves, OpId, OutputId, RunId, SessionId};
 use common::job::Job;
 use common::message::{Step, ToWorker};

@@ -3,9 +3,10 @@
 //! A lease that was fenced is still followed, because its permit and its running op are real; but nothing that comes
 //! of it changes its batch.
 
+use common::done::OpDone;
 use common::failure::{Failure, FailureKind};
 use common::ids::{LeaseId, OpId, SessionId};
-use common::message::{LeaseEnd, OpDone, OpOutcome, PermitFate, Report, ToWorker};
+use common::message::{LeaseEnd, OpOutcome, PermitFate, Report, ToWorker};
 use common::state::TaskState;
 use common::time::Time;
 use common::timeline::{Moved, TimelineEntry};

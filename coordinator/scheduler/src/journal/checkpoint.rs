@@ -1,6 +1,6 @@
 //! What is kept of a checkpoint: an op's output on a batch, where every worker sees it; and of a run that begins at another's.
 
-use common::holdings::DoneOp;
+use common::done::DoneOp;
 use common::ids::{OpId, RunId};
 use common::part::Part;
 use common::steering::Asker;

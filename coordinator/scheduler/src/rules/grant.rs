@@ -10,7 +10,7 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use common::holdings::Past;
+use common::done::Past;
 use common::ids::{Attempt, BatchId, LeaseId, OpId, RunId, SessionId};
 use common::job::Job;
 use common::message::{Grant, Input, RemoteOutput, Start, Step, ToWorker};

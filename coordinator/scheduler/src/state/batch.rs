@@ -6,10 +6,10 @@
 use std::collections::BTreeSet;
 
 use common::counts::RowCounts;
+use common::done::{DoneOp, OpDone};
 use common::failure::Failure;
-use common::holdings::DoneOp;
 use common::ids::{Attempt, BatchId, LeaseId, OpId, OutputId, SessionId};
-use common::message::{OpDone, Step};
+use common::message::Step;
 use common::part::Part;
 use common::slice::{BadRow, Slice};
 use common::time::Time;

@@ -15,10 +15,11 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::done::OpDone;
 use common::failure::Failure;
 use common::ids::{BatchId, Generation, LeaseId, OpId, OutputId, RunId, SessionId, WorkerName};
 use common::job::{Batching, Change, CsvDialect, FailurePolicy, Job, Op, OpKind, Order, Schedule, Sink, Source};
-use common::message::{Grant, Input, LeaseEnd, OpDone, OpOutcome, PermitFate, Report, Start, ToWorker};
+use common::message::{Grant, Input, LeaseEnd, OpOutcome, PermitFate, Report, Start, ToWorker};
 use common::part::Part;
 use common::slice::{BadRow, ByteSlice, FileId, FrozenSource, Halved, Slice, SourceFile};
 use common::steering::{AskRefused, Asker, RunCommand};

@@ -1,6 +1,7 @@
 //! Workers that outlive the coordinator: they say what they hold, and go on.
 
-use common::holdings::{DoneOp, HeldBatch, HeldCourse, HeldLease, HeldState, Holdings};
+use common::done::DoneOp;
+use common::holdings::{HeldBatch, HeldCourse, HeldLease, HeldState, Holdings};
 use scheduler::Reattached;
 
 use super::*;

@@ -11,8 +11,8 @@ use std::time::Instant;
 use redb::Database;
 use tokio::sync::watch;
 
+use super::error::StoreError;
 use super::group::{Group, State};
-use super::open::StoreError;
 use crate::store::Durability;
 
 /// A file larger than this is compacted when no run lives.

@@ -11,7 +11,7 @@ use redb::{Database, ReadableTable, TableError, WriteTransaction};
 use scheduler::{EndedRun, Ledger, Record};
 
 use super::codec::{Damage, decode, encode};
-use super::open::StoreError;
+use super::error::StoreError;
 use super::recent::{CheckpointsByBatch, PartsByBatch, RecentParts};
 use super::tables::{ENDED, LEDGER, RECORDS, blocks_table, checkpoints_name, parts_name};
 use crate::store::Entry;

@@ -9,11 +9,11 @@ use common::ids::RunId;
 use redb::{Database, ReadableDatabase, ReadableTable};
 use scheduler::{EndedRun, Ledger, Record, RecordSequence};
 
-use super::codec::{Damage, decode};
+use super::codec::decode;
+use super::error::StoreError;
 use super::group::{add_checkpoints, add_parts};
 use super::recent::{CheckpointsByBatch, PartsByBatch};
 use super::tables::{ENDED, FORMAT, FORMAT_ROW, LEDGER, META, RECORDS};
-use crate::store::JournalError;
 
 /// Pages that are kept in memory.
 const CACHE_BYTES: usize = 16 << 20;
@@ -29,86 +29,6 @@ pub(super) struct Opened {
     pub(super) parts: PartsByBatch,
     /// The checkpoints in them.
     pub(super) checkpoints: CheckpointsByBatch,
-}
-
-/// What can go wrong inside; becomes a [`JournalError`] with the file's path.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum StoreError {
-    /// A value is not what was written.
-    #[error(transparent)]
-    Damage(#[from] Damage),
-    /// Records are missing.
-    #[error("record {} follows record {}", got.0, last.0)]
-    Gap { last: RecordSequence, got: RecordSequence },
-    /// The storage library refuses.
-    #[error(transparent)]
-    Redb(#[from] redb::Error),
-    /// A newer program wrote it.
-    #[error("format {found} is newer than {FORMAT}")]
-    Newer { found: u32 },
-    /// An older program wrote it.
-    #[error("format {found} is older than {FORMAT}")]
-    Older { found: u32 },
-    /// The system refuses.
-    #[error(transparent)]
-    Io(#[from] std::io::Error),
-}
-
-macro_rules! from_redb {
-    ($($error:ty),+) => {
-        $(impl From<$error> for StoreError {
-            fn from(error: $error) -> StoreError {
-                StoreError::Redb(error.into())
-            }
-        })+
-    };
-}
-from_redb!(
-    redb::DatabaseError,
-    redb::TransactionError,
-    redb::TableError,
-    redb::StorageError,
-    redb::CommitError,
-    redb::CompactionError
-);
-
-impl StoreError {
-    /// Says it with the file's path, and what to do.
-    pub(super) fn at(self, path: &Path) -> JournalError {
-        let path = path.display().to_string();
-        match self {
-            StoreError::Newer { found } => JournalError::Newer {
-                path,
-                found,
-                known: FORMAT,
-            },
-            StoreError::Older { found } => JournalError::Older {
-                path,
-                found,
-                known: FORMAT,
-            },
-            StoreError::Redb(redb::Error::Corrupted(what)) => JournalError::Damaged { path, what },
-            StoreError::Redb(redb::Error::UpgradeRequired(_)) => JournalError::Damaged {
-                path,
-                what: "it is of another version of the storage library".to_owned(),
-            },
-            StoreError::Damage(_) | StoreError::Gap { .. } => JournalError::Damaged {
-                path,
-                what: self.to_string(),
-            },
-            // The file does not begin as one of the library's files does.
-            StoreError::Redb(redb::Error::Io(error)) if error.kind() == std::io::ErrorKind::InvalidData => {
-                JournalError::Damaged {
-                    path,
-                    what: error.to_string(),
-                }
-            }
-            StoreError::Redb(_) | StoreError::Io(_) => JournalError::Storage {
-                path,
-                reason: self.to_string(),
-            },
-        }
-    }
 }
 
 /// Opens or makes the file; checks every page of it, and the format.

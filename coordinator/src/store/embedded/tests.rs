@@ -8,11 +8,10 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use common::counts::RowCounts;
+use common::done::{DoneOp, OpDone};
 use common::failure::Failure;
-use common::holdings::DoneOp;
 use common::ids::{Attempt, LeaseId, OpId, SessionId, WorkerName};
 use common::job::{Batching, Job, OpKind, Sink};
-use common::message::OpDone;
 use common::slice::{ByteSlice, FileId, FrozenSource, Slice, SourceFile};
 use common::steering::{Activity, Asker, RunCommand};
 use common::time::Time;

@@ -7,9 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use common::holdings::DoneOp;
+use common::done::{DoneOp, OpDone};
 use common::ids::{BatchId, OpId};
-use common::message::OpDone;
 use scheduler::Checkpoint;
 use serde::{Deserialize, Serialize};
 

@@ -12,8 +12,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Problem, run_id, shapes};
-use crate::chart::{Area, Arrangement, ChartView, Found, Seal, TILE_COLUMNS, TILE_ROWS, TaskFilter, TileId};
+use crate::chart::{Area, Arrangement, Found, Seal, TILE_COLUMNS, TILE_ROWS, TaskFilter, TileId};
 use crate::service::{DrawnTile, Service};
+use crate::timeline::TimelineView;
 use crate::timeline::{NAMES, Outcome, TimelineError};
 
 /// How many attempts are shown as bars at most, unless a client says so.
@@ -124,7 +125,7 @@ pub(super) async fn view(
 fn view_of(
     service: &Service,
     run: RunId,
-    chart: &ChartView,
+    chart: &TimelineView,
     mut area: Area,
     query: &AreaQuery,
 ) -> Result<Bytes, TimelineError> {
@@ -235,7 +236,7 @@ pub(super) async fn bars(
     Ok(Json(bars.await.map_err(|_| crate::driver::Stopped)??))
 }
 
-fn bars_shape(chart: &ChartView, area: Area, limit: usize) -> Result<Value, TimelineError> {
+fn bars_shape(chart: &TimelineView, area: Area, limit: usize) -> Result<Value, TimelineError> {
     let found = chart.tasks_in(area, 0, limit + 1)?;
     let is_exact = found.len() <= limit;
     let tasks = if is_exact {

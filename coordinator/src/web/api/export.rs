@@ -16,8 +16,8 @@ use futures_util::{Stream, StreamExt};
 use serde_json::{Value, json};
 
 use super::{Problem, run_id};
-use crate::chart::ChartView;
 use crate::service::{Attempt, Look, LookupError, Service};
+use crate::timeline::TimelineView;
 
 type Piece = Result<String, LookupError>;
 
@@ -90,7 +90,7 @@ struct Processes {
 }
 
 impl Processes {
-    fn of(chart: &ChartView) -> Processes {
+    fn of(chart: &TimelineView) -> Processes {
         let mut workers: Vec<WorkerName> = Vec::new();
         for (worker, _) in chart.lanes.iter() {
             if !workers.contains(worker) {
@@ -106,7 +106,7 @@ impl Processes {
     }
 }
 
-fn trace_names(chart: &ChartView, processes: &Processes) -> Vec<Value> {
+fn trace_names(chart: &TimelineView, processes: &Processes) -> Vec<Value> {
     let process = |(place, worker): (usize, &WorkerName)| json!({"ph": "M", "name": "process_name", "pid": place + 1, "tid": 0, "args": {"name": worker.as_str()}});
     let mut names: Vec<Value> = processes.workers.iter().enumerate().map(process).collect();
     for (worker, slot) in chart.lanes.iter() {

@@ -6,8 +6,9 @@ use common::time::Time;
 use scheduler::{BatchView, WorkerState, WorkerView};
 use serde_json::{Value, json};
 
-use crate::chart::{Arrangement, ChartView, Life};
+use crate::chart::Arrangement;
 use crate::service::RunView;
+use crate::timeline::{Life, TimelineView};
 use crate::timeline::{Outcome, Row};
 use crate::vitals::{RunMemory, Vitals};
 
@@ -118,7 +119,7 @@ fn eta_seconds(view: &RunView) -> Option<f64> {
     Some(summary.wall_seconds(view.now) * (total - done).max(0.0) / done)
 }
 
-pub(super) fn chart(view: &RunView, chart: &ChartView) -> Value {
+pub(super) fn chart(view: &RunView, chart: &TimelineView) -> Value {
     let lanes = chart.lanes.iter().enumerate();
     let lane = |(row, (worker, slot)): (usize, &(common::ids::WorkerName, u32))| json!({"row": row, "worker": worker.as_str(), "slot": slot});
     let mut shape = chart_head(chart);
@@ -135,7 +136,7 @@ pub(super) fn chart(view: &RunView, chart: &ChartView) -> Value {
 }
 
 /// What of a chart changes while its run goes on.
-pub(super) fn chart_head(chart: &ChartView) -> Value {
+pub(super) fn chart_head(chart: &TimelineView) -> Value {
     json!({
         "epoch": chart.epoch,
         "end_us": chart.end_us,
@@ -147,7 +148,7 @@ pub(super) fn chart_head(chart: &ChartView) -> Value {
     })
 }
 
-pub(super) fn task(chart: &ChartView, id: u64, row: &Row) -> Value {
+pub(super) fn task(chart: &TimelineView, id: u64, row: &Row) -> Value {
     let task = &row.task;
     let failure = chart.failures.of_task(id);
     let lane = chart.lanes.get(task.lane);

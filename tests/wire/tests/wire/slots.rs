@@ -11,9 +11,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent::{Chain, ChainEnd, Input, Kept};
+use common::done::OpDone;
 use common::failure::Failure;
 use common::ids::{BatchId, LeaseId, OpId, OutputId, RunId};
-use common::message::{self, OpDone, OpOutcome, Publish, Step};
+use common::message::{self, OpOutcome, Publish, Step};
 use common::slice::RunContext;
 use common::time::Time;
 use common::units::ByteSize;

@@ -1,7 +1,8 @@
 //! Leases, permits, slots and kept outputs.
 
+use common::done::OpDone;
 use common::ids::OpId;
-use common::message::{ChainRan, LeaseEnd, OpDone, OpOutcome, OpRan, PermitFate, Publish, Report, Start, ToWorker};
+use common::message::{ChainRan, LeaseEnd, OpOutcome, OpRan, PermitFate, Publish, Report, Start, ToWorker};
 
 use super::scenario::*;
 use crate::{Action, ChainEnd, Input, SessionEnd, SessionKind};

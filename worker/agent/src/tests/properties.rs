@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use common::done::OpDone;
 use common::ids::{LeaseId, OpId};
-use common::message::{OpDone, OpRan, PermitFate, Report, Start, ToWorker};
+use common::message::{OpRan, PermitFate, Report, Start, ToWorker};
 use proptest::prelude::*;
 
 use super::scenario::*;

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::holdings::{DoneOp, HeldBatch, HeldCourse, HeldLease, HeldState, Holdings, Past};
+use common::done::{DoneOp, OpDone, Past};
+use common::holdings::{HeldBatch, HeldCourse, HeldLease, HeldState, Holdings};
 use common::ids::{BatchId, OpId};
-use common::message::{Input as From, LeaseEnd, OpDone, OpOutcome, PermitFate, Report, Start, ToWorker};
+use common::message::{Input as From, LeaseEnd, OpOutcome, PermitFate, Report, Start, ToWorker};
 
 use super::scenario::*;
 use crate::{Action, ChainEnd, Input, SessionKind};

@@ -5,10 +5,11 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::done::OpDone;
 use common::failure::Failure;
 use common::ids::{Attempt, BatchId, Generation, LeaseId, OpId, OutputId, RunId};
 use common::job::{Batching, CsvDialect, FailurePolicy, Job, Op, OpKind, Schedule, Source};
-use common::message::{Grant, Input as From, LeaseEnd, OpDone, OpOutcome, PermitFate, Report, Start, Step, ToWorker};
+use common::message::{Grant, Input as From, LeaseEnd, OpOutcome, PermitFate, Report, Start, Step, ToWorker};
 use common::slice::{ByteSlice, FileId, RunContext, Slice};
 use common::time::Time;
 
