@@ -6,10 +6,11 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use common::failure::FailureKind;
+use common::ids::OpId;
 use common::job::{FailurePolicy, OnFailure};
 use common::slice::Slice;
 use common::state::RunState;
-use common::steering::RunCommand;
+use common::steering::{Asker, RunCommand};
 use scheduler::Record;
 use support::World;
 use support::failing::{RUN, bad_row, committed_rows, ended, failed, failed_now, halving_job, policy, retry};
@@ -280,6 +281,97 @@ fn a_run_that_is_paused_by_its_last_failure_waits_and_ends_with_failures_when_it
         (summary.state, summary.batches.failed),
         (RunState::CompletedWithFailures, 1)
     );
+}
+
+/// A run that was paused, and is told to go on by a record that is not durable when its bad row fails, which its policy
+/// answers with a pause.
+fn failed_while_about_to_go_on(row: u64) -> World {
+    let mut world = World::new();
+    world.worker("w1", 1);
+    bad_row(&mut world, row, FailureKind::Permanent);
+    let mut job = halving_job(1);
+    job.failure = policy(OnFailure::Pause);
+    world.run(1, job, 6);
+    let is_begun = |world: &World| {
+        let mut running = world.scheduler.outlook(RUN).running.into_iter();
+        running.any(|(_, entry)| entry.op == OpId(1) && entry.batch == Some(row.into()))
+    };
+    while !is_begun(&world) {
+        assert!(world.step(), "the bad row is begun");
+    }
+    world.steer(RUN, RunCommand::Pause { reason: None });
+    world.stop_the_disk();
+    world.steer(RUN, RunCommand::Resume);
+    while failed_now(&world).is_empty() {
+        assert!(world.step(), "the bad row fails");
+    }
+    assert_eq!(state_of(&world), Some(RunState::Paused));
+    world
+}
+
+fn state_of(world: &World) -> Option<RunState> {
+    world.scheduler.summary(RUN).map(|summary| summary.state)
+}
+
+/// The commands that a run was given, and whether by its policy, in the order of its log.
+fn log_of(world: &World) -> Vec<(&'static str, Asker)> {
+    let activities = world.records.iter().filter_map(|record| {
+        let Record::RunCommanded { activity, .. } = record else {
+            return None;
+        };
+        Some((activity.command.name(), activity.by))
+    });
+    activities.collect()
+}
+
+#[test]
+fn a_pause_by_policy_holds_though_the_run_is_about_to_go_on() {
+    // With the last row, nothing of the run is left to do when it may go on.
+    for row in [1, 5] {
+        let mut world = failed_while_about_to_go_on(row);
+        world.start_the_disk();
+        assert_eq!(state_of(&world), Some(RunState::Paused), "row {row}");
+        let told = [
+            ("pause", Asker::Grpc),
+            ("resume", Asker::Grpc),
+            ("pause", Asker::Policy),
+        ];
+        assert_eq!(log_of(&world), told);
+        let begun = world.grants.len();
+        world.pass(Duration::from_secs(60));
+        assert_eq!(world.grants.len(), begun, "it begins nothing");
+        world.restart();
+        assert_eq!(state_of(&world), Some(RunState::Paused));
+        world.steer(RUN, RunCommand::Resume);
+        world.run_to_end();
+        assert_eq!(ended(&world).batches.failed, 1);
+    }
+}
+
+#[test]
+fn of_a_pause_by_policy_and_a_resume_behind_it_the_resume_holds() {
+    let mut world = failed_while_about_to_go_on(1);
+    let ticket = world.steer(RUN, RunCommand::Resume);
+    assert_eq!(world.answers.get(&ticket), None);
+    world.start_the_disk();
+    assert_eq!(world.answers.get(&ticket), Some(&Ok(())));
+    let told = ["pause", "resume", "pause", "resume"];
+    assert_eq!(
+        log_of(&world).into_iter().map(|(name, _)| name).collect::<Vec<_>>(),
+        told
+    );
+    world.run_to_end();
+    assert_eq!(ended(&world).state, RunState::CompletedWithFailures);
+}
+
+#[test]
+fn a_pause_by_policy_holds_after_a_restart_that_comes_before_the_run_was_about_to_go_on() {
+    let mut world = failed_while_about_to_go_on(1);
+    world.restart();
+    assert_eq!(state_of(&world), Some(RunState::Paused));
+    let begun = world.grants.len();
+    world.pass(Duration::from_secs(60));
+    assert_eq!(world.grants.len(), begun, "it begins nothing");
 }
 
 #[test]

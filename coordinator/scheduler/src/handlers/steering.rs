@@ -19,7 +19,7 @@ use crate::journal::run_ledger::Hold;
 use crate::scheduler::Scheduler;
 use crate::state::durability::AfterDurable;
 use crate::state::lease::{Permit, Standing, Truncation};
-use crate::state::run::{Ending, Release, Run, RunPhase};
+use crate::state::run::{BehindRelease, Ending, Release, Run, RunPhase};
 use crate::state::unanswered::{Unanswered, Within};
 
 /// What a command comes to.
@@ -37,7 +37,7 @@ impl Scheduler {
         let ask = self.what_it_means(ask);
         let asked = Asked { ticket, by, ask };
         if let Some(later) = self.behind_release(&asked.ask) {
-            return later.push(asked);
+            return later.push(BehindRelease::Asked(asked));
         }
         match self.effect_of(&asked.ask) {
             // What made it so may be lost yet.
@@ -49,13 +49,18 @@ impl Scheduler {
     }
 
     /// Returns what waits until a run goes on, if it is about to and this has to wait with it.
-    fn behind_release(&mut self, ask: &Ask) -> Option<&mut Vec<Asked>> {
+    fn behind_release(&mut self, ask: &Ask) -> Option<&mut Vec<BehindRelease>> {
         let Ask::Run { run, command } = ask else { return None };
         match command {
             RunCommand::Pause { .. } | RunCommand::Resume => {}
             RunCommand::Cancel(_) | RunCommand::ChangeLimits(_) | RunCommand::RetryFailed { .. } => return None,
         }
-        match &mut self.runs.get_mut(run)?.release {
+        self.release_under_way(*run)
+    }
+
+    /// Returns what waits until a run goes on, if it is about to.
+    fn release_under_way(&mut self, run: RunId) -> Option<&mut Vec<BehindRelease>> {
+        match &mut self.runs.get_mut(&run)?.release {
             Release::NotAsked => None,
             Release::UnderWay(later) => Some(later),
         }
@@ -81,9 +86,17 @@ impl Scheduler {
             self.obey(&asked.ask, now);
         }
         self.answer_when_settled(&asked);
-        for asked in later {
-            self.on_asked(asked, now);
+        let Some(run) = run_that_goes_on(&asked.ask) else {
+            return;
+        };
+        for next in later {
+            match next {
+                BehindRelease::Asked(asked) => self.on_asked(asked, now),
+                BehindRelease::PolicyPause { reason } => self.pause_by_policy(run, reason, now),
+            }
         }
+        // Not before: a run that pauses again because of its last failure does not end.
+        self.advance(run, now);
     }
 
     /// Notes that a run is about to go on.
@@ -94,7 +107,7 @@ impl Scheduler {
     }
 
     /// Notes that a run goes on, and returns what was asked of it meanwhile.
-    fn take_released(&mut self, ask: &Ask) -> Vec<Asked> {
+    fn take_released(&mut self, ask: &Ask) -> Vec<BehindRelease> {
         match self.release_by(ask).map(std::mem::take) {
             Some(Release::UnderWay(later)) => later,
             Some(Release::NotAsked) | None => Vec::new(),
@@ -103,17 +116,16 @@ impl Scheduler {
 
     /// Returns the release of the run that a command lets go on.
     fn release_by(&mut self, ask: &Ask) -> Option<&mut Release> {
-        match ask {
-            Ask::Run {
-                run,
-                command: RunCommand::Resume,
-            } => Some(&mut self.runs.get_mut(run)?.release),
-            Ask::Run { .. } | Ask::SetPool { .. } | Ask::SetCap { .. } => None,
-        }
+        let run = run_that_goes_on(ask)?;
+        Some(&mut self.runs.get_mut(&run)?.release)
     }
 
-    /// Pauses a run because its own policy says so, at once: what is not begun can be begun later.
+    /// Pauses a run because its own policy says so, at once: what is not begun can be begun later. A run that is about to
+    /// go on is paused still, and pauses again when it would.
     pub(crate) fn pause_by_policy(&mut self, id: RunId, reason: String, now: Time) {
+        if let Some(later) = self.release_under_way(id) {
+            return later.push(BehindRelease::PolicyPause { reason });
+        }
         let command = RunCommand::Pause { reason: Some(reason) };
         if self.effect_of_command(id, &command) != Ok(Effect::Changes) {
             return;
@@ -201,10 +213,7 @@ impl Scheduler {
         match ask {
             Ask::Run { run, command } => match command {
                 RunCommand::Pause { .. } => self.pause(*run),
-                RunCommand::Resume => {
-                    self.resume(*run);
-                    self.advance(*run, now);
-                }
+                RunCommand::Resume => self.resume(*run),
                 RunCommand::Cancel(mode) => self.cancel(*run, *mode, now),
                 RunCommand::ChangeLimits(change) => self.change_limits(*run, change, now),
                 RunCommand::RetryFailed { .. } => {}
@@ -303,6 +312,17 @@ impl Scheduler {
             let waits_unheard = lease.permit == Permit::Waiting && lease.standing == Standing::Fenced;
             !goes_on && !waits_unheard
         })
+    }
+}
+
+/// Returns the run that a command lets go on.
+fn run_that_goes_on(ask: &Ask) -> Option<RunId> {
+    match ask {
+        Ask::Run {
+            run,
+            command: RunCommand::Resume,
+        } => Some(*run),
+        Ask::Run { .. } | Ask::SetPool { .. } | Ask::SetCap { .. } => None,
     }
 }
 

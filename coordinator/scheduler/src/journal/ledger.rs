@@ -142,13 +142,7 @@ impl Ledger {
                 batch,
                 failed,
                 tolerance,
-            } => self.with_run(*run, |run| {
-                run.rows += failed.rows;
-                run.failed.insert(*batch, (**failed).clone());
-                run.tolerance = *tolerance;
-                run.halves.remove(batch);
-                run.budgets.remove(batch);
-            }),
+            } => self.with_run(*run, |run| run.fail(*batch, failed, *tolerance)),
             Record::BatchHalved {
                 run,
                 batch,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use common::counts::RowCounts;
 use common::ids::{BatchId, Halves, LeaseId, OpId, RunId};
-use common::job::{Job, LimitsChange};
+use common::job::{Job, LimitsChange, OnFailure};
 use common::message::Step;
 use common::part::Part;
 use common::slice::{FrozenSource, RunContext, Slice};
@@ -184,6 +184,20 @@ impl RunLedger {
         match batch {
             Some(batch) => self.budgets.entry(batch).or_default(),
             None => &mut self.finishing,
+        }
+    }
+
+    /// Takes in a batch that failed for good. Where its policy pauses the run for it, it is paused from now on: the record that
+    /// says so may come late, when the run was about to go on, or be lost.
+    pub(crate) fn fail(&mut self, batch: BatchId, failed: &FailedBatch, tolerance: Tolerance) {
+        self.rows += failed.rows;
+        self.failed.insert(batch, failed.clone());
+        self.tolerance = tolerance;
+        self.halves.remove(&batch);
+        self.budgets.remove(&batch);
+        let pauses = tolerance == Tolerance::Exceeded && self.job.failure.on_failure == OnFailure::Pause;
+        if pauses && self.cancelled.is_none() {
+            self.hold = Hold::Paused;
         }
     }
 

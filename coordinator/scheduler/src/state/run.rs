@@ -183,9 +183,21 @@ pub(crate) enum RunPhase {
 pub(crate) enum Release {
     #[default]
     NotAsked,
-    /// Whether to pause or to go on is asked again meanwhile: that is judged when it goes on, so that the journal and the
-    /// effects have one order.
-    UnderWay(Vec<Asked>),
+    /// Whether to pause or to go on is asked again meanwhile, or its policy says that it pauses: that is judged when it
+    /// goes on, so that the journal and the effects have one order.
+    UnderWay(Vec<BehindRelease>),
+}
+
+/// What comes while a paused run is about to go on, and is judged when it does.
+#[derive(Debug)]
+pub(crate) enum BehindRelease {
+    /// Somebody asked for something.
+    Asked(Asked),
+    /// The run's policy pauses it.
+    PolicyPause {
+        /// Why.
+        reason: String,
+    },
 }
 
 /// How a run is going to end.

@@ -95,9 +95,22 @@ impl World {
         self.agenda.clear();
         self.last_ticket = Ticket(0);
         self.answers.clear();
+        self.disk = Disk::Quick;
         self.scheduler = Scheduler::restore(self.config.clone(), &ledger, self.now);
         self.obey();
         std::mem::take(&mut self.workers)
+    }
+
+    /// Lets nothing more become durable.
+    pub fn stop_the_disk(&mut self) {
+        self.disk = Disk::Stuck(RecordSequence::default());
+    }
+
+    /// Lets everything become durable that was written meanwhile.
+    pub fn start_the_disk(&mut self) {
+        if let Disk::Stuck(sequence) = std::mem::replace(&mut self.disk, Disk::Quick) {
+            self.tell(Event::DurableUpTo { sequence });
+        }
     }
 
     /// Keeps what a worker is told on its way, until it is let through.

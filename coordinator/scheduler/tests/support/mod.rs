@@ -85,6 +85,16 @@ pub struct World {
     stopped: Vec<(SessionId, LeaseId, Option<OpId>)>,
     /// What is on its way to workers that hear nothing for now.
     held_back: BTreeMap<SessionId, Vec<ToWorker>>,
+    disk: Disk,
+}
+
+/// The disk that the journal is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Disk {
+    /// What is written is durable at once.
+    Quick,
+    /// What is written is not known to be durable, up to the last record.
+    Stuck(RecordSequence),
 }
 
 /// Something that will happen.
@@ -152,6 +162,7 @@ impl World {
             last_ticket: Ticket(0),
             stopped: Vec::new(),
             held_back: BTreeMap::new(),
+            disk: Disk::Quick,
         }
     }
 
@@ -318,7 +329,10 @@ impl World {
             match command {
                 Command::Append { sequence, record } => {
                     self.records.push(record);
-                    self.scheduler.handle(Event::DurableUpTo { sequence }, self.now);
+                    match &mut self.disk {
+                        Disk::Quick => self.scheduler.handle(Event::DurableUpTo { sequence }, self.now),
+                        Disk::Stuck(last) => *last = sequence,
+                    }
                 }
                 Command::Send { session, message } => self.deliver(session, message),
                 Command::FindSlices { run, count } => self.find_slices(run, count),
