@@ -119,6 +119,11 @@ pub enum Obstacle {
         /// How many do.
         now: u64,
     },
+    /// What is free is kept for batches that go on as soon as their checkpoints are durable.
+    Checkpointing {
+        /// How many there are.
+        batches: u64,
+    },
 }
 
 impl Obstacle {
@@ -140,6 +145,7 @@ impl Obstacle {
             Obstacle::BatchesInFlight { .. } => "batches_in_flight",
             Obstacle::BytesInFlight { .. } => "bytes_in_flight",
             Obstacle::Committing { .. } => "committing",
+            Obstacle::Checkpointing { .. } => "checkpointing",
         }
     }
 
@@ -171,7 +177,8 @@ impl Obstacle {
             | Obstacle::OpLimit { .. }
             | Obstacle::BatchesInFlight { .. }
             | Obstacle::BytesInFlight { .. }
-            | Obstacle::Committing { .. } => self.to_string(),
+            | Obstacle::Committing { .. }
+            | Obstacle::Checkpointing { .. } => self.to_string(),
         }
     }
 
@@ -218,7 +225,8 @@ impl Obstacle {
             | Obstacle::NoWorkerWithOp
             | Obstacle::HolderIsAway
             | Obstacle::NoFreeSlot { .. }
-            | Obstacle::Rate { .. } => None,
+            | Obstacle::Rate { .. }
+            | Obstacle::Checkpointing { .. } => None,
         }
     }
 }
@@ -243,6 +251,10 @@ impl fmt::Display for Obstacle {
                 write!(f, "bytes in flight: {} of {}", ByteSize(*now), ByteSize(*bound))
             }
             Obstacle::Committing { bound, now } => write!(f, "batches that wait for their commit: {now} of {bound}"),
+            Obstacle::Checkpointing { batches } => write!(
+                f,
+                "slots are kept for batches that go on when their checkpoints are durable: {batches}"
+            ),
         }
     }
 }

@@ -9,9 +9,9 @@ use std::time::Duration;
 use common::explain::{Obstacle, OpExplanation};
 use common::failure::Failure;
 use common::ids::{BatchId, OpId, RunId};
-use common::job::{Jitter, PoolName, Retry};
+use common::job::{Checkpointing, Jitter, PoolName, Retry};
 use common::steering::RunCommand;
-use scheduler::{Ask, Config};
+use scheduler::{Ask, Config, Record};
 use support::World;
 use support::jobs::two_steps;
 
@@ -167,6 +167,27 @@ fn slots_that_are_all_in_use_are_named() {
     world.pass(millis(500));
     let found = obstacles(&world, run, 0);
     assert!(found.contains(&Obstacle::NoFreeSlot { slots: 2 }), "{found:?}");
+}
+
+#[test]
+fn a_slot_that_is_kept_for_a_batch_whose_checkpoint_becomes_durable_is_named() {
+    let mut world = World::new();
+    world.worker("w1", 4);
+    let mut job = two_steps(1);
+    job.ops[1].checkpoint = Checkpointing::Yes;
+    let run = world.run(1, job, 5);
+    world.pass(millis(10));
+    world.stop_the_disk();
+    let is_written = |world: &World| {
+        let is_one = |record: &Record| matches!(record, Record::BatchCheckpointed { .. });
+        world.records.iter().any(is_one)
+    };
+    while !is_written(&world) {
+        assert!(world.step(), "a checkpoint is written");
+    }
+    assert_eq!(obstacles(&world, run, 0), [Obstacle::Checkpointing { batches: 1 }]);
+    world.start_the_disk();
+    assert_eq!(obstacles(&world, run, 0)[0], Obstacle::RunCap { cap: 1, used: 1 });
 }
 
 #[test]

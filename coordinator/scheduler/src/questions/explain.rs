@@ -112,7 +112,9 @@ impl Scheduler {
         match may_begin(run, self.cap_in_force(run)) {
             Ok(()) | Err(Refusal::NoSlice) => None,
             Err(Refusal::NotActive) => Some(Obstacle::BeginsNoBatch),
-            Err(Refusal::Checkpointing) => Some(Obstacle::NoFreeSlot { slots: self.live_slots }),
+            Err(Refusal::Checkpointing) => Some(Obstacle::Checkpointing {
+                batches: run.checkpointing,
+            }),
             Err(Refusal::InFlight) => self.in_flight_obstacle(run),
             Err(Refusal::Bytes | Refusal::Returning) => Some(bytes_obstacle(run)),
             Err(Refusal::Committing) => Some(Obstacle::Committing {
