@@ -199,6 +199,8 @@ fn a_command_that_is_repeated_changes_nothing_and_is_logged_once() {
         &run,
         "--cap",
         "2",
+        "--committing",
+        "3",
         "--op",
         "enrich=1",
         "--rate",
@@ -212,6 +214,7 @@ fn a_command_that_is_repeated_changes_nothing_and_is_logged_once() {
         told.iter().map(|entry| entry.kind.as_str()).collect::<Vec<_>>(),
         ["pause", "limits"]
     );
+    assert!(told[1].message.contains("max_committing=3"), "{}", told[1].message);
 
     for _ in 0..2 {
         cluster.plumb(["pool", "set", "geocoder", "2"]).call().expect_code(0);

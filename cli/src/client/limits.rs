@@ -81,6 +81,12 @@ impl LimitsChange {
         self.remove_if(bound.is_none().then(|| "max_in_flight_bytes".to_owned()));
     }
 
+    /// Sets the bound on batches that wait for their commit, or takes it off.
+    pub(crate) fn committing(&mut self, bound: Option<u32>) {
+        self.request.max_committing = bound;
+        self.remove_if(bound.is_none().then(|| "max_committing".to_owned()));
+    }
+
     /// Sets the share among runs of equal priority.
     pub(crate) fn weight(&mut self, weight: f64) {
         self.request.weight = Some(weight);

@@ -33,6 +33,9 @@ pub(crate) struct Args {
     /// The most bytes in flight, such as `512MiB`, or `none` for the default.
     #[arg(long, value_name = "SIZE")]
     bytes: Option<Limit<ByteSize>>,
+    /// The most batches that wait for their commit, or `none` for the default.
+    #[arg(long, value_name = "N")]
+    committing: Option<Limit<u32>>,
     /// The share of permits among runs of equal priority.
     #[arg(long, value_name = "NUMBER")]
     weight: Option<f64>,
@@ -94,6 +97,9 @@ pub(super) async fn execute(args: Args) -> Result<Exit, CommandError> {
     if let Some(Limit(bound)) = args.bytes {
         change.bytes(bound.map(|size| size.0));
     }
+    if let Some(Limit(bound)) = args.committing {
+        change.committing(bound);
+    }
     if let Some(weight) = args.weight {
         change.weight(weight);
     }
@@ -104,7 +110,7 @@ pub(super) async fn execute(args: Args) -> Result<Exit, CommandError> {
         change.rate(op, limit.0);
     }
     if change.is_empty() {
-        let usage = "name a limit to change: --cap, --in-flight, --bytes, --weight, --op or --rate";
+        let usage = "name a limit to change: --cap, --in-flight, --bytes, --committing, --weight, --op or --rate";
         return Err(CommandError::Usage(usage.to_owned()));
     }
     let mut client = args.run.coordinator.connect().await?;

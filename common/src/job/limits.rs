@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Job;
+use super::{Job, Schedule};
 use crate::ids::{InvalidId, OpId};
 use crate::units::{ByteSize, InvalidUnit, parse_duration};
 
@@ -73,6 +73,8 @@ pub struct LimitsChange {
     pub max_in_flight: Change<NonZeroU32>,
     /// The bound on bytes in flight.
     pub max_in_flight_bytes: Change<NonZeroU64>,
+    /// The bound on batches that wait for their commit.
+    pub max_committing: Change<NonZeroU32>,
     /// The share among runs of equal priority.
     pub weight: Change<Weight>,
     /// The limits of single ops.
@@ -257,6 +259,7 @@ impl LimitsChange {
         self.max_concurrent = self.max_concurrent.then(later.max_concurrent);
         self.max_in_flight = self.max_in_flight.then(later.max_in_flight);
         self.max_in_flight_bytes = self.max_in_flight_bytes.then(later.max_in_flight_bytes);
+        self.max_committing = self.max_committing.then(later.max_committing);
         self.weight = self.weight.then(later.weight);
         for (op, later) in &later.ops {
             let change = self.ops.entry(*op).or_default();
@@ -272,6 +275,9 @@ impl LimitsChange {
         self.max_concurrent.apply(&mut schedule.max_concurrent);
         self.max_in_flight.apply(&mut schedule.max_in_flight);
         self.max_in_flight_bytes.apply(&mut schedule.max_in_flight_bytes);
+        let mut committing = Some(schedule.max_committing);
+        self.max_committing.apply(&mut committing);
+        schedule.max_committing = committing.unwrap_or(Schedule::DEFAULT_COMMITTING);
         let mut weight = Some(schedule.weight);
         self.weight.apply(&mut weight);
         schedule.weight = weight.unwrap_or_default();
@@ -329,6 +335,7 @@ impl fmt::Display for LimitsChange {
             Change::Remove => Change::Remove,
         };
         bytes.describe("max_in_flight_bytes", &mut said);
+        self.max_committing.describe("max_committing", &mut said);
         self.weight.describe("weight", &mut said);
         for (op, change) in &self.ops {
             change

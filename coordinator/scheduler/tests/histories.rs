@@ -61,20 +61,20 @@ fn change() -> impl Strategy<Value = LimitsChange> {
         Just(Change::Keep),
         Just(Change::Set(Weight::new(2.5).expect("is a weight")))
     ];
-    (limit(), limit(), 1_u16..5, limit(), rate, weight).prop_map(|(cap, window, op, op_limit, rate, weight)| {
-        LimitsChange {
-            max_concurrent: cap,
-            max_in_flight: window,
-            max_in_flight_bytes: Change::Keep,
-            weight,
-            ops: BTreeMap::from([(
-                OpId(op),
-                OpLimitsChange {
-                    max_concurrent: op_limit,
-                    rate,
-                },
-            )]),
-        }
+    let drawn = (limit(), limit(), limit(), 1_u16..5, limit(), rate, weight);
+    drawn.prop_map(|(cap, window, committing, op, op_limit, rate, weight)| LimitsChange {
+        max_concurrent: cap,
+        max_in_flight: window,
+        max_in_flight_bytes: Change::Keep,
+        max_committing: committing,
+        weight,
+        ops: BTreeMap::from([(
+            OpId(op),
+            OpLimitsChange {
+                max_concurrent: op_limit,
+                rate,
+            },
+        )]),
     })
 }
 

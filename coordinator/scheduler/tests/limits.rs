@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use common::explain::Obstacle;
 use common::ids::{OpId, RunId};
-use common::job::{Change, Job, LimitsChange, OpLimitsChange, PoolName, Weight};
+use common::job::{Change, Job, LimitsChange, OpLimitsChange, PoolName, Schedule, Weight};
 use common::steering::RunCommand;
 use common::time::Time;
 use scheduler::{Ask, Config};
@@ -348,6 +349,38 @@ fn an_op_that_gets_its_first_limit_cuts_the_chains_that_would_run_into_it() {
     world.run_to_end();
     assert_eq!(peak_of(&world, OpId(2)), 2);
     assert_eq!(world.ended[&run].batches.committed, 32);
+}
+
+#[test]
+fn the_bound_on_what_waits_for_its_commit_changes_while_a_run_goes_on_and_survives_a_restart() {
+    let mut world = World::new();
+    world.worker("w1", 2);
+    let run = world.run(1, two_steps(2), 500);
+    world.pass(millis(500));
+    let change = |max_committing| {
+        RunCommand::ChangeLimits(LimitsChange {
+            max_committing,
+            ..LimitsChange::default()
+        })
+    };
+    world.steer(run, change(Change::Set(count(5))));
+    // What is begun when the bound is reached still comes to its end: two batches that run.
+    let committing = |world: &World| world.scheduler.summary(run).expect("goes on").committing.now;
+    world.stop_the_disk();
+    world.pass(millis(60_000));
+    assert!((5..=7).contains(&committing(&world)), "{}", committing(&world));
+    let explained = world.scheduler.explain(run).expect("goes on");
+    let obstacles = &explained.ops[0].obstacles;
+    let reached = |obstacle: &Obstacle| matches!(obstacle, Obstacle::Committing { bound: 5, .. });
+    assert!(obstacles.iter().any(reached), "{obstacles:?}");
+    world.start_the_disk();
+    world.restart();
+    let in_force = |world: &World| world.scheduler.job(run).map(|job| job.schedule.max_committing);
+    assert_eq!(in_force(&world), Some(count(5)));
+    world.steer(run, change(Change::Remove));
+    assert_eq!(in_force(&world), Some(Schedule::DEFAULT_COMMITTING));
+    world.run_to_end();
+    assert_eq!(world.ended[&run].batches.committed, 500);
 }
 
 #[test]

@@ -26,6 +26,7 @@ pub fn change_from_wire(wire: v1::ChangeLimitsRequest, job: &Job) -> Result<Limi
         max_concurrent: set(problems.count("max_concurrent", wire.max_concurrent)),
         max_in_flight: set(problems.count("max_in_flight", wire.max_in_flight)),
         max_in_flight_bytes: set(problems.size("max_in_flight_bytes", wire.max_in_flight_bytes)),
+        max_committing: set(problems.count("max_committing", wire.max_committing)),
         weight: set(weight_from_wire(&mut problems, "weight", wire.weight)),
         ops: BTreeMap::new(),
     };
@@ -57,6 +58,8 @@ pub struct LimitsRequest {
     pub max_in_flight: Option<u32>,
     /// The bound on bytes in flight.
     pub max_in_flight_bytes: Option<u64>,
+    /// The bound on batches that wait for their commit.
+    pub max_committing: Option<u32>,
     /// The run's weight.
     pub weight: Option<f64>,
     /// Limits of ops, by their names.
@@ -89,6 +92,7 @@ impl LimitsRequest {
             max_concurrent: self.max_concurrent,
             max_in_flight: self.max_in_flight,
             max_in_flight_bytes: self.max_in_flight_bytes,
+            max_committing: self.max_committing,
             weight: self.weight,
             ops: self
                 .ops
@@ -110,6 +114,7 @@ fn remove(problems: &mut Problems, path: &str, name: &str, job: &Job, change: &m
         "max_concurrent" => return change.max_concurrent = Change::Remove,
         "max_in_flight" => return change.max_in_flight = Change::Remove,
         "max_in_flight_bytes" => return change.max_in_flight_bytes = Change::Remove,
+        "max_committing" => return change.max_committing = Change::Remove,
         "weight" => return change.weight = Change::Remove,
         _ => {}
     }
@@ -118,8 +123,8 @@ fn remove(problems: &mut Problems, path: &str, name: &str, job: &Job, change: &m
         problems.add(
             path,
             format!(
-                "{name:?} is no limit; those there are: max_concurrent, max_in_flight, max_in_flight_bytes, weight, \
-                 ops.NAME.max_concurrent, ops.NAME.rate"
+                "{name:?} is no limit; those there are: max_concurrent, max_in_flight, max_in_flight_bytes, \
+                 max_committing, weight, ops.NAME.max_concurrent, ops.NAME.rate"
             ),
         );
         return;

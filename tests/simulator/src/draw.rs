@@ -46,6 +46,7 @@ impl Plan {
         plan.keep_checkpoints(&mut Random::new(seed, 11));
         plan.change_windows(&mut Random::new(seed, 12));
         plan.run_again(&mut Random::new(seed, 13));
+        plan.change_committing(&mut Random::new(seed, 14));
         plan
     }
 

@@ -89,6 +89,22 @@ impl Plan {
         self.faults.sort_by_key(|fault| fault.at);
     }
 
+    /// Lets people change the bounds on batches that wait for their commit.
+    pub(super) fn change_committing(&mut self, random: &mut Random) {
+        if random.happens(150) == Draw::No {
+            return;
+        }
+        for _ in 0..random.between(1, 3) {
+            let at = millis(random, 500, 9_000);
+            let job = random.below(self.jobs.len() as u64) as usize;
+            let bound = maybe(random, 850, |random| random.between(1, 4) as u32);
+            let limit = LimitPlan::Committing(bound);
+            let kind = FaultKind::ChangeLimit { job, limit };
+            self.faults.push(Fault { at, kind });
+        }
+        self.faults.sort_by_key(|fault| fault.at);
+    }
+
     fn let_people_steer(&mut self, random: &mut Random) {
         for _ in 0..random.between(0, 6) {
             let at = millis(random, 500, 9_000);

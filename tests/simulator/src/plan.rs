@@ -238,6 +238,8 @@ pub enum LimitPlan {
     Weight(u32),
     /// The bound on batches in flight.
     InFlight(Option<u32>),
+    /// The bound on batches that wait for their commit.
+    Committing(Option<u32>),
 }
 
 /// Which failed batches are meant.

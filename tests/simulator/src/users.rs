@@ -261,6 +261,9 @@ impl World {
             LimitPlan::InFlight(bound) => {
                 change.max_in_flight = bound.and_then(NonZeroU32::new).map_or(Change::Remove, Change::Set);
             }
+            LimitPlan::Committing(bound) => {
+                change.max_committing = bound.and_then(NonZeroU32::new).map_or(Change::Remove, Change::Set);
+            }
             LimitPlan::Weight(weight) => change.weight = Change::Set(jobs::weight(weight)),
         }
         let command = RunCommand::ChangeLimits(change);

@@ -11,7 +11,7 @@ use common::counts::RowCounts;
 use common::done::{DoneOp, OpDone};
 use common::failure::Failure;
 use common::ids::{Attempt, LeaseId, OpId, SessionId, WorkerName};
-use common::job::{Batching, Job, OpKind, Sink};
+use common::job::{Batching, Job, LimitsChange, OpKind, Sink};
 use common::slice::{ByteSlice, FileId, FrozenSource, Slice, SourceFile};
 use common::steering::{Activity, Asker, RunCommand};
 use common::time::Time;

@@ -37,6 +37,8 @@ struct Limits {
     #[serde(deserialize_with = "given")]
     max_in_flight_bytes: Limit<u64>,
     #[serde(deserialize_with = "given")]
+    max_committing: Limit<u32>,
+    #[serde(deserialize_with = "given")]
     weight: Limit<f64>,
     ops: BTreeMap<String, OpLimits>,
 }
@@ -137,6 +139,7 @@ fn request(limits: Limits) -> Result<LimitsRequest, Problem> {
         max_concurrent: taken(&mut remove, "max_concurrent", limits.max_concurrent),
         max_in_flight: taken(&mut remove, "max_in_flight", limits.max_in_flight),
         max_in_flight_bytes: taken(&mut remove, "max_in_flight_bytes", limits.max_in_flight_bytes),
+        max_committing: taken(&mut remove, "max_committing", limits.max_committing),
         weight: taken(&mut remove, "weight", limits.weight),
         ops,
         remove,

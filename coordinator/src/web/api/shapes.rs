@@ -67,6 +67,7 @@ pub(super) fn run(view: &RunView) -> Value {
             "in_flight_peak": summary.batches_in_flight.peak,
             "max_in_flight": summary.max_in_flight,
             "committing": summary.committing.now,
+            "max_committing": schedule.max_committing,
         },
         "bytes": {
             "in_flight": summary.bytes_in_flight.now,

@@ -60,11 +60,12 @@ export class Steering {
     ask({
       title: "Change limits", yes: "Change them",
       body: [
-        make("p", { class: "quiet" }, "They hold at once, and are kept. Nothing that runs is stopped. An empty field changes nothing; none takes a limit off."),
+        make("p", { class: "quiet" }, "They hold at once, and are kept. What runs goes on. An empty field changes nothing; none takes a limit off."),
         make("div", { class: "fields" },
           field("max_concurrent", "Tasks at once", count(run.cap)),
           field("max_in_flight", "Batches in flight", run.batches.max_in_flight && count(run.batches.max_in_flight)),
           field("max_in_flight_bytes", "Bytes in flight", run.bytes.max && bytes(run.bytes.max)),
+          field("max_committing", "Committing", count(run.batches.max_committing)),
           field("weight", "Weight among runs", String(run.weight))),
         make("details", {}, make("summary", {}, "Of single ops"), ...ops.map((op) => make("div", { class: "fields" },
           field(`cap:${op.name}`, `${op.name}: tasks at once`, op.max_concurrent && count(op.max_concurrent)),
@@ -76,7 +77,7 @@ export class Steering {
           .filter(([, limits]) => limits.max_concurrent !== undefined || limits.rate !== undefined);
         return this.#send("limits", {
           max_concurrent: read("max_concurrent", number), max_in_flight: read("max_in_flight", number),
-          max_in_flight_bytes: read("max_in_flight_bytes", size), weight: read("weight", number),
+          max_in_flight_bytes: read("max_in_flight_bytes", size), max_committing: read("max_committing", number), weight: read("weight", number),
           ops: named.length ? Object.fromEntries(named) : undefined,
         });
       },

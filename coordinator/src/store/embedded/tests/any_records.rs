@@ -5,15 +5,24 @@ use super::*;
 /// Stored types may not change without a new format: these bytes are what the format makes of the sample.
 #[test]
 fn the_stored_form_of_a_record_is_that_of_its_format() {
-    let records = [accepted(1), checkpointed(1, 7), committed(1, 7), ended(1)];
+    let records = [accepted(1), limited(1), checkpointed(1, 7), committed(1, 7), ended(1)];
     let stored = codec::encode(&records);
     // With its own checksum behind them, any bytes have the same one.
     let (value, _) = stored.split_last_chunk::<4>().expect("has a checksum");
     assert_eq!(
         (FORMAT, crc32fast::hash(value)),
-        (6, 1_924_329_777),
+        (7, 1_895_706_128),
         "raise FORMAT when a stored type changes"
     );
+}
+
+fn limited(run: u64) -> Record {
+    let command = RunCommand::ChangeLimits(LimitsChange::default());
+    let (at, by) = (Time(5), Asker::Grpc);
+    Record::RunCommanded {
+        run: RunId(run),
+        activity: Activity { at, by, command },
+    }
 }
 
 fn retried() -> Activity {
