@@ -49,6 +49,20 @@ pub(crate) struct Summary {
     /// The most memory that its processes took, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) memory: Option<MemorySummary>,
+    /// What it runs again, if it is a re-run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rerun_of: Option<RerunOf>,
+}
+
+/// A run whose later ops another one runs again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct RerunOf {
+    /// The run.
+    pub(crate) run: String,
+    /// The op that was asked to be the first to run again.
+    pub(crate) from_op: String,
+    /// How many batches began at its checkpoints.
+    pub(crate) batches_at_checkpoints: u64,
 }
 
 /// The most memory that processes took while the run went on.
@@ -111,6 +125,17 @@ impl Summary {
         let rows = &self.rows;
         let mut table = Table::plain();
         table.row(["run", &format!("{} ({}), {}", self.run, self.job, self.state)]);
+        if let Some(rerun) = &self.rerun_of {
+            let RerunOf {
+                run,
+                from_op,
+                batches_at_checkpoints: kept,
+            } = rerun;
+            table.row([
+                "runs again",
+                &format!("{run} from {from_op}, {kept} batches from its checkpoints"),
+            ]);
+        }
         table.row(["wall time", &seconds(Some(self.wall_seconds))]);
         table.row(["first batch loaded after", &seconds(self.first_batch_loaded_seconds)]);
         table.row(["peak batches in flight", &self.peak_batches_in_flight.to_string()]);
@@ -225,6 +250,7 @@ mod tests {
             },
             failure: None,
             memory: None,
+            rerun_of: None,
         }
     }
 

@@ -60,8 +60,21 @@ pub struct RunView {
     pub job: Arc<Job>,
     /// The most memory that its processes took; unknown of a run that ended before the coordinator was started.
     pub memory: Option<RunMemory>,
+    /// What it runs again, if it is a re-run.
+    pub rerun_of: Option<RerunOf>,
     /// When it was looked at.
     pub now: Time,
+}
+
+/// A run whose later ops another one runs again.
+#[derive(Clone, Debug)]
+pub struct RerunOf {
+    /// The run.
+    pub run: RunId,
+    /// The op that was asked to be the first to run again, by its name.
+    pub from: String,
+    /// How many batches began at its checkpoints.
+    pub at_checkpoints: u64,
 }
 
 /// Which part of a list is wanted.
@@ -330,6 +343,11 @@ impl World {
             summary: entry.ended.clone().or_else(live).ok_or(NoSuchRun { run })?,
             job: self.scheduler.job(run).unwrap_or_else(|| entry.job.clone()),
             memory: entry.memory.clone().or_else(|| self.vitals.of_run(run)),
+            rerun_of: entry.rerun.as_deref().map(|rerun| RerunOf {
+                run: rerun.of,
+                from: rerun.from.clone(),
+                at_checkpoints: rerun.kept,
+            }),
             now: self.now,
         })
     }

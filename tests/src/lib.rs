@@ -32,6 +32,6 @@ pub use job::Job;
 pub use plumb::{Ended, Plumb};
 pub use process::Process;
 pub use proxy::Proxy;
-pub use report::{Attempt, RunReport};
+pub use report::{Attempt, RerunOf, RunReport};
 pub use scratch::Scratch;
 pub use wait::{until, within};

@@ -34,6 +34,20 @@ pub struct RunReport {
     pub failure: Option<Failure>,
     /// The most memory that its processes took.
     pub memory: Option<Memory>,
+    /// What it runs again, if it is a re-run.
+    pub rerun_of: Option<RerunOf>,
+}
+
+/// A run whose later ops another one runs again.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct RerunOf {
+    /// The run.
+    pub run: String,
+    /// The op that was asked to be the first to run again.
+    pub from_op: String,
+    /// How many batches began at its checkpoints.
+    pub batches_at_checkpoints: u64,
 }
 
 /// The most memory that processes took while a run went on.

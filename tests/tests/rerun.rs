@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use tests::{Attempt, Cluster, Ended, Job, oracle, tables, until};
+use tests::{Attempt, Cluster, Ended, Job, RerunOf, oracle, tables, until};
 
 const ROWS: usize = 200;
 const BATCH: u32 = 10;
@@ -138,6 +138,12 @@ fn later_ops_of_a_succeeded_run_are_run_again_without_the_earlier_ones_also_afte
     let report = cluster.wait_for_end(&again.run).expect_success();
     assert_eq!((report.rows.read, report.rows.loaded), (ROWS as u64, ROWS as u64));
     report.expect_balance();
+    let known_as = RerunOf {
+        run: first.clone(),
+        from_op: "tag".to_owned(),
+        batches_at_checkpoints: BATCHES,
+    };
+    assert_eq!(report.rerun_of, Some(known_as));
     assert_eq!(story.read("again.csv"), expected, "byte for byte, uuids too");
     let attempts = cluster.timeline(&again.run);
     assert_eq!(
@@ -160,7 +166,12 @@ fn later_ops_of_a_succeeded_run_are_run_again_without_the_earlier_ones_also_afte
     let third = story.job("third.csv", "two", "0s").of_op("mark", "checkpoint", false);
     let third = rerun(&cluster, &again.run, "tag", Some(&third));
     cluster.restart_coordinator();
-    cluster.wait_for_end(&third.run).expect_success();
+    let report = cluster.wait_for_end(&third.run).expect_success();
+    assert_eq!(
+        report.rerun_of.map(|rerun| rerun.run),
+        Some(again.run),
+        "also after a restart"
+    );
     assert_eq!(story.read("third.csv"), expected);
     assert_eq!(ops_of(&cluster.timeline(&third.run)), BTreeSet::from(["tag", "load"]));
     cluster.finish();

@@ -8,7 +8,7 @@ use proto::v1;
 use serde::Serialize;
 
 use super::ClientError;
-use crate::summary::{BatchCount, FailureSummary, MemorySummary, RowCount, Summary, TaskCount, WorkerMemory};
+use crate::summary::{BatchCount, FailureSummary, MemorySummary, RerunOf, RowCount, Summary, TaskCount, WorkerMemory};
 use crate::timeline::TimelineRow;
 
 /// A run at some moment.
@@ -180,6 +180,11 @@ pub(super) fn run_view(run: Option<v1::Run>) -> Result<RunView, ClientError> {
             rows: row_counts(run.rows.unwrap_or_default()),
             failure: run.failure.map(failure_summary),
             memory: run.memory.map(memory_summary),
+            rerun_of: run.rerun_of.map(|rerun| RerunOf {
+                run: rerun.run_id,
+                from_op: rerun.from_op,
+                batches_at_checkpoints: rerun.batches_at_checkpoints,
+            }),
         },
     })
 }

@@ -62,6 +62,11 @@ pub(super) fn accepted(accepted: &Accepted) -> v1::SubmitJobResponse {
 pub(super) fn run(view: &RunView) -> v1::Run {
     v1::Run {
         memory: view.memory.as_ref().map(memory),
+        rerun_of: view.rerun_of.as_ref().map(|rerun| v1::RerunOf {
+            run_id: rerun.run.to_string(),
+            from_op: rerun.from.clone(),
+            batches_at_checkpoints: rerun.at_checkpoints,
+        }),
         ..run_to_wire(&view.summary, &op_names(&view.job), view.now)
     }
 }

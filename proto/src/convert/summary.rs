@@ -68,8 +68,9 @@ pub fn run_to_wire(summary: &RunSummary, ops: &[String], now: Time) -> v1::Run {
             batch_id: failure.batch.map_or_else(String::new, |batch| batch.to_string()),
         }),
         stalled: summary.stalled.as_ref().map(|stall| stall_to_wire(stall, ops)),
-        // Not the summary's: whoever knows it adds it.
+        // Not the summary's: whoever knows them adds them.
         memory: None,
+        rerun_of: None,
     }
 }
 

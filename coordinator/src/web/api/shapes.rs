@@ -45,6 +45,9 @@ pub(super) fn run(view: &RunView) -> Value {
     json!({
         "id": summary.run.to_string(),
         "job": summary.job,
+        "rerun_of": view.rerun_of.as_ref().map(|rerun| json!({
+            "run": rerun.run.to_string(), "from": rerun.from, "batches_at_checkpoints": rerun.at_checkpoints,
+        })),
         "state": summary.state.as_str(),
         "accepted_ms": millis(summary.accepted),
         "ended_ms": summary.ended.map(millis),

@@ -92,6 +92,9 @@ fn head(view: &RunView) -> Markup {
                     span class="quiet" { (run) }
                     (state_mark(state))
                     span class="quiet" { "started " (ago(summary.accepted, view.now)) }
+                    @if let Some(rerun) = &view.rerun_of {
+                        span class="quiet" { "runs " a href={ "/runs/" (rerun.run) } { (rerun.run) } " again from " code { (rerun.from) } }
+                    }
                 }
                 (tools(summary))
             }
