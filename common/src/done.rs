@@ -39,4 +39,6 @@ pub struct Past {
     pub slice: Slice,
     /// What the ops up to the one that made it did, in the order of the chain.
     pub done: Vec<DoneOp>,
+    /// The checkpoint of another run that its batch began at, unless it has one of its own since.
+    pub begun_at: Option<Part>,
 }

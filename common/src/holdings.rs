@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::done::{DoneOp, Past};
 use crate::ids::{BatchId, LeaseId, OutputId, RunId};
 use crate::message::Step;
+use crate::part::Part;
 use crate::slice::Slice;
 use crate::time::Time;
 
@@ -38,6 +39,8 @@ pub struct HeldLease {
     pub started: u32,
     /// What every op did that is done, those before the lease's first step too, in the order of the chain.
     pub done: Vec<DoneOp>,
+    /// The checkpoint of another run that the batch began at, unless it has one of its own since.
+    pub begun_at: Option<Part>,
     /// Where it is.
     pub state: HeldState,
 }
@@ -60,6 +63,8 @@ pub enum HeldState {
         slot: u32,
         /// Since when the last started step runs; `None` while none does. The worker's time; the coordinator's edge maps it.
         since: Option<Time>,
+        /// Since when the input of the first step is or was fetched, until that step has ended; `None` if it was not.
+        fetch_started: Option<Time>,
         /// Whether it goes on.
         course: HeldCourse,
     },

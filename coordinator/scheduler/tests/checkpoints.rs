@@ -7,6 +7,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use common::failure::Failure;
+use common::holdings::{HeldCourse, HeldState};
 use common::ids::{BatchId, OpId, RunId};
 use common::job::{Checkpointing, FailurePolicy, Job, OnFailure};
 use common::message::Input;
@@ -215,6 +216,112 @@ fn a_run_that_begins_at_another_ones_checkpoints_does_nothing_before_them_also_a
             (RunState::Succeeded, 3, 3)
         );
     }
+}
+
+/// A run of three batches and one of the same job that begins at its checkpoints, which is told to fail once.
+fn rerun_that_fails(world: &mut World, batches: impl IntoIterator<Item = u64>) -> (RunId, usize) {
+    world.run(1, tolerant(), 3);
+    world.run_to_end();
+    let granted = world.grants.len();
+    let failure = Failure::permanent("told to fail");
+    world.failing.insert((LOAD, BatchId::whole(0), 1), failure);
+    (world.rerun(2, RUN, tolerant(), DEAR, batches), granted)
+}
+
+fn tolerant() -> Job {
+    let mut job = job();
+    job.failure = FailurePolicy {
+        on_failure: OnFailure::Continue,
+        ..FailurePolicy::default()
+    };
+    job
+}
+
+/// Returns the batches that were begun at their source since so many leases were granted.
+fn extracted(world: &World, since: usize) -> BTreeSet<u64> {
+    let grants = world.grants[since..].iter();
+    let from_source = grants.filter(|(_, grant)| grant.steps[0].op == OpId::EXTRACT);
+    from_source
+        .filter_map(|(_, grant)| grant.batch)
+        .map(|batch| batch.index)
+        .collect()
+}
+
+#[test]
+fn a_batch_of_a_rerun_that_is_retried_after_a_restart_before_its_slice_is_found_begins_at_its_checkpoint() {
+    let mut world = World::new();
+    world.worker("w1", 1);
+    let (again, granted) = rerun_that_fails(&mut world, [0, 2]);
+    world.pass(millis(OP + OP / 2));
+    world.restart();
+    let (batches, by) = (vec![BatchId::whole(0)], Asker::Grpc);
+    world.tell(Event::RetryRequested { run: again, batches, by });
+    assert!(
+        world.scheduler.is_open_or_committed(again, BatchId::whole(0)),
+        "asking for it again is no mistake"
+    );
+    world.run_to_end();
+    assert_eq!(
+        extracted(&world, granted),
+        BTreeSet::from([1]),
+        "{:?}",
+        world.granted()
+    );
+    let summary = &world.ended[&again];
+    assert_eq!((summary.state, summary.rows.loaded), (RunState::Succeeded, 3));
+}
+
+#[test]
+fn a_batch_of_a_rerun_that_was_taken_over_and_loses_its_worker_begins_at_its_checkpoint() {
+    let mut world = World::new();
+    let worker = world.worker("w1", 1);
+    world.run(1, job(), 1);
+    world.run_to_end();
+    let granted = world.grants.len();
+    let again = world.rerun(2, RUN, job(), DEAR, [0]);
+    world.pass(millis(OP / 2));
+    let listing = world.listing(worker);
+    world.restart_apart();
+    let returned = world.reattach(worker, "w1", 1, listing);
+    assert_eq!(world.adopted.len(), 1);
+    world.kill(returned);
+    world.worker("w2", 1);
+    world.run_to_end();
+    assert_eq!(
+        extracted(&world, granted),
+        BTreeSet::new(),
+        "{:?}",
+        world.granted()
+    );
+    assert_eq!(world.ended[&again].state, RunState::Succeeded);
+}
+
+#[test]
+fn a_batch_of_a_rerun_whose_lease_is_refused_after_a_restart_begins_at_its_checkpoint() {
+    let mut world = World::new();
+    let worker = world.worker("w1", 2);
+    world.run(1, job(), 1);
+    world.run_to_end();
+    let granted = world.grants.len();
+    let again = world.rerun(2, RUN, job(), DEAR, [0]);
+    world.pass(millis(OP / 2));
+    let mut listing = world.listing(worker);
+    for held in &mut listing.leases {
+        if let HeldState::Running { course, .. } = &mut held.state {
+            *course = HeldCourse::Stopping;
+        }
+    }
+    world.restart_apart();
+    world.reattach(worker, "w1", 2, listing);
+    assert!(world.adopted.is_empty());
+    world.run_to_end();
+    assert_eq!(
+        extracted(&world, granted),
+        BTreeSet::new(),
+        "{:?}",
+        world.granted()
+    );
+    assert_eq!(world.ended[&again].state, RunState::Succeeded);
 }
 
 #[test]

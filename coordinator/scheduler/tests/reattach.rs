@@ -125,6 +125,29 @@ fn what_is_prepared_is_committed_though_the_window_is_full_and_counts_in_no_peak
 }
 
 #[test]
+fn when_an_input_was_fetched_is_known_also_after_a_restart() {
+    let mut world = World::new();
+    let leaving = world.worker("w1", 1);
+    let ops = vec![jobs::op_of("first", OP), jobs::op_of("last", OP)];
+    world.run(1, jobs::chain("chain", ops, jobs::rows(1), jobs::cap(1)), 1);
+    world.pass(Duration::from_millis(OP / 2));
+    world.drain(leaving);
+    let staying = world.worker("w2", 1);
+    world.pass(Duration::from_millis(OP));
+    let listing = world.listing(staying);
+    let fetched = match listing.leases[0].state {
+        HeldState::Running { fetch_started, .. } => fetch_started,
+        HeldState::Prepared => None,
+    };
+    assert!(fetched.is_some(), "it works on what another worker made");
+    world.restart_apart();
+    world.reattach(staying, "w2", 1, listing);
+    world.run_to_end();
+    let last = world.timeline.values().find(|row| row.op == OpId(2));
+    assert_eq!(last.expect("has run").fetch_started, fetched);
+}
+
+#[test]
 fn the_cap_holds_while_one_worker_is_back_and_another_is_not() {
     let (mut world, first) = world(3, 6);
     let second = world.worker("w2", 2);

@@ -45,9 +45,15 @@ impl TryFrom<v1::Holdings> for Holdings {
 impl From<&HeldLease> for v1::HeldLease {
     fn from(held: &HeldLease) -> Self {
         let state = match &held.state {
-            HeldState::Running { slot, since, course } => State::Running(v1::HeldRunning {
+            HeldState::Running {
+                slot,
+                since,
+                fetch_started,
+                course,
+            } => State::Running(v1::HeldRunning {
                 slot: *slot,
                 since_nanos: since.map(|since| since.0),
+                fetch_started_nanos: fetch_started.map(|started| started.0),
                 course: Course::from(*course).into(),
             }),
             HeldState::Prepared => State::Prepared(v1::Prepared {}),
@@ -60,6 +66,7 @@ impl From<&HeldLease> for v1::HeldLease {
             steps: held.steps.iter().map(Into::into).collect(),
             started: held.started,
             done: held.done.iter().map(Into::into).collect(),
+            begun_at: held.begun_at.as_ref().map(Into::into),
             state: Some(state),
         }
     }
@@ -88,6 +95,7 @@ impl TryFrom<v1::HeldLease> for HeldLease {
             steps: each("steps", wire.steps)?,
             started: wire.started,
             done: each("done", wire.done)?,
+            begun_at: wire.begun_at.map(|part| convert("begun_at", part)).transpose()?,
             state: required("state", wire.state)?,
         })
     }
@@ -101,6 +109,7 @@ impl TryFrom<State> for HeldState {
             State::Running(running) => HeldState::Running {
                 slot: running.slot,
                 since: running.since_nanos.map(Time),
+                fetch_started: running.fetch_started_nanos.map(Time),
                 course: match known("running.course", running.course)? {
                     Course::Unspecified => return Err(InvalidMessage::missing("running.course")),
                     Course::On => HeldCourse::On,
@@ -172,6 +181,7 @@ impl From<&Past> for v1::Past {
         v1::Past {
             slice: Some((&past.slice).into()),
             done: past.done.iter().map(Into::into).collect(),
+            begun_at: past.begun_at.as_ref().map(Into::into),
         }
     }
 }
@@ -183,6 +193,7 @@ impl TryFrom<v1::Past> for Past {
         Ok(Past {
             slice: required("slice", wire.slice)?,
             done: each("done", wire.done)?,
+            begun_at: wire.begun_at.map(|part| convert("begun_at", part)).transpose()?,
         })
     }
 }

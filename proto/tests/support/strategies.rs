@@ -172,21 +172,29 @@ fn done_op() -> impl Strategy<Value = DoneOp> {
 }
 
 fn past() -> impl Strategy<Value = Past> {
-    (slice(), vec(done_op(), 0..3)).prop_map(|(slice, done)| Past { slice, done })
+    (slice(), vec(done_op(), 0..3), of(part())).prop_map(|(slice, done, begun_at)| Past { slice, done, begun_at })
 }
 
 fn held_lease() -> impl Strategy<Value = HeldLease> {
     let step = (op_id(), attempt()).prop_map(|(op, attempt)| Step { op, attempt });
+    let time = || any::<u64>().prop_map(Time);
     let course = select(vec![HeldCourse::On, HeldCourse::Truncating, HeldCourse::Stopping]);
     let state =
         prop_oneof![
-            (any::<u32>(), of(any::<u64>().prop_map(Time)), course)
-                .prop_map(|(slot, since, course)| HeldState::Running { slot, since, course }),
+            (any::<u32>(), of(time()), of(time()), course).prop_map(|(slot, since, fetch_started, course)| {
+                HeldState::Running {
+                    slot,
+                    since,
+                    fetch_started,
+                    course,
+                }
+            }),
             Just(HeldState::Prepared),
         ];
     let batch = (batch(), slice()).prop_map(|(id, slice)| HeldBatch { id, slice });
     let what = (lease(), run(), of(batch), vec(step, 1..4));
-    (what, any::<u32>(), vec(done_op(), 0..3), state).prop_map(|((lease, run, batch, steps), started, done, state)| {
+    let did = (vec(done_op(), 0..3), of(part()));
+    (what, any::<u32>(), did, state).prop_map(|((lease, run, batch, steps), started, (done, begun_at), state)| {
         HeldLease {
             lease,
             run,
@@ -194,6 +202,7 @@ fn held_lease() -> impl Strategy<Value = HeldLease> {
             steps,
             started,
             done,
+            begun_at,
             state,
         }
     })

@@ -1,9 +1,10 @@
 //! Checkpoints: files that every worker sees, and the oracle of what they promise.
 //!
 //! NO-RERUN-AFTER-ACK: behind a durable checkpoint the ops up to it never run on the batch again, unless the coordinator has
-//! recorded that it is lost. FENCE: what a batch goes on from is what the durable record names.
+//! recorded that it is lost; the same holds for the checkpoints of others that a rerun begins at. FENCE: what a batch goes on from is what the durable record names.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use agent::Chain;
 use common::ids::{BatchId, LeaseId, OpId, RunId};
@@ -21,6 +22,10 @@ pub(crate) struct Checkpoints {
     durable: BTreeMap<(RunId, BatchId), Part>,
     /// Those that the coordinator has given up, durably or not.
     lost: BTreeSet<(RunId, BatchId)>,
+    /// Those that it has ever given up: what a rerun inherited is found again after a restart.
+    given_up: BTreeSet<(RunId, BatchId)>,
+    /// Where batches of reruns begin, as it was found first.
+    inherited: BTreeMap<(RunId, BatchId), Option<OpId>>,
     /// Those that the coordinator does not know to be durable, by its generation, and the record behind which it does once
     /// they are: their batches cannot go on yet.
     under_way: BTreeMap<(u64, RunId, BatchId), Option<RecordSequence>>,
@@ -67,6 +72,13 @@ impl Checkpoints {
     /// The coordinator says that it cannot be read; whoever dies now may still begin there.
     pub(crate) fn lose(&mut self, run: RunId, batch: BatchId) {
         self.lost.insert((run, batch));
+        self.given_up.insert((run, batch));
+    }
+
+    /// Tells whether an op lies before the checkpoint of another run that a batch begins at.
+    fn is_inherited(&self, run: RunId, batch: BatchId, op: OpId) -> bool {
+        let begins_behind = self.inherited.get(&(run, batch)).copied().flatten();
+        !self.given_up.contains(&(run, batch)) && begins_behind.is_some_and(|last| op <= last)
     }
 
     /// That is durable.
@@ -81,6 +93,18 @@ fn file_of(run: RunId, op: OpId, lease: LeaseId) -> String {
 }
 
 impl World {
+    /// The slices of batches are found, and where those begin that have a checkpoint of another run. Slices that are found again may
+    /// come with later ones: a run that others go on from can be reopened.
+    pub(crate) fn note_beginnings(&mut self, run: RunId, found: Range<usize>, checkpoints: &[(BatchId, Checkpoint)]) {
+        for batch in found.map(|index| BatchId::whole(index as u64)) {
+            let last = checkpoints.iter().rev().find(|(of, _)| *of == batch);
+            let inherited = &mut self.oracle.checkpoints.inherited;
+            inherited
+                .entry((run, batch))
+                .or_insert_with(|| last.map(|(_, last)| last.op()));
+        }
+    }
+
     /// A record of a checkpoint is to be written.
     pub(crate) fn check_checkpoint(&mut self, run: RunId, batch: BatchId, lease: LeaseId) {
         let latest = self.oracle.latest.get(&(run, Some(batch), None)).copied();
@@ -128,7 +152,9 @@ impl World {
     pub(crate) fn check_goes_on_behind_checkpoint(&mut self, grant: &Grant) {
         let Some(batch) = grant.batch else { return };
         let first = grant.steps[0].op;
-        let is_redone = self.oracle.checkpoints.is_behind(grant.run, batch, first);
+        let checkpoints = &self.oracle.checkpoints;
+        let is_redone =
+            checkpoints.is_behind(grant.run, batch, first) || checkpoints.is_inherited(grant.run, batch, first);
         self.require(!is_redone, "NO-RERUN-AFTER-ACK", || {
             format!(
                 "{} runs op {} of {} batch {batch} again",

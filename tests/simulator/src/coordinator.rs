@@ -389,6 +389,7 @@ impl World {
         };
         let bytes_sharded = all.iter().take(now).map(common::slice::Slice::bytes).sum();
         let checkpoints = self.beginnings(run, first..now);
+        self.note_beginnings(run, first..now, &checkpoints);
         self.tell_scheduler(Event::SlicesFound {
             run,
             slices,

@@ -99,11 +99,18 @@ impl World {
         });
     }
 
-    /// Asks for failed batches to be tried again; a run that has ended with failures is reopened.
+    /// Asks for failed batches of a user's run, and of those that run it again, to be tried again; a run that has ended with failures
+    /// is reopened.
     pub(crate) fn retry_failed(&mut self, user: usize, which: WhichFailed) {
-        let (Some(run), Some(coordinator)) = (self.users[user].run, &self.coordinator) else {
-            return;
-        };
+        let of_job = self.oracle.job_of_run.iter().filter(|(_, job)| **job == user);
+        let runs: Vec<RunId> = of_job.map(|(run, _)| *run).collect();
+        for run in runs {
+            self.retry_failed_of(run, which);
+        }
+    }
+
+    fn retry_failed_of(&mut self, run: RunId, which: WhichFailed) {
+        let Some(coordinator) = &self.coordinator else { return };
         let Ok(failed) = coordinator.scheduler.retryable(run) else {
             return;
         };

@@ -6,6 +6,7 @@ use common::done::{DoneOp, Past};
 use common::holdings::{HeldBatch, HeldCourse, HeldLease, HeldState};
 use common::ids::{OpId, OutputId};
 use common::message::{Grant, Input, OpOutcome, OpRan, PermitFate, Step};
+use common::part::Part;
 use common::slice::{RunContext, Slice};
 use common::time::Time;
 
@@ -31,6 +32,8 @@ pub(crate) struct Progress {
     started: u32,
     /// Since when the last one of them runs; `None` when it has ended.
     running_since: Option<Time>,
+    /// Since when the input of the first step is or was fetched, until that step has ended.
+    fetch_started: Option<Time>,
     /// What the steps that are done did.
     done: Vec<DoneOp>,
     /// The last op that will run, once the chain was truncated.
@@ -38,6 +41,11 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
+    /// Notes that the input of the first step is being fetched.
+    pub(crate) fn fetch(&mut self, at: Time) {
+        self.fetch_started = Some(at);
+    }
+
     /// Notes that the next step started.
     pub(crate) fn start(&mut self, at: Time) {
         self.started += 1;
@@ -47,6 +55,7 @@ impl Progress {
     /// Notes how the running step ended.
     pub(crate) fn end(&mut self, op: OpId, outcome: &OpOutcome) {
         self.running_since = None;
+        self.fetch_started = None;
         match outcome {
             OpOutcome::Done(did) => self.done.push(DoneOp { op, did: did.clone() }),
             OpOutcome::Failed(_) => {}
@@ -144,6 +153,7 @@ impl Lease {
             steps: self.steps_that_will_run(),
             started: self.progress.started,
             done: self.done_up_to(None),
+            begun_at: self.begun_at(),
             state,
         }
     }
@@ -156,15 +166,24 @@ impl Lease {
             Course::Truncating => HeldCourse::Truncating,
             Course::Stopping => HeldCourse::Stopping,
         };
-        let since = self.progress.running_since;
-        self.held(HeldState::Running { slot, since, course })
+        self.held(HeldState::Running {
+            slot,
+            since: self.progress.running_since,
+            fetch_started: self.progress.fetch_started,
+            course,
+        })
     }
 
     /// Returns what lies behind an output that the chain made or worked on.
     pub(crate) fn past_of(&self, output: OutputId) -> Option<Arc<Past>> {
         let slice = self.slice()?.clone();
         let done = self.done_up_to(Some(output.op));
-        Some(Arc::new(Past { slice, done }))
+        let begun_at = self.begun_at();
+        Some(Arc::new(Past { slice, done, begun_at }))
+    }
+
+    fn begun_at(&self) -> Option<Part> {
+        self.grant.past.as_ref()?.begun_at.clone()
     }
 
     fn held_batch(&self) -> Option<HeldBatch> {

@@ -6,7 +6,8 @@
 //! its bytes are those of its slice, because it holds nothing in memory.
 //!
 //! A run may begin at the checkpoints of others that have ended ([`crate::Rerun`]): they come with the slices of its batches, and
-//! count as its own until it has later ones.
+//! count as its own until it has later ones. After a restart they are found again: until then no batch of such a run is
+//! begun whose beginning is not known, and a worker that comes back with a begun one says where that was.
 //!
 //! A run knows the last checkpoint of every batch that is not done, failed ones included; where a batch begins anew follows
 //! from that. One that cannot be read three times is given up with a record of its own, and the batch begins at its source.
@@ -44,27 +45,10 @@ impl Scheduler {
         for (batch, checkpoint) in found {
             let op = checkpoint.op();
             let is_past = run.committed.contains(batch) || run.halved.contains(&batch.index);
-            if is_past || run.checkpoints.contains_key(&batch) || op > behind {
-                continue;
-            }
-            // A worker may have come back with it before this was found. If it is not past the checkpoint, the coordinator
-            // has given that up before the restart, and the batch goes on from where it is.
-            let next = run.batches.get(&batch).map(|begun| match begun.phase {
-                BatchPhase::Leased(lease) => self
-                    .leases
-                    .get(&lease)
-                    .map_or(begun.next_op(), |lease| lease.steps[0].op),
-                BatchPhase::Ready
-                | BatchPhase::Queued(_)
-                | BatchPhase::Checkpointing
-                | BatchPhase::Halving { .. }
-                | BatchPhase::Halved
-                | BatchPhase::Backoff { .. }
-                | BatchPhase::Returning
-                | BatchPhase::Committing { .. }
-                | BatchPhase::Publishing => begun.next_op(),
-            });
-            if next.is_none_or(|next| next > op) {
+            // Of a batch that is begun, a worker has come back with it and said where it began: at its source, if the
+            // coordinator had given the checkpoint up before the restart.
+            let is_begun = run.batches.contains_key(&batch);
+            if !(is_past || is_begun || run.checkpoints.contains_key(&batch) || op > behind) {
                 run.inherited.insert(batch, checkpoint);
             }
         }

@@ -20,10 +20,12 @@ use common::holdings::{HeldBatch, HeldCourse, HeldLease, HeldOutput, HeldState, 
 use common::ids::{BatchId, Halves, OpId, OutputId, RunId, SessionId};
 use common::job::Job;
 use common::message::{Step, ToWorker};
+use common::part::Part;
 use common::slice::Slice;
 use common::time::Time;
 
 use crate::interface::command::Command;
+use crate::journal::checkpoint::Checkpoint;
 use crate::rules::admission::has_room;
 use crate::rules::rates::owe_for;
 use crate::scheduler::Scheduler;
@@ -91,7 +93,13 @@ impl Scheduler {
 
     /// Takes over a lease whose chain runs.
     fn take_running(&mut self, session: SessionId, held: &HeldLease, now: Time) -> Result<(), Refused> {
-        let HeldState::Running { slot, since, course } = held.state else {
+        let HeldState::Running {
+            slot,
+            since,
+            fetch_started,
+            course,
+        } = held.state
+        else {
             return Err(Refused);
         };
         if course == HeldCourse::Stopping || self.leases.contains_key(&held.lease) {
@@ -114,12 +122,13 @@ impl Scheduler {
             Some(RunningStep {
                 step,
                 slot,
-                fetch_started: None,
+                fetch_started: fetch_started.filter(|_| held.started == 1),
                 started,
             })
         });
         self.enter_lease(Lease {
             running,
+            fetch_started: fetch_started.filter(|_| held.started == 0),
             truncation: match course {
                 HeldCourse::Truncating => Truncation::Asked,
                 HeldCourse::On | HeldCourse::Stopping => Truncation::None,
@@ -149,6 +158,7 @@ impl Scheduler {
         if let HeldState::Running {
             slot,
             since: Some(started),
+            fetch_started,
             ..
         } = held.state
             && let Some(step) = held
@@ -159,7 +169,7 @@ impl Scheduler {
             lease.running = Some(RunningStep {
                 step: *step,
                 slot,
-                fetch_started: None,
+                fetch_started: fetch_started.filter(|_| held.started == 1),
                 started,
             });
         }
@@ -206,7 +216,9 @@ impl Scheduler {
     fn take_output(&mut self, session: SessionId, held: &HeldOutput, now: Time) -> Result<(), Refused> {
         let output = held.output;
         let run = self.runs.get(&held.run).ok_or(Refused)?;
-        let is_possible = run.job.successor(output.op).is_some() && is_unbroken(&held.past.done, &run.job, output.op);
+        let is_possible = run.job.successor(output.op).is_some()
+            && is_unbroken(&held.past.done, &run.job, output.op)
+            && held.past.begun_at.as_ref().is_none_or(|begun_at| begun_at.op <= output.op);
         if !is_possible || run.is_behind_checkpoint(output.batch, output.op) {
             return Err(Refused);
         }
@@ -221,7 +233,8 @@ impl Scheduler {
                     id: output.batch,
                     slice: held.past.slice.clone(),
                 };
-                self.admit_held(held.run, &batch, Takes::Room, now)?;
+                let beginning = beginning(run, held.past.begun_at.as_ref(), &held.past.done);
+                self.admit_held(held.run, &batch, beginning, Takes::Room, now)?;
                 if let Some(run) = self.runs.get_mut(&held.run) {
                     run.make_ready(output.batch, now);
                 }
@@ -280,11 +293,16 @@ impl Scheduler {
         let run = self.runs.get(&held.run).ok_or(Refused)?;
         // Ops up to a batch's checkpoint are not run again, and what is done behind it began there.
         let is_redone = |step: &Step| run.is_behind_checkpoint(batch.id, step.op);
-        if !is_possible(held, &run.job) || held.steps.first().is_some_and(is_redone) {
+        let begins_before = |begun_at: &Part| held.steps.first().is_none_or(|first| first.op <= begun_at.op);
+        let is_contradictory = held.begun_at.as_ref().is_some_and(begins_before);
+        if is_contradictory || !is_possible(held, &run.job) || held.steps.first().is_some_and(is_redone) {
             return Err(Refused);
         }
         match run.batches.get(&batch.id) {
-            None => self.admit_held(held.run, batch, takes, now)?,
+            None => {
+                let beginning = beginning(run, held.begun_at.as_ref(), &held.done);
+                self.admit_held(held.run, batch, beginning, takes, now)?;
+            }
             Some(known) => {
                 let is_free = known.phase == BatchPhase::Ready;
                 if !is_free || known.slice != batch.slice {
@@ -296,7 +314,14 @@ impl Scheduler {
     }
 
     /// Begins a batch that a worker holds, if it can still be and the bounds have room for what it takes.
-    fn admit_held(&mut self, id: RunId, held: &HeldBatch, takes: Takes, now: Time) -> Result<(), Refused> {
+    fn admit_held(
+        &mut self,
+        id: RunId,
+        held: &HeldBatch,
+        beginning: Option<Checkpoint>,
+        takes: Takes,
+        now: Time,
+    ) -> Result<(), Refused> {
         let run = self.runs.get(&id).ok_or(Refused)?;
         let goes_on = match run.phase {
             RunPhase::Active | RunPhase::Draining(_) => true,
@@ -321,6 +346,9 @@ impl Scheduler {
         };
         if let Some(budgets) = run.budgets.remove(&held.id) {
             batch.take_budgets(&budgets);
+        }
+        if run.last_checkpoint(held.id).is_none() {
+            run.inherited.extend(beginning.map(|beginning| (held.id, beginning)));
         }
         run.begin_at_checkpoint(&mut batch);
         batch.phase = BatchPhase::Backoff {
@@ -420,6 +448,17 @@ fn is_unbroken(done: &[DoneOp], job: &Job, last: OpId) -> bool {
     last.index() < job.ops.len()
         && done.len() == last.index() + 1
         && done.iter().enumerate().all(|(place, done)| done.op.index() == place)
+}
+
+/// Makes the checkpoint of another run that a worker says a batch began at, if its run goes on from others. The coordinator
+/// finds it again with the batch's slice, which may be much later.
+fn beginning(run: &Run, begun_at: Option<&Part>, done: &[DoneOp]) -> Option<Checkpoint> {
+    let (part, rerun) = (begun_at?, run.rerun.as_ref()?);
+    let done = done.get(..=part.op.index())?.to_vec();
+    (part.op <= rerun.behind).then_some(Checkpoint {
+        part: part.clone(),
+        done,
+    })
 }
 
 fn bytes_held(done: &[DoneOp]) -> u64 {

@@ -55,7 +55,8 @@ impl Scheduler {
         match (self.runs.get(&run), self.ended.get(&run)) {
             (Some(run), _) => {
                 let waits = run.slices.binary_search_by_key(&batch, |(slice, _)| *slice).is_ok();
-                waits || run.batches.contains_key(&batch) || run.committed.contains(batch)
+                let is_retried = run.budgets.contains_key(&batch);
+                waits || is_retried || run.batches.contains_key(&batch) || run.committed.contains(batch)
             }
             (None, Some(ended)) => ended.committed.contains(batch),
             (None, None) => false,

@@ -365,12 +365,14 @@ impl Scheduler {
 
     /// Returns what lies behind a batch that goes on from an output or a checkpoint.
     fn past_of(&self, run: RunId, batch: BatchId) -> Option<Arc<Past>> {
-        let batch = self.runs.get(&run)?.batches.get(&batch)?;
+        let run = self.runs.get(&run)?;
+        let batch = run.batches.get(&batch)?;
         match batch.place {
             Place::Source => None,
             Place::Parked { .. } | Place::Checkpoint(_) => Some(Arc::new(Past {
                 slice: batch.slice.clone(),
                 done: batch.done_ops(),
+                begun_at: run.inherited.get(&batch.id).map(|begun_at| begun_at.part.clone()),
             })),
         }
     }

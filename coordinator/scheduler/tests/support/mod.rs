@@ -75,6 +75,8 @@ pub struct World {
     /// What names the processes of workers, and which of their hellos is said.
     process: &'static str,
     hello: u64,
+    /// When workers began to fetch the inputs of leases.
+    fetches: BTreeMap<LeaseId, Time>,
     /// Leases that a worker was told to stop before this world knew that it holds them.
     revoked: BTreeSet<LeaseId>,
     pub last_sessions: u64,
@@ -156,6 +158,7 @@ impl World {
             adopted: Vec::new(),
             process: "process",
             hello: 1,
+            fetches: BTreeMap::new(),
             revoked: BTreeSet::new(),
             last_sessions: 0,
             answers: BTreeMap::new(),

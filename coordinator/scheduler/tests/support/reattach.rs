@@ -120,9 +120,11 @@ impl World {
             steps: grant.steps.to_vec(),
             started: place as u32 + 1,
             done: done.collect(),
+            begun_at: grant.past.as_ref().and_then(|past| past.begun_at.clone()),
             state: HeldState::Running {
                 slot: held.slot,
                 since: Some(self.now),
+                fetch_started: self.fetches.get(&grant.lease).copied().filter(|_| place == 0),
                 course: if held.truncated {
                     HeldCourse::Truncating
                 } else {

@@ -122,6 +122,7 @@ impl World {
         let step = grant.steps[place];
         let duration = self.duration(&grant, step.op);
         if place == 0 && matches!(grant.input, Input::Remote(_)) {
+            self.fetches.insert(lease, self.now);
             self.report(session, Report::FetchStarted { lease, at: self.now });
         }
         self.schedule(self.now + duration, Happening::StepEnd(session, lease, place));

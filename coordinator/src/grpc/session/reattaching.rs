@@ -34,15 +34,22 @@ impl Claim {
         let mut holdings = Holdings::try_from(wire)
             .map_err(|invalid| FieldProblem::new(format!("hello.holdings.{}", invalid.field), invalid.problem))?;
         let now = clock.now();
+        let here = |there: Time| {
+            // Without a common clock, the way of the hello is what the time is off by at most.
+            let nanos = if same_clock {
+                there.0.saturating_add(clock.offset_nanos())
+            } else {
+                now.0.saturating_sub(listed_at.saturating_sub(there.0))
+            };
+            Time(nanos).min(now)
+        };
         for held in &mut holdings.leases {
-            if let HeldState::Running { since: Some(since), .. } = &mut held.state {
-                // Without a common clock, the way of the hello is what the time is off by at most.
-                since.0 = if same_clock {
-                    since.0.saturating_add(clock.offset_nanos())
-                } else {
-                    now.0.saturating_sub(listed_at.saturating_sub(since.0))
-                };
-                *since = Time(since.0).min(now);
+            if let HeldState::Running {
+                since, fetch_started, ..
+            } = &mut held.state
+            {
+                *since = since.map(here);
+                *fetch_started = fetch_started.map(here);
             }
         }
         Ok(Claim {

@@ -16,7 +16,8 @@ use crate::leaving::Leaving;
 
 impl Agent {
     pub(super) fn on_fetch_started(&mut self, lease: LeaseId, at: Time) {
-        if self.in_slot(lease).is_some() {
+        if let Some((_, held)) = self.in_slot(lease) {
+            held.progress.fetch(at);
             self.report(Report::FetchStarted { lease, at });
         }
     }

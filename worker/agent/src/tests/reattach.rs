@@ -7,6 +7,7 @@ use common::done::{DoneOp, OpDone, Past};
 use common::holdings::{HeldBatch, HeldCourse, HeldLease, HeldState, Holdings};
 use common::ids::{BatchId, OpId};
 use common::message::{Input as From, LeaseEnd, OpOutcome, PermitFate, Report, Start, ToWorker};
+use common::part::Part;
 
 use super::scenario::*;
 use crate::{Action, ChainEnd, Input, SessionKind};
@@ -38,6 +39,7 @@ fn held(sequence: u64, started: u32, state: HeldState) -> HeldLease {
         steps: lease(sequence, Start::Now).steps.to_vec(),
         started,
         done: done(0..(started - running) as u16),
+        begun_at: None,
         state,
     }
 }
@@ -79,11 +81,13 @@ fn a_worker_lists_what_runs_what_is_prepared_and_what_it_keeps_and_lets_go_of_wh
     let running = HeldState::Running {
         slot: 0,
         since: Some(since),
+        fetch_started: None,
         course: HeldCourse::On,
     };
     let not_started = HeldState::Running {
         slot: 1,
         since: None,
+        fetch_started: None,
         course: HeldCourse::On,
     };
     let leases = [
@@ -115,6 +119,7 @@ fn a_worker_lists_what_runs_what_is_prepared_and_what_it_keeps_and_lets_go_of_wh
     let past = Past {
         slice: slice_of(2),
         done: done(0..2),
+        begun_at: None,
     };
     let output = &listed.outputs[0];
     assert_eq!(
@@ -122,6 +127,59 @@ fn a_worker_lists_what_runs_what_is_prepared_and_what_it_keeps_and_lets_go_of_wh
         (super::scenario::output(2, 1), 100, &Arc::new(past))
     );
     t.nothing_else();
+}
+
+#[test]
+fn a_fetch_and_the_checkpoint_that_a_batch_began_at_are_listed_as_long_as_they_say_something() {
+    let mut t = Scenario::new(1);
+    let begun_at = Part {
+        op: OpId(0),
+        file: "/kept/of-another-run".to_owned(),
+        offset: 0,
+        length: 1,
+        checksum: 0,
+        rows: 1,
+    };
+    let mut grant = continuation(1, 1);
+    let first = grant.steps[0].op;
+    grant.past = Some(Arc::new(Past {
+        slice: slice_of(1),
+        done: done(0..first.0),
+        begun_at: Some(begun_at.clone()),
+    }));
+    t.receive(ToWorker::Grant(grant));
+    let fetched = t.now;
+    t.input(Input::FetchStarted {
+        lease: id(1),
+        at: fetched,
+    });
+    t.pass_connected(Duration::from_millis(10));
+    let fetch_of = |t: &mut Scenario| {
+        t.pending.clear();
+        let held = listing(t).leases.remove(0);
+        t.welcome(SessionKind::Reattached);
+        assert_eq!(held.begun_at.as_ref(), Some(&begun_at));
+        match held.state {
+            HeldState::Running { fetch_started, .. } => fetch_started,
+            HeldState::Prepared => panic!("its chain runs"),
+        }
+    };
+    assert_eq!(fetch_of(&mut t), Some(fetched), "its input is on its way");
+    let at = t.now;
+    t.input(Input::OpStarted {
+        lease: id(1),
+        op: first,
+        at,
+    });
+    assert_eq!(fetch_of(&mut t), Some(fetched), "its first op runs");
+    let outcome = OpOutcome::Done(OpDone::default());
+    t.input(Input::OpEnded {
+        lease: id(1),
+        op: first,
+        at,
+        outcome,
+    });
+    assert_eq!(fetch_of(&mut t), None, "the row of its first op is written");
 }
 
 #[test]

@@ -35,9 +35,9 @@ impl Run {
         if !is_open {
             return;
         }
-        if self.phase != RunPhase::Active || id.halves != Halves::WHOLE {
+        if self.phase != RunPhase::Active || id.halves != Halves::WHOLE || self.awaits_beginning(id) {
             // A half's slice waits already where it is known, and that of a run that begins nothing is found again when the
-            // run is reopened.
+            // run is reopened; where a batch of a rerun begins is found with its slice.
             self.budgets.entry(id).or_default().use_up_all(steps);
             return;
         }

@@ -34,6 +34,13 @@ impl Run {
         }
     }
 
+    /// Tells whether it is not known yet where a batch begins: the run goes on from others, and what those kept of it comes
+    /// with its slice.
+    pub(crate) fn awaits_beginning(&self, id: BatchId) -> bool {
+        let is_found = id.index < self.found || id.halves.depth() > 0;
+        self.rerun.is_some() && !is_found && self.last_checkpoint(id).is_none()
+    }
+
     /// Tells whether an op was acknowledged to be done on a batch for good.
     pub(crate) fn is_behind_checkpoint(&self, id: BatchId, op: OpId) -> bool {
         self.last_checkpoint(id).is_some_and(|last| op <= last.op())

@@ -51,6 +51,9 @@ impl Run {
             self.budgets.insert(*id, failed.fresh_budgets());
             if id.halves.depth() > 0 {
                 self.halves.insert(*id, failed.slice.clone());
+            } else if self.awaits_beginning(*id) {
+                // The sharder brings where it begins with its slice.
+                continue;
             } else if id.index >= self.found {
                 // After a restart the sharder has not come to it yet.
                 self.taken_back.insert(id.index);
