@@ -164,6 +164,7 @@ fn committed(batch: u64) -> Record {
             checksum: (batch as u32).wrapping_mul(0x9e37_79b1),
             rows: 100,
         }],
+        ran: 4,
         at: Time(batch + 2),
     }
 }

@@ -236,6 +236,7 @@ impl Registry {
             | Record::WorkerCrashed { .. }
             | Record::WorkerReturned { .. }
             | Record::RunStarted { .. }
+            | Record::MarksRisen { .. }
             | Record::PoolSet { .. }
             | Record::CapSet { .. } => {}
         }

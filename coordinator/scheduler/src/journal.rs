@@ -12,5 +12,6 @@ pub(crate) mod committed;
 pub(crate) mod failed;
 pub(crate) mod intervals;
 pub(crate) mod ledger;
+pub(crate) mod marks;
 pub(crate) mod record;
 pub(crate) mod run_ledger;

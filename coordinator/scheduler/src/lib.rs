@@ -45,6 +45,7 @@ pub use journal::committed::Committed;
 pub use journal::failed::{FailedBatch, Tolerance};
 pub use journal::intervals::{Insertion, Intervals};
 pub use journal::ledger::{CoordinatorLimits, EndedRun, Ledger, SessionLedger, Setting};
+pub use journal::marks::HighMarks;
 pub use journal::record::{Record, RecordSequence, SetBy};
 pub use journal::run_ledger::{Hold, RunLedger};
 pub use questions::outlook::Outlook;

@@ -141,8 +141,20 @@ impl Scheduler {
     /// Appends a record that nothing waits for.
     pub(crate) fn append(&mut self, record: Record) {
         self.note_what_is_told(&record);
+        self.append_risen_marks(&record);
         let sequence = self.waiting.next_sequence();
         self.command(Command::Append { sequence, record });
+    }
+
+    /// Appends what has risen of a run's numbers before another record of it: that one's sync is theirs too.
+    fn append_risen_marks(&mut self, before: &Record) {
+        let Some(run) = before.live_run() else { return };
+        let risen = self.runs.get_mut(&run).and_then(Run::take_risen_marks);
+        if let Some(marks) = risen {
+            let sequence = self.waiting.next_sequence();
+            let record = Record::MarksRisen { run, marks };
+            self.command(Command::Append { sequence, record });
+        }
     }
 
     /// Keeps what a run is told, for the case that it goes on after its end.

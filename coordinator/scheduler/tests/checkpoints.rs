@@ -255,18 +255,17 @@ fn a_batch_of_a_rerun_that_is_retried_after_a_restart_before_its_slice_is_found_
     world.pass(millis(OP + OP / 2));
     world.restart();
     let (batches, by) = (vec![BatchId::whole(0)], Asker::Grpc);
-    world.tell(Event::RetryRequested { run: again, batches, by });
+    world.tell(Event::RetryRequested {
+        run: again,
+        batches,
+        by,
+    });
     assert!(
         world.scheduler.is_open_or_committed(again, BatchId::whole(0)),
         "asking for it again is no mistake"
     );
     world.run_to_end();
-    assert_eq!(
-        extracted(&world, granted),
-        BTreeSet::from([1]),
-        "{:?}",
-        world.granted()
-    );
+    assert_eq!(extracted(&world, granted), BTreeSet::from([1]), "{:?}", world.granted());
     let summary = &world.ended[&again];
     assert_eq!((summary.state, summary.rows.loaded), (RunState::Succeeded, 3));
 }
@@ -287,12 +286,7 @@ fn a_batch_of_a_rerun_that_was_taken_over_and_loses_its_worker_begins_at_its_che
     world.kill(returned);
     world.worker("w2", 1);
     world.run_to_end();
-    assert_eq!(
-        extracted(&world, granted),
-        BTreeSet::new(),
-        "{:?}",
-        world.granted()
-    );
+    assert_eq!(extracted(&world, granted), BTreeSet::new(), "{:?}", world.granted());
     assert_eq!(world.ended[&again].state, RunState::Succeeded);
 }
 
@@ -315,12 +309,7 @@ fn a_batch_of_a_rerun_whose_lease_is_refused_after_a_restart_begins_at_its_check
     world.reattach(worker, "w1", 2, listing);
     assert!(world.adopted.is_empty());
     world.run_to_end();
-    assert_eq!(
-        extracted(&world, granted),
-        BTreeSet::new(),
-        "{:?}",
-        world.granted()
-    );
+    assert_eq!(extracted(&world, granted), BTreeSet::new(), "{:?}", world.granted());
     assert_eq!(world.ended[&again].state, RunState::Succeeded);
 }
 

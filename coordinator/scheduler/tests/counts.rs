@@ -35,9 +35,11 @@ fn pass_and(world: &mut World, millis: u64, restart: Restart) {
 }
 
 fn marks(world: &World) -> Vec<HighMarks> {
-    let told = world.records.iter().filter_map(|record| match record {
-        Record::MarksRisen { marks, .. } => Some(*marks),
-        _ => None,
+    let told = world.records.iter().filter_map(|record| {
+        let Record::MarksRisen { marks, .. } = record else {
+            return None;
+        };
+        Some(*marks)
     });
     told.collect()
 }
@@ -76,7 +78,10 @@ fn tasks_up_to_a_checkpoint_are_counted_once_whenever_the_coordinator_is_started
 #[test]
 fn peaks_that_were_reached_before_a_restart_are_not_forgotten() {
     let peaks_of = |world: &World| {
-        let summary = world.scheduler.summary(RUN).unwrap_or_else(|| world.ended[&RUN].clone());
+        let summary = world
+            .scheduler
+            .summary(RUN)
+            .unwrap_or_else(|| world.ended[&RUN].clone());
         (
             summary.batches_in_flight.peak,
             summary.bytes_in_flight.peak,
@@ -107,7 +112,9 @@ fn failed_and_repeated_attempts_from_before_a_restart_are_counted() {
     work.retry.initial_backoff = Duration::from_millis(1);
     let job = jobs::chain("retried", vec![work], jobs::rows(1), jobs::cap(1));
     let first = BatchId::whole(0);
-    world.failing.insert((OpId(1), first, 1), Failure::retryable("told to fail"));
+    world
+        .failing
+        .insert((OpId(1), first, 1), Failure::retryable("told to fail"));
     world.run(1, job, 3);
     world.pass(Duration::from_millis(3 * OP + OP / 2));
     world.restart();

@@ -260,6 +260,7 @@ proptest! {
             | Record::WorkerCrashed { .. }
             | Record::WorkerReturned { .. }
             | Record::RunStarted { .. }
+            | Record::MarksRisen { .. }
             | Record::BatchFailed { .. }
             | Record::BatchCheckpointed { .. }
             | Record::CheckpointLost { .. }

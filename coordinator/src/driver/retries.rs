@@ -170,6 +170,7 @@ impl Driver {
             | Record::WorkerCrashed { .. }
             | Record::WorkerReturned { .. }
             | Record::RunStarted { .. }
+            | Record::MarksRisen { .. }
             | Record::BatchFailed { .. }
             | Record::BatchCheckpointed { .. }
             | Record::CheckpointLost { .. }

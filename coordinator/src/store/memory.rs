@@ -140,6 +140,7 @@ impl MemoryArchive {
             | Record::WorkerCrashed { .. }
             | Record::WorkerReturned { .. }
             | Record::RunStarted { .. }
+            | Record::MarksRisen { .. }
             | Record::BatchFailed { .. }
             | Record::BatchHalved { .. }
             | Record::FailedRetried { .. }

@@ -179,18 +179,17 @@ fn held_lease() -> impl Strategy<Value = HeldLease> {
     let step = (op_id(), attempt()).prop_map(|(op, attempt)| Step { op, attempt });
     let time = || any::<u64>().prop_map(Time);
     let course = select(vec![HeldCourse::On, HeldCourse::Truncating, HeldCourse::Stopping]);
-    let state =
-        prop_oneof![
-            (any::<u32>(), of(time()), of(time()), course).prop_map(|(slot, since, fetch_started, course)| {
-                HeldState::Running {
-                    slot,
-                    since,
-                    fetch_started,
-                    course,
-                }
-            }),
-            Just(HeldState::Prepared),
-        ];
+    let state = prop_oneof![
+        (any::<u32>(), of(time()), of(time()), course).prop_map(|(slot, since, fetch_started, course)| {
+            HeldState::Running {
+                slot,
+                since,
+                fetch_started,
+                course,
+            }
+        }),
+        Just(HeldState::Prepared),
+    ];
     let batch = (batch(), slice()).prop_map(|(id, slice)| HeldBatch { id, slice });
     let what = (lease(), run(), of(batch), vec(step, 1..4));
     let did = (vec(done_op(), 0..3), of(part()));

@@ -195,6 +195,7 @@ impl World {
             }
             Record::RunAccepted { .. }
             | Record::RunStarted { .. }
+            | Record::MarksRisen { .. }
             | Record::WorkerReturned { .. }
             | Record::SessionOpened { .. }
             | Record::SessionClosed { .. }

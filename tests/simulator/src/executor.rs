@@ -343,7 +343,7 @@ impl World {
         let Some(run) = self.processes.get(&id).and_then(|process| process.chains.get(&lease)) else {
             return;
         };
-        let (course, stubborn) = (run.course, run.stubborn);
+        let (course, stubborn, run_id) = (run.course, run.stubborn, run.chain.run.run);
         let step = run.chain.steps[place];
         let is_cancelled = course == Course::Stopped && stubborn == Draw::No;
         let outcome = if is_cancelled {
@@ -369,6 +369,7 @@ impl World {
                 self.end_chain(id, lease, end);
             }
             Ok(done) => {
+                self.oracle.counts.note_success(run_id);
                 let has_staged = !done.parts.is_empty();
                 let outcome = OpOutcome::Done(done);
                 self.tell_op_ended(id, lease, op, at, outcome);

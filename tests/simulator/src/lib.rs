@@ -23,6 +23,7 @@ mod bounds;
 mod caps;
 mod checkpoints;
 mod coordinator;
+mod counts;
 mod disk;
 mod draw;
 mod draw_limits;

@@ -67,6 +67,7 @@ impl Numbers {
             | Record::SessionOpened { .. }
             | Record::WorkerReturned { .. }
             | Record::RunStarted { .. }
+            | Record::MarksRisen { .. }
             | Record::SessionClosed { .. }
             | Record::BatchCommitted { .. }
             | Record::BatchHalved { .. }

@@ -16,6 +16,7 @@ use scheduler::{Record, Tolerance};
 use crate::bounds::Out;
 use crate::caps::Caps;
 use crate::checkpoints::Checkpoints;
+use crate::counts::Counts;
 use crate::fairness::Shares;
 use crate::jobs;
 use crate::limits::Begins;
@@ -59,6 +60,8 @@ pub(crate) struct Oracle {
     pub(crate) appended: BTreeSet<(u64, Work)>,
     /// What ops have kept.
     pub(crate) checkpoints: Checkpoints,
+    /// What is known of counts.
+    pub(crate) counts: Counts,
     /// What is in place.
     pub(crate) visible: BTreeMap<(RunId, BatchId), LeaseId>,
     joins_staged: BTreeMap<LeaseId, BTreeMap<BatchId, LeaseId>>,
@@ -262,6 +265,7 @@ impl World {
             | Record::WorkerCrashed { .. }
             | Record::WorkerReturned { .. }
             | Record::RunStarted { .. }
+            | Record::MarksRisen { .. }
             | Record::RunFailing { .. }
             | Record::RunCommanded { .. }
             | Record::BatchHalved { .. }
@@ -351,7 +355,11 @@ impl World {
                 });
                 self.oracle.run_ops.retain(|(of, _), _| of != run);
             }
-            Record::RunEnded { summary, .. } => self.check_outcome(summary),
+            Record::RunEnded { summary, .. } => {
+                self.check_outcome(summary);
+                self.check_counts(summary);
+            }
+            Record::MarksRisen { run, marks } => self.oracle.counts.note_marks(*run, *marks),
             Record::CheckpointLost { run, batch, op: _ } => self.oracle.checkpoints.forget(*run, *batch),
             Record::RunAccepted { .. }
             | Record::SessionOpened { .. }

@@ -157,6 +157,7 @@ impl World {
             | Record::WorkerCrashed { .. }
             | Record::WorkerReturned { .. }
             | Record::RunStarted { .. }
+            | Record::MarksRisen { .. }
             | Record::BatchHalved { .. }
             | Record::FailedRetried { .. }
             | Record::RunReopened { .. }

@@ -78,6 +78,7 @@ impl Scheduler {
     ) {
         self.place_batch(run_id, id, Place::Checkpoint(checkpoint.part.clone()));
         let Some(run) = self.runs.get_mut(&run_id) else { return };
+        let ran = run.ran_up_to(id, checkpoint.op());
         run.recharge(id, 0);
         let Some(batch) = run.batches.get_mut(&id) else { return };
         batch.phase = BatchPhase::Checkpointing;
@@ -87,6 +88,7 @@ impl Scheduler {
             run: run_id,
             batch: id,
             lease,
+            ran,
             checkpoint: Box::new(checkpoint.clone()),
         };
         self.append_then(

@@ -32,6 +32,7 @@ impl Scheduler {
     ) {
         self.place_batch(run_id, id, Place::Source);
         let Some(run) = self.runs.get_mut(&run_id) else { return };
+        let ran = run.ran_up_to(id, run.job.last_op());
         let Some(batch) = run.batches.get_mut(&id) else { return };
         let rows = batch.rows_when_committed();
         let parts = batch.take_parts();
@@ -52,6 +53,7 @@ impl Scheduler {
             lease,
             rows,
             parts,
+            ran,
             at: now,
         };
         self.append_then(record, AfterDurable::BatchCommitted(run_id, id));

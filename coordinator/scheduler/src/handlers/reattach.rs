@@ -204,11 +204,11 @@ impl Scheduler {
         let peaks = (run.gauges.in_flight.peak, run.gauges.bytes.peak);
         let id = self.take_batch_of(held, Takes::Nothing, now)?;
         self.lease_held(session, held, id);
-        self.on_batch_prepared(held.run, id, held.lease, session, now);
-        // It was in flight in the books only, and for no time.
+        // It is in flight in the books only, and for no time.
         if let Some(run) = self.runs.get_mut(&held.run) {
             (run.gauges.in_flight.peak, run.gauges.bytes.peak) = peaks;
         }
+        self.on_batch_prepared(held.run, id, held.lease, session, now);
         Ok(())
     }
 
@@ -218,7 +218,11 @@ impl Scheduler {
         let run = self.runs.get(&held.run).ok_or(Refused)?;
         let is_possible = run.job.successor(output.op).is_some()
             && is_unbroken(&held.past.done, &run.job, output.op)
-            && held.past.begun_at.as_ref().is_none_or(|begun_at| begun_at.op <= output.op);
+            && held
+                .past
+                .begun_at
+                .as_ref()
+                .is_none_or(|begun_at| begun_at.op <= output.op);
         if !is_possible || run.is_behind_checkpoint(output.batch, output.op) {
             return Err(Refused);
         }
@@ -235,6 +239,7 @@ impl Scheduler {
                 };
                 let beginning = beginning(run, held.past.begun_at.as_ref(), &held.past.done);
                 self.admit_held(held.run, &batch, beginning, Takes::Room, now)?;
+                self.count_done(held.run, output.batch, &held.past.done);
                 if let Some(run) = self.runs.get_mut(&held.run) {
                     run.make_ready(output.batch, now);
                 }
@@ -302,6 +307,7 @@ impl Scheduler {
             None => {
                 let beginning = beginning(run, held.begun_at.as_ref(), &held.done);
                 self.admit_held(held.run, batch, beginning, takes, now)?;
+                self.count_done(held.run, batch.id, &held.done);
             }
             Some(known) => {
                 let is_free = known.phase == BatchPhase::Ready;
@@ -359,6 +365,13 @@ impl Scheduler {
         self.count_begun(id, held.id);
         self.ask_for_slices(id);
         Ok(())
+    }
+
+    /// Counts the ops that were done on a batch before the restart, and that no record tells of.
+    fn count_done(&mut self, id: RunId, batch: BatchId, done: &[DoneOp]) {
+        if let (Some(run), Some(last)) = (self.runs.get_mut(&id), done.last()) {
+            run.task_counts.succeeded += u64::from(run.ran_up_to(batch, last.op));
+        }
     }
 
     /// Tells whether a batch that was in flight before the restart still has its place: the cap in force is what it will be when all

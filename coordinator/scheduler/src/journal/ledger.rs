@@ -93,6 +93,7 @@ impl Ledger {
                 };
                 self.runs.insert(*run, accepted);
             }
+            Record::MarksRisen { run, marks } => self.with_run(*run, |run| run.marks = *marks),
             Record::RunStarted { run } => self.with_run(*run, |run| run.started = true),
             Record::SessionOpened {
                 session,
@@ -116,11 +117,13 @@ impl Ledger {
                 lease: _,
                 rows,
                 parts: _,
+                ran,
                 at,
             } => self.with_run(*run, |run| {
                 run.committed.insert(*batch);
                 run.halves.remove(batch);
                 run.committed_count += 1;
+                run.succeeded += u64::from(*ran);
                 run.rows += *rows;
                 run.first_loaded.get_or_insert(*at);
                 run.budgets.remove(batch);
@@ -130,8 +133,10 @@ impl Ledger {
                 run,
                 batch,
                 lease: _,
+                ran,
                 checkpoint,
             } => self.with_run(*run, |run| {
+                run.succeeded += u64::from(*ran);
                 run.checkpoints.insert(*batch, (**checkpoint).clone());
             }),
             Record::CheckpointLost { run, batch, op: _ } => self.with_run(*run, |run| {
@@ -197,6 +202,7 @@ impl Ledger {
             }
             Record::RunFailing { run, failure } => self.with_run(*run, |run| run.failing = Some(failure.clone())),
             Record::RunOpCommitted { run, op, lease, parts } => self.with_run(*run, |run| {
+                run.succeeded += 1;
                 run.run_ops.insert(*op, (*lease, parts.clone()));
             }),
             Record::RunCommanded { run, activity } => self.with_run(*run, |run| run.command(activity)),
@@ -211,7 +217,7 @@ impl Ledger {
             Record::RunEnded { summary, used } => {
                 if let Some(run) = self.runs.remove(&summary.run) {
                     let ended = EndedRun {
-                        run: run.kept_after(summary.state, used),
+                        run: run.kept_after(summary, used),
                         summary: Arc::clone(summary),
                     };
                     self.ended.insert(summary.run, ended);

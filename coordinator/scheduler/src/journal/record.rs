@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::journal::budgets::UsedUp;
 use crate::journal::checkpoint::{Checkpoint, Rerun};
 use crate::journal::failed::{FailedBatch, Tolerance};
+use crate::journal::marks::HighMarks;
 use crate::journal::run_ledger::RunLedger;
 
 /// The number of a record, from 1, without gaps.
@@ -41,6 +42,13 @@ pub enum Record {
         rerun: Option<Box<Rerun>>,
         /// When.
         at: Time,
+    },
+    /// Numbers of a run have risen that no other record tells; written with the next record of the run.
+    MarksRisen {
+        /// The run.
+        run: RunId,
+        /// What they are.
+        marks: HighMarks,
     },
     /// A run has begun its first batch.
     RunStarted {
@@ -75,6 +83,8 @@ pub enum Record {
         rows: RowCounts,
         /// What it staged.
         parts: Vec<Part>,
+        /// How many ops this run ran well on it since its last checkpoint, or since its begin.
+        ran: u16,
         /// When.
         at: Time,
     },
@@ -86,6 +96,8 @@ pub enum Record {
         batch: BatchId,
         /// The lease that wrote it.
         lease: LeaseId,
+        /// How many ops this run ran well on it since the checkpoint before, or since its begin.
+        ran: u16,
         /// The checkpoint.
         checkpoint: Box<Checkpoint>,
     },
@@ -217,6 +229,35 @@ pub enum Record {
         /// Who set it.
         by: SetBy,
     },
+}
+
+impl Record {
+    /// Returns the run that it is of, if it is of one that goes on.
+    pub(crate) fn live_run(&self) -> Option<RunId> {
+        match self {
+            Record::RunStarted { run }
+            | Record::BatchCommitted { run, .. }
+            | Record::BatchCheckpointed { run, .. }
+            | Record::CheckpointLost { run, .. }
+            | Record::AttemptFailed { run, .. }
+            | Record::WorkerCrashed { run, .. }
+            | Record::BatchFailed { run, .. }
+            | Record::BatchHalved { run, .. }
+            | Record::FailedRetried { run, .. }
+            | Record::RunFailing { run, .. }
+            | Record::RunOpCommitted { run, .. }
+            | Record::RunCommanded { run, .. } => Some(*run),
+            Record::RunAccepted { .. }
+            | Record::MarksRisen { .. }
+            | Record::SessionOpened { .. }
+            | Record::SessionClosed { .. }
+            | Record::WorkerReturned { .. }
+            | Record::RunReopened { .. }
+            | Record::RunEnded { .. }
+            | Record::PoolSet { .. }
+            | Record::CapSet { .. } => None,
+        }
+    }
 }
 
 /// Who set a limit of the coordinator's.

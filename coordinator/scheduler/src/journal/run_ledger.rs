@@ -9,9 +9,8 @@ use common::job::{Job, LimitsChange, OnFailure};
 use common::message::Step;
 use common::part::Part;
 use common::slice::{FrozenSource, RunContext, Slice};
-use common::state::RunState;
 use common::steering::{Activity, ActivityLog, CancelMode, RunCommand};
-use common::summary::RunFailure;
+use common::summary::{RunFailure, RunSummary};
 use common::time::Time;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +18,7 @@ use crate::journal::budgets::{Budgets, UsedUp};
 use crate::journal::checkpoint::{Checkpoint, Rerun};
 use crate::journal::committed::Committed;
 use crate::journal::failed::{FailedBatch, Tolerance};
+use crate::journal::marks::HighMarks;
 
 /// What is kept of a run that goes on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,6 +51,11 @@ pub struct RunLedger {
     pub rows: RowCounts,
     /// When the first batch was committed.
     pub first_loaded: Option<Time>,
+    /// Attempts that ended well, as far as records know of them: those at committed batches and up to checkpoints, and at what was
+    /// committed over the whole run.
+    pub succeeded: u64,
+    /// Its peaks, and what else only rises.
+    pub marks: HighMarks,
     /// The last checkpoints of batches that are neither committed nor cut in two.
     pub checkpoints: BTreeMap<BatchId, Checkpoint>,
     /// The run whose later ops it runs again, if so.
@@ -109,6 +114,8 @@ impl RunLedger {
             halvings: 0,
             rows: RowCounts::default(),
             first_loaded: None,
+            succeeded: 0,
+            marks: HighMarks::default(),
             checkpoints: BTreeMap::new(),
             rerun: None,
             budgets: BTreeMap::new(),
@@ -161,9 +168,11 @@ impl RunLedger {
     }
 
     /// Returns what is kept of a run that has ended.
-    pub(crate) fn kept_after(self, state: RunState, used: &UsedUp) -> RunLedger {
-        if state.may_be_reopened() {
+    pub(crate) fn kept_after(self, summary: &RunSummary, used: &UsedUp) -> RunLedger {
+        if summary.state.may_be_reopened() {
             return RunLedger {
+                succeeded: summary.tasks.succeeded,
+                marks: HighMarks::of(summary),
                 run_ops: BTreeMap::new(),
                 budgets: used.batches.clone(),
                 finishing: used.whole.clone(),

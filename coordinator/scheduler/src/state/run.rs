@@ -19,6 +19,7 @@ use crate::journal::budgets::Budgets;
 use crate::journal::checkpoint::{Checkpoint, Rerun};
 use crate::journal::committed::Committed;
 use crate::journal::failed::{FailedBatch, Tolerance};
+use crate::journal::marks::HighMarks;
 use crate::journal::run_ledger::Hold;
 use crate::state::batch::Batch;
 use crate::state::bucket::Bucket;
@@ -33,6 +34,7 @@ pub(crate) mod finish;
 mod flight;
 pub(crate) mod halves;
 mod kept;
+mod marks;
 
 /// One execution of a job.
 #[derive(Debug)]
@@ -122,6 +124,8 @@ pub(crate) struct Run {
     /// Batches whose wait after a failure is over, and that wait for room among the batches in flight.
     pub(crate) returning: BTreeSet<BatchId>,
     pub(crate) gauges: Gauges,
+    /// The numbers that only rise, as they were recorded last.
+    pub(crate) recorded_marks: HighMarks,
     pub(crate) batch_counts: BatchCounts,
     pub(crate) task_counts: TaskCounts,
     pub(crate) rows: RowCounts,
@@ -285,6 +289,7 @@ impl Run {
             finish: Vec::new(),
             units: 0,
             gauges: Gauges::default(),
+            recorded_marks: HighMarks::default(),
             batch_counts: BatchCounts::default(),
             task_counts: TaskCounts::default(),
             rows: RowCounts::default(),

@@ -16,7 +16,7 @@ use common::slice::{ByteSlice, FileId, FrozenSource, Slice, SourceFile};
 use common::steering::{Activity, Asker, RunCommand};
 use common::time::Time;
 use proptest::prelude::*;
-use scheduler::{Checkpoint, FailedBatch, Origin, Record, Rerun, Tolerance, UsedUp};
+use scheduler::{Checkpoint, FailedBatch, HighMarks, Origin, Record, Rerun, Tolerance, UsedUp};
 
 use super::group::SNAPSHOT_EVERY;
 use super::tables::{FORMAT, FORMAT_ROW, META};
@@ -96,6 +96,7 @@ fn checkpointed(run: u64, batch: u64) -> Record {
             generation: Generation(1),
             sequence: batch + 1,
         },
+        ran: 2,
         checkpoint: Box::new(Checkpoint {
             part: part(batch),
             done: vec![done(0), done(1)],
@@ -121,6 +122,7 @@ fn committed_with(run: u64, batch: u64, parts: Vec<Part>) -> Record {
             ..RowCounts::default()
         },
         parts,
+        ran: 3,
         at: Time(batch + 2),
     }
 }

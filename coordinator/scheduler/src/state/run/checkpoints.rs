@@ -20,6 +20,12 @@ impl Run {
         self.checkpoints.get(&id).or_else(|| self.inherited.get(&id))
     }
 
+    /// Returns how many of a batch's ops up to one, itself included, this run has run: those behind the last checkpoint.
+    pub(crate) fn ran_up_to(&self, id: BatchId, last: OpId) -> u16 {
+        let before = self.last_checkpoint(id).map_or(0, |checkpoint| checkpoint.op().0 + 1);
+        (last.0 + 1).saturating_sub(before)
+    }
+
     /// Forgets the checkpoints of a batch that begins at none of them any more.
     pub(crate) fn forget_checkpoints(&mut self, id: BatchId) {
         self.checkpoints.remove(&id);

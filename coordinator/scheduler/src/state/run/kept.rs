@@ -34,7 +34,8 @@ impl Run {
         run.begun = ledger.committed_count + run.batch_counts.failed;
         run.rows = ledger.rows;
         run.first_loaded = ledger.first_loaded;
-        run.task_counts.succeeded = ledger.committed_count * run.job.ops.len() as u64;
+        run.task_counts.succeeded = ledger.succeeded;
+        run.take_marks(ledger.marks);
         run.checkpoints = ledger.checkpoints.clone();
         run.budgets = ledger.budgets.clone();
         run.finishing = ledger.finishing.clone();
@@ -74,6 +75,7 @@ impl Run {
         let mut rows = self.rows;
         rows -= self.rows_given_up;
         let used = self.used_up();
+        let marks = self.marks();
         RunLedger {
             seed: self.context.seed,
             job: self.job,
@@ -89,6 +91,8 @@ impl Run {
             halvings: self.halvings,
             rows,
             first_loaded: self.first_loaded,
+            succeeded: self.task_counts.succeeded,
+            marks,
             checkpoints: self.checkpoints,
             rerun: self.rerun,
             budgets: used.batches,

@@ -11,7 +11,7 @@ fn the_stored_form_of_a_record_is_that_of_its_format() {
     let (value, _) = stored.split_last_chunk::<4>().expect("has a checksum");
     assert_eq!(
         (FORMAT, crc32fast::hash(value)),
-        (7, 1_895_706_128),
+        (8, 779_691_608),
         "raise FORMAT when a stored type changes"
     );
 }
@@ -105,6 +105,13 @@ fn record() -> impl Strategy<Value = Record> {
         }),
         (1..5_u64).prop_map(move |sequence| Record::SessionClosed {
             session: session(sequence)
+        }),
+        (run.clone(), 0..30_u64).prop_map(|(run, peak)| Record::MarksRisen {
+            run: RunId(run),
+            marks: HighMarks {
+                in_flight: peak,
+                ..HighMarks::default()
+            },
         }),
         run.clone().prop_map(|run| Record::RunCommanded {
             run: RunId(run),

@@ -116,6 +116,7 @@ fn made(op: u16, batch: u64, lease: u64) -> Record {
         run: RunId(1),
         batch: BatchId::whole(batch),
         lease: id,
+        ran: 2,
         checkpoint: Box::new(Checkpoint {
             part: Part {
                 op: OpId(op),
