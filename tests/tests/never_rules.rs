@@ -135,6 +135,73 @@ fn generated_types_are_named_at_the_edges_only() {
     );
 }
 
+const SCHEDULER: &str = "coordinator/scheduler/src";
+
+/// The floors of the scheduler, from the top: each knows those below it.
+const FLOORS: [&str; 7] = [
+    "handlers",
+    "questions",
+    "rules",
+    "scheduler",
+    "state",
+    "interface",
+    "journal",
+];
+
+/// Returns the files of a floor of the scheduler: its root, and those in its folder.
+fn files_of(floor: &str) -> Vec<PathBuf> {
+    let (root, folder) = (format!("{SCHEDULER}/{floor}.rs"), format!("{SCHEDULER}/{floor}"));
+    let mut files = rust_files();
+    files.retain(|path| path == Path::new(&root) || path.starts_with(&folder));
+    files
+}
+
+#[test]
+fn each_floor_of_the_scheduler_imports_those_below_it_and_none_above() {
+    for (place, floor) in FLOORS.iter().enumerate() {
+        let files = files_of(floor);
+        assert!(!files.is_empty(), "{floor} is a floor");
+        for path in files {
+            let above: Vec<_> = FLOORS[..place]
+                .iter()
+                .filter(|above| names(&path, &format!("crate::{above}::")))
+                .collect();
+            assert!(above.is_empty(), "{} imports {above:?}", path.display());
+            let knows = FLOORS[place..].contains(&"scheduler");
+            assert!(
+                knows || !names(&path, "crate::Scheduler"),
+                "{} knows no scheduler",
+                path.display()
+            );
+        }
+    }
+    assert!(
+        names(Path::new(SCHEDULER).join("rules/grant.rs").as_path(), "crate::state::"),
+        "this test looks for the right words"
+    );
+}
+
+#[test]
+fn no_rule_of_the_scheduler_calls_a_handler() {
+    let text =
+        |path: &PathBuf| std::fs::read_to_string(repository::root().join(path)).expect("a source file can be read");
+    let handlers: String = files_of("handlers").iter().map(text).collect();
+    let methods = handlers.split("fn ").skip(1).filter_map(|method| {
+        let (name, arguments) = method.split_once('(')?;
+        arguments.trim_start().starts_with('&').then_some(name)
+    });
+    let methods: Vec<&str> = methods.filter(|name| name.starts_with(char::is_alphabetic)).collect();
+    assert!(methods.contains(&"on_reported"), "this test finds handlers");
+    for path in files_of("rules") {
+        let rule: String = text(&path).split_whitespace().collect();
+        let called: Vec<_> = methods
+            .iter()
+            .filter(|name| rule.contains(&format!("self.{name}(")))
+            .collect();
+        assert!(called.is_empty(), "{} calls {called:?}", path.display());
+    }
+}
+
 #[test]
 fn only_one_file_of_the_coordinator_chooses_status_codes() {
     let chooses = |path: &&PathBuf| path.starts_with("coordinator/src") && !is_test(path) && names(path, "Code::");

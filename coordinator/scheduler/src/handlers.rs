@@ -120,9 +120,9 @@ impl Scheduler {
             Timer::SessionDeadline(session) => self.on_session_deadline(session, now),
             Timer::Patience(session) => self.on_patience_over(session, now),
             Timer::BatchBackoff(run, batch) => {
-                self.on_backoff_over(run, batch, now);
+                self.end_backoff(run, batch, now);
             }
-            Timer::Tokens(run, op) => self.on_tokens(run, op),
+            Timer::Tokens(run, op) => self.note_woken(run, op),
             Timer::RunOpBackoff(run, op) => {
                 let finish = self.runs.get_mut(&run).and_then(|run| run.finish_op(op));
                 if finish.is_some_and(|finish| finish.phase == FinishPhase::Backoff) {

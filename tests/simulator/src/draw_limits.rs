@@ -75,30 +75,23 @@ impl Plan {
 
     /// Lets people change the bounds on batches in flight.
     pub(super) fn change_windows(&mut self, random: &mut Random) {
-        if random.happens(250) == Draw::No {
-            return;
+        if random.happens(250) == Draw::Yes {
+            self.change_bounds(random, 6, LimitPlan::InFlight);
         }
-        for _ in 0..random.between(1, 4) {
-            let at = millis(random, 500, 9_000);
-            let job = random.below(self.jobs.len() as u64) as usize;
-            let bound = maybe(random, 850, |random| random.between(1, 6) as u32);
-            let limit = LimitPlan::InFlight(bound);
-            let kind = FaultKind::ChangeLimit { job, limit };
-            self.faults.push(Fault { at, kind });
-        }
-        self.faults.sort_by_key(|fault| fault.at);
     }
 
     /// Lets people change the bounds on batches that wait for their commit.
     pub(super) fn change_committing(&mut self, random: &mut Random) {
-        if random.happens(150) == Draw::No {
-            return;
+        if random.happens(150) == Draw::Yes {
+            self.change_bounds(random, 4, LimitPlan::Committing);
         }
-        for _ in 0..random.between(1, 3) {
+    }
+
+    fn change_bounds(&mut self, random: &mut Random, most: u64, limit: fn(Option<u32>) -> LimitPlan) {
+        for _ in 0..random.between(1, 4) {
             let at = millis(random, 500, 9_000);
             let job = random.below(self.jobs.len() as u64) as usize;
-            let bound = maybe(random, 850, |random| random.between(1, 4) as u32);
-            let limit = LimitPlan::Committing(bound);
+            let limit = limit(maybe(random, 850, |random| random.between(1, most) as u32));
             let kind = FaultKind::ChangeLimit { job, limit };
             self.faults.push(Fault { at, kind });
         }

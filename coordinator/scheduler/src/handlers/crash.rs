@@ -72,14 +72,14 @@ impl Scheduler {
     /// Forgets processes that no batch of a run that goes on has lost.
     pub(crate) fn forget_lost_processes(&mut self) {
         if !self.lost_processes.is_empty() {
-            self.lost_processes = self
-                .runs
-                .values()
-                .flat_map(Run::lost_of_batches)
-                .flatten()
-                .cloned()
-                .collect();
+            self.find_lost_processes();
         }
+    }
+
+    /// Knows as lost what batches of runs that go on have lost.
+    pub(super) fn find_lost_processes(&mut self) {
+        let lost = self.runs.values().flat_map(Run::lost_of_batches).flatten();
+        self.lost_processes = lost.cloned().collect();
     }
 }
 

@@ -12,41 +12,41 @@ use common::time::Time;
 
 use crate::interface::config::Config;
 use crate::interface::event::NewSession;
-use crate::journal::ledger::{CoordinatorLimits, Ledger, SessionLedger};
+use crate::journal::ledger::{CoordinatorLimits, Ledger};
 use crate::journal::record::Record;
 use crate::scheduler::Scheduler;
 use crate::state::bucket::Filling;
+use crate::state::former::FormerSessions;
 use crate::state::run::{Ending, Run};
 use crate::state::timers::Timer;
 
 impl Scheduler {
+    /// Makes a scheduler that knows no run and no worker.
+    pub fn new(config: Config) -> Scheduler {
+        let mut scheduler = Scheduler::unsettled(config);
+        scheduler.settle_declared(&CoordinatorLimits::default());
+        scheduler
+    }
+
     /// Makes a scheduler that goes on where a ledger ends. Its first commands are there at once.
     pub fn restore(config: Config, ledger: &Ledger, now: Time) -> Scheduler {
         let mut scheduler = Scheduler::unsettled(config);
         scheduler.now = now;
         scheduler.waiting.continue_after(ledger.last);
         scheduler.settle_declared(&ledger.limits);
-        scheduler.former.sessions = ledger.sessions.clone();
-        if !ledger.sessions.is_empty() {
+        scheduler.former = FormerSessions::of(ledger);
+        if !scheduler.former.is_empty() {
             let certain = now + scheduler.config.lease_time + scheduler.config.lease_margin;
             scheduler.timers.set(certain, Timer::FormerSessions);
             let patience = now + scheduler.config.reattach_patience;
             scheduler.timers.set(patience, Timer::ReattachPatience);
-            scheduler.former.awaiting = ledger.runs.keys().copied().collect();
-            scheduler.former.runs.clone_from(&scheduler.former.awaiting);
         }
         for (id, run) in &ledger.runs {
             scheduler.runs.insert(*id, Run::from_ledger(*id, run));
             scheduler.fill_buckets(*id, Filling::Unknown, now);
             scheduler.go_on(*id, run.cancelled, now);
         }
-        scheduler.lost_processes = scheduler
-            .runs
-            .values()
-            .flat_map(Run::lost_of_batches)
-            .flatten()
-            .cloned()
-            .collect();
+        scheduler.find_lost_processes();
         let ended = ledger.ended.iter();
         scheduler.ended = ended
             .filter(|(_, ended)| ended.summary.state.keeps_for_reopening(scheduler.config.reopening))
@@ -75,29 +75,20 @@ impl Scheduler {
 
     /// Frees what a process may have held before the restart, now that it has connected again and said what it holds.
     pub(crate) fn settle_former(&mut self, new: &NewSession, now: Time) {
-        let is_same = |session: &SessionLedger| session.worker == new.worker && session.instance == new.instance;
-        let settled: Vec<SessionId> = self
-            .former
-            .sessions
-            .iter()
-            .filter(|(_, session)| is_same(session))
-            .map(|(id, _)| *id)
-            .collect();
-        self.forget_former(&settled, now);
+        self.forget_former(&self.former.of_process(new), now);
     }
 
     /// Frees what every other process held: its leases are certainly over.
     pub(crate) fn on_former_sessions_over(&mut self, now: Time) {
-        let all: Vec<SessionId> = self.former.sessions.keys().copied().collect();
-        self.forget_former(&all, now);
+        self.forget_former(&self.former.all(), now);
     }
 
     fn forget_former(&mut self, sessions: &[SessionId], now: Time) {
         for session in sessions {
-            self.former.sessions.remove(session);
+            self.former.forget(*session);
             self.append(Record::SessionClosed { session: *session });
         }
-        if self.former.sessions.is_empty() {
+        if self.former.is_empty() {
             self.stop_awaiting(now);
         }
     }
@@ -107,12 +98,5 @@ impl Scheduler {
         for run in self.former.stop_waiting() {
             self.advance(run, now);
         }
-    }
-
-    /// Makes a scheduler that knows no run and no worker.
-    pub fn new(config: Config) -> Scheduler {
-        let mut scheduler = Scheduler::unsettled(config);
-        scheduler.settle_declared(&CoordinatorLimits::default());
-        scheduler
     }
 }

@@ -147,7 +147,7 @@ impl Scheduler {
     }
 
     /// Notes that a wake-up for tokens is over; what can be granted now is.
-    pub(crate) fn on_tokens(&mut self, run: RunId, op: OpId) {
+    pub(crate) fn note_woken(&mut self, run: RunId, op: OpId) {
         if let Some(bucket) = self.runs.get_mut(&run).and_then(|run| run.buckets.get_mut(&op)) {
             bucket.woken_at = None;
         }

@@ -13,7 +13,7 @@ use crate::state::batch::{Aside, BatchPhase};
 
 impl Scheduler {
     /// Lets a batch go on whose wait is over, or wait for room if it was set aside.
-    pub(crate) fn on_backoff_over(&mut self, id: RunId, batch: BatchId, now: Time) {
+    pub(crate) fn end_backoff(&mut self, id: RunId, batch: BatchId, now: Time) {
         let Some(run) = self.runs.get_mut(&id) else { return };
         let Some(waiting) = run.batches.get_mut(&batch) else {
             return;

@@ -1,4 +1,8 @@
 //! A run: its source, its batches in flight, its counts, and where it is in its life.
+//!
+//! What a run does with itself is told by subject: [`flight`] (what waits, is in flight, is set aside), [`failures`],
+//! [`halves`], [`checkpoints`], [`attempts`], [`finish`] (its ops over the whole run), [`kept`] (to and from its ledger). These
+//! import the run and what the state may import; only [`finish`] is below it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
