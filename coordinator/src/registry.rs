@@ -231,6 +231,7 @@ impl Registry {
             | Record::CheckpointLost { .. }
             | Record::BatchHalved { .. }
             | Record::RunFailing { .. }
+            | Record::RunFinishing { .. }
             | Record::RunOpCommitted { .. }
             | Record::AttemptFailed { .. }
             | Record::WorkerCrashed { .. }

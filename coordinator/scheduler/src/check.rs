@@ -10,6 +10,7 @@ use crate::scheduler::Scheduler;
 use crate::state::batch::{BatchPhase, Place};
 use crate::state::cap::Cap;
 use crate::state::lease::{Permit, Standing};
+use crate::state::run::finish::{FinishOp, FinishPhase};
 use crate::state::run::{Run, RunPhase};
 use crate::state::turn::turn_of;
 use crate::state::worker::SessionPhase;
@@ -165,14 +166,25 @@ impl Scheduler {
             require(known, "FENCE", &|| {
                 format!("{} is not among the leases of {}", lease.id, lease.session)
             });
-            let Some(batch) = lease.batch else { continue };
+            let counts = lease.standing == Standing::Valid;
+            let Some(batch) = lease.batch else {
+                let finish = self.runs.get(&lease.run).map(|run| run.finish.as_slice());
+                let is_leased = |finish: &FinishOp| finish.phase == FinishPhase::Leased(lease.id);
+                let is_the_one = finish.is_some_and(|finish| finish.iter().any(is_leased));
+                require(is_the_one == counts, "FENCE", &|| {
+                    format!(
+                        "{} counts: {counts}, an op over the whole run names it: {is_the_one}",
+                        lease.id
+                    )
+                });
+                continue;
+            };
             let phase = self
                 .runs
                 .get(&lease.run)
                 .and_then(|run| run.batches.get(&batch))
                 .map(|batch| batch.phase);
             let is_the_one = phase == Some(BatchPhase::Leased(lease.id)) || phase == Some(BatchPhase::Queued(lease.id));
-            let counts = lease.standing == Standing::Valid;
             require(is_the_one == counts, "FENCE", &|| {
                 format!("{} counts: {counts}, its batch is {phase:?}", lease.id)
             });
@@ -385,6 +397,17 @@ impl Scheduler {
                 });
             }
         }
+        let under_way = self.waiting.endings_of(id);
+        require(under_way == run.endings_under_way, "LIVENESS", &|| {
+            format!(
+                "{id} has {under_way} endings that are not durable, {} are counted",
+                run.endings_under_way
+            )
+        });
+        let (marks, recorded) = (run.marks(), run.recorded_marks);
+        require(recorded.is_reached_by(marks), "ACCOUNT", &|| {
+            format!("{id} has recorded {recorded:?}, and has {marks:?}")
+        });
         self.check_checkpoints(run, require);
         self.check_halves(run, require);
         require(run.failure.is_some() || run.failed.is_empty(), "ACCOUNT", &|| {

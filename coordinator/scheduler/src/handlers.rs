@@ -108,6 +108,7 @@ impl Scheduler {
             AfterDurable::BatchHalved(run, batch, halves) => self.on_batch_halved(run, batch, halves, now),
             AfterDurable::FailedRetried(run, batches) => self.on_failed_retried(run, &batches, now),
             AfterDurable::RunReopened(run, ledger) => self.on_run_reopened(run, &ledger, now),
+            AfterDurable::RunFinishing(run) => self.on_run_finishing(run),
             AfterDurable::RunOpCommitted(run, op) => self.on_finish_op_committed(run, op, now),
             AfterDurable::RunEnded(summary) => self.on_run_ended(summary),
             AfterDurable::Asked(asked) => self.on_ask_durable(*asked, now),

@@ -9,6 +9,7 @@
 pub(crate) mod budgets;
 pub(crate) mod checkpoint;
 pub(crate) mod committed;
+pub(crate) mod ending;
 pub(crate) mod failed;
 pub(crate) mod intervals;
 pub(crate) mod ledger;

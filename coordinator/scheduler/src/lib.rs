@@ -42,6 +42,7 @@ pub use interface::event::{Ask, Asked, Event, NewRun, NewSession, Reattached, Sl
 pub use journal::budgets::{Budgets, UsedUp};
 pub use journal::checkpoint::{Checkpoint, Origin, Rerun};
 pub use journal::committed::Committed;
+pub use journal::ending::{Ending, Finishing};
 pub use journal::failed::{FailedBatch, Tolerance};
 pub use journal::intervals::{Insertion, Intervals};
 pub use journal::ledger::{CoordinatorLimits, EndedRun, Ledger, SessionLedger, Setting};

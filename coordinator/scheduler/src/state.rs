@@ -5,7 +5,7 @@
 //!
 //! - What is worked on: [`run`], [`batch`], [`lease`], [`worker`], and [`publication`] for what is put in place.
 //! - What waits: [`ready_queue`] for slots, [`durability`] for the journal, [`unanswered`] for workers, [`timers`] for the time,
-//!   [`former`] for workers from before a restart.
+//!   [`former`] for workers from before a restart, and [`claims`] for what they say that they hold.
 //! - What is counted against, and in which order: [`cap`], [`pool`], [`bucket`], [`turn`], [`flow`].
 //!
 //! Imports `common`, the journal's words and the interface.
@@ -13,6 +13,7 @@
 pub(crate) mod batch;
 pub(crate) mod bucket;
 pub(crate) mod cap;
+pub(crate) mod claims;
 pub(crate) mod durability;
 pub(crate) mod flow;
 pub(crate) mod former;

@@ -269,6 +269,7 @@ proptest! {
             | Record::RunReopened { .. }
             | Record::RunOpCommitted { .. }
             | Record::RunFailing { .. }
+            | Record::RunFinishing { .. }
             | Record::RunCommanded { .. }
             | Record::PoolSet { .. }
             | Record::CapSet { .. }

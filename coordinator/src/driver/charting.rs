@@ -69,6 +69,7 @@ impl Driver {
             | Record::FailedRetried { .. }
             | Record::RunOpCommitted { .. }
             | Record::RunFailing { .. }
+            | Record::RunFinishing { .. }
             | Record::RunCommanded { .. }
             | Record::PoolSet { .. }
             | Record::CapSet { .. }

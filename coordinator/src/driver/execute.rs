@@ -62,7 +62,7 @@ impl Driver {
                 run,
                 batch,
             } => {
-                tracing::debug!(%run, %batch, %lease, %session, "a lease of before the restart goes on");
+                tracing::debug!(%run, ?batch, %lease, %session, "a lease of before the restart goes on");
             }
             Command::EndSession { session, reason } => {
                 tracing::info!(%session, ?reason, "session ended");

@@ -177,6 +177,7 @@ impl Driver {
             | Record::BatchHalved { .. }
             | Record::RunOpCommitted { .. }
             | Record::RunFailing { .. }
+            | Record::RunFinishing { .. }
             | Record::RunCommanded { .. }
             | Record::PoolSet { .. }
             | Record::CapSet { .. }

@@ -147,6 +147,7 @@ impl MemoryArchive {
             | Record::RunReopened { .. }
             | Record::RunOpCommitted { .. }
             | Record::RunFailing { .. }
+            | Record::RunFinishing { .. }
             | Record::RunCommanded { .. }
             | Record::PoolSet { .. }
             | Record::CapSet { .. } => {}

@@ -209,6 +209,7 @@ impl World {
             | Record::FailedRetried { .. }
             | Record::RunReopened { .. }
             | Record::RunFailing { .. }
+            | Record::RunFinishing { .. }
             | Record::RunOpCommitted { .. }
             | Record::RunEnded { .. } => {}
         }

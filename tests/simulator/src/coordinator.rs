@@ -64,6 +64,7 @@ impl Coordinator {
 impl World {
     pub(crate) fn start_coordinator(&mut self) {
         self.incarnation += 1;
+        self.oracle.taken_over.clear();
         self.trace
             .note(self.now, &[1, self.incarnation], || "coordinator starts".to_owned());
         let terms = &self.plan.terms;

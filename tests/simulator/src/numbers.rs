@@ -74,6 +74,7 @@ impl Numbers {
             | Record::FailedRetried { .. }
             | Record::RunReopened { .. }
             | Record::RunFailing { .. }
+            | Record::RunFinishing { .. }
             | Record::RunOpCommitted { .. }
             | Record::RunCommanded { .. }
             | Record::PoolSet { .. }

@@ -11,7 +11,7 @@ use common::message::{Grant, Input, Publish, ToWorker};
 use common::slice::Slice;
 use common::state::RunState;
 use common::steering::RunCommand;
-use scheduler::{Record, Tolerance};
+use scheduler::{Finishing, Record, Tolerance};
 
 use crate::bounds::Out;
 use crate::caps::Caps;
@@ -69,6 +69,12 @@ pub(crate) struct Oracle {
     pub(crate) ended: BTreeMap<RunId, RunState>,
     /// Runs whose end was durable once, also if they were begun again since.
     pub(crate) ended_once: BTreeSet<RunId>,
+    /// What is durable of how runs end whose batches are all done.
+    pub(crate) finishing: BTreeMap<RunId, Finishing>,
+    /// The highest numbers of attempts at ops over whole runs that have failed, durably or not.
+    pub(crate) failed_of_run: BTreeMap<(RunId, OpId), u32>,
+    /// Leases that this coordinator took over.
+    pub(crate) taken_over: BTreeSet<LeaseId>,
     /// Leases that the coordinator took over in this step.
     pub(crate) adopted: BTreeSet<LeaseId>,
     /// What is known of attempts.
@@ -94,6 +100,12 @@ impl Oracle {
             caps: Caps::new(plan),
             ..Oracle::default()
         }
+    }
+
+    /// Tells whether a commit is durable.
+    pub(crate) fn is_committed(&self, (run, batch, op): Work) -> bool {
+        let of_batch = batch.is_some_and(|batch| self.committed.contains_key(&(run, batch)));
+        of_batch || op.is_some_and(|op| self.run_ops.contains_key(&(run, op)))
     }
 
     /// Remembers what a join or a manifest is made of; whoever makes a manifest puts the parts in place first.
@@ -257,16 +269,26 @@ impl World {
             Record::FailedRetried { run, .. } => {
                 self.oracle.exceeded.remove(run);
             }
-            Record::BatchFailed { .. }
+            Record::AttemptFailed {
+                run,
+                batch: None,
+                op,
+                attempt,
+            } => {
+                let failed = self.oracle.failed_of_run.entry((*run, *op)).or_default();
+                *failed = attempt.0.max(*failed);
+            }
+            Record::AttemptFailed { .. }
+            | Record::BatchFailed { .. }
             | Record::RunAccepted { .. }
             | Record::SessionOpened { .. }
             | Record::SessionClosed { .. }
-            | Record::AttemptFailed { .. }
             | Record::WorkerCrashed { .. }
             | Record::WorkerReturned { .. }
             | Record::RunStarted { .. }
             | Record::MarksRisen { .. }
             | Record::RunFailing { .. }
+            | Record::RunFinishing { .. }
             | Record::RunCommanded { .. }
             | Record::BatchHalved { .. }
             | Record::PoolSet { .. }
@@ -354,10 +376,14 @@ impl World {
                     format!("{run} is reopened, and was {ended:?}")
                 });
                 self.oracle.run_ops.retain(|(of, _), _| of != run);
+                self.oracle.finishing.remove(run);
             }
             Record::RunEnded { summary, .. } => {
                 self.check_outcome(summary);
                 self.check_counts(summary);
+            }
+            Record::RunFinishing { run, finishing } => {
+                self.oracle.finishing.insert(*run, *finishing);
             }
             Record::MarksRisen { run, marks } => self.oracle.counts.note_marks(*run, *marks),
             Record::CheckpointLost { run, batch, op: _ } => self.oracle.checkpoints.forget(*run, *batch),

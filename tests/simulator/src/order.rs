@@ -162,6 +162,7 @@ impl World {
             | Record::FailedRetried { .. }
             | Record::RunReopened { .. }
             | Record::RunFailing { .. }
+            | Record::RunFinishing { .. }
             | Record::RunOpCommitted { .. }
             | Record::RunCommanded { .. }
             | Record::PoolSet { .. }

@@ -4,27 +4,35 @@
 //! works on the batch, or the bounds on what is in flight are reached; what is prepared needs no room in them.
 
 use common::holdings::{HeldCourse, HeldLease, HeldState, Holdings};
-use common::ids::{BatchId, Halves, LeaseId, RunId, SessionId};
+use common::ids::{BatchId, LeaseId, RunId, SessionId};
 use common::state::BatchState;
 
 use crate::world::World;
 
 impl World {
-    pub(crate) fn on_adopted(&mut self, lease: LeaseId, session: SessionId, run: RunId, batch: BatchId) {
+    pub(crate) fn on_adopted(&mut self, lease: LeaseId, session: SessionId, run: RunId, batch: Option<BatchId>) {
         self.trace.note(self.now, &[7, lease.generation.0, lease.sequence], || {
-            format!("{session} goes on with {lease} of {run} batch {batch}")
+            let what = batch.map_or("the whole run".to_owned(), |batch| format!("batch {batch}"));
+            format!("{session} goes on with {lease} of {run}, {what}")
         });
+        self.oracle.taken_over.insert(lease);
         let is_new = self.oracle.adopted.insert(lease);
         self.require(is_new, "RE-ATTACH", || {
             format!("{lease} is taken over twice in one hello")
         });
-        let is_open = !self.oracle.committed.contains_key(&(run, batch));
+        let work = match batch {
+            Some(batch) => (run, Some(batch), None),
+            None => self.oracle.work_of[&lease],
+        };
+        let is_open = !self.oracle.is_committed(work);
         self.require(is_open, "NO-RERUN-AFTER-ACK", || {
-            format!("{lease} goes on with {run} batch {batch}, which is committed")
+            format!("{lease} goes on with {work:?}, which is committed")
         });
         // Taking a lease over is granting it: from now on it is the one that counts.
-        self.oracle.latest.insert((run, Some(batch), None), lease);
-        self.note_begun(run, batch);
+        self.oracle.latest.insert(work, lease);
+        if let Some(batch) = batch {
+            self.note_begun(run, batch);
+        }
     }
 
     /// Checks, behind a hello that listed holdings, that nothing was refused without a reason.
@@ -51,6 +59,12 @@ impl World {
                 .count() as u64
         };
         for held in refused {
+            if held.batch.is_none() && !self.may_be_refused_of_run(held) {
+                let (run, lease, op) = (held.run, held.lease, held.steps[0].op.0);
+                return self.fail("RE-ATTACH", || {
+                    format!("{lease} of {run}, op {op} over the whole of it, is done again for no reason")
+                });
+            }
             if let Some(batch) = &held.batch
                 && !self.oracle.checkpoints.is_behind(held.run, batch.id, held.steps[0].op)
                 && !self.may_be_refused(held, batch.id, prepared(held.run))
@@ -61,6 +75,27 @@ impl World {
                 });
             }
         }
+    }
+
+    /// Tells whether there is a reason not to go on with an op over the whole run: it is done, somebody else does it, it has failed
+    /// since, or what the run ends with was not durable when it was granted.
+    fn may_be_refused_of_run(&self, held: &HeldLease) -> bool {
+        let (run, lease, step) = (held.run, held.lease, held.steps[0]);
+        let work = (run, None, Some(step.op));
+        let lives = self
+            .coordinator
+            .as_ref()
+            .is_some_and(|c| c.scheduler.summary(run).is_some());
+        let is_done = self.oracle.is_committed(work) || self.oracle.appended.contains(&(self.incarnation, work));
+        let latest = self.oracle.latest.get(&work);
+        let is_elsewhere = latest.is_some_and(|latest| {
+            *latest != lease && (latest.generation.0 == self.incarnation || self.oracle.taken_over.contains(latest))
+        });
+        let ends = self.oracle.finishing.get(&run);
+        let is_of_this_ending = ends.is_some_and(|ends| lease > ends.after);
+        let failed_since = self.oracle.failed_of_run.get(&(run, step.op));
+        let has_failed = failed_since.is_some_and(|number| *number >= step.attempt.0);
+        !lives || is_done || is_elsewhere || !is_of_this_ending || has_failed
     }
 
     fn may_be_refused(&self, held: &HeldLease, batch: BatchId, prepared: u64) -> bool {
@@ -104,16 +139,10 @@ impl World {
     }
 }
 
-/// Tells whether a lease holds work that would have to be done again: prepared ones, and those that go on. Halves of a batch are not
-/// taken over.
+/// Tells whether a lease holds work that would have to be done again: prepared ones, and those that go on.
 fn is_worth_keeping(held: &HeldLease) -> bool {
-    let is_whole = held
-        .batch
-        .as_ref()
-        .is_some_and(|batch| batch.id.halves == Halves::WHOLE);
-    is_whole
-        && match &held.state {
-            HeldState::Running { since, course, .. } => since.is_some() && *course == HeldCourse::On,
-            HeldState::Prepared => true,
-        }
+    match &held.state {
+        HeldState::Running { since, course, .. } => since.is_some() && *course == HeldCourse::On,
+        HeldState::Prepared => true,
+    }
 }

@@ -9,6 +9,7 @@ use common::slice::BadRow;
 use common::time::Time;
 
 use crate::handlers::bisect::Halving;
+use crate::journal::ending::Ending;
 use crate::journal::failed::Tolerance;
 use crate::journal::intervals::Insertion;
 use crate::journal::record::Record;
@@ -17,7 +18,7 @@ use crate::scheduler::Scheduler;
 use crate::state::batch::{Batch, BatchPhase, Place};
 use crate::state::durability::AfterDurable;
 use crate::state::publication::{Publication, Published};
-use crate::state::run::{Ending, Run, RunPhase};
+use crate::state::run::{Run, RunPhase};
 use crate::state::timers::Timer;
 
 impl Scheduler {

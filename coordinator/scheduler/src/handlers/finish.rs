@@ -12,39 +12,115 @@ use common::time::Time;
 
 use crate::interface::command::Command;
 use crate::journal::budgets::UsedUp;
+use crate::journal::ending::Ending;
+use crate::journal::ending::Finishing;
 use crate::journal::failed::Tolerance;
 use crate::journal::record::Record;
 use crate::rules::backoff::backoff;
 use crate::scheduler::Scheduler;
 use crate::state::durability::AfterDurable;
 use crate::state::publication::{Publication, Published};
+use crate::state::run::RunPhase;
 use crate::state::run::finish::{FinishOp, FinishPhase};
-use crate::state::run::{Ending, RunPhase};
 use crate::state::timers::Timer;
+use crate::state::worker::{Session, SessionPhase};
 
 impl Scheduler {
     /// Lets the ops over the whole run begin: every batch is done, or given up.
     pub(crate) fn begin_finish(&mut self, id: RunId, ending: Ending, now: Time) {
-        let nobody = self.live_slots == 0;
+        let is_swept = ending == Ending::Complete || self.somebody_can_sweep();
         let Some(run) = self.runs.get_mut(&id) else { return };
         run.phase = RunPhase::Finishing(ending);
-        // What its ops commit now must not become the output of a run that a restart lets go on.
-        let is_known = run.tolerance == Tolerance::Exceeded;
-        let failing = run.failure.clone().filter(|_| ending == Ending::Failed && !is_known);
-        if let Some(failure) = failing {
-            self.append(Record::RunFailing { run: id, failure });
+        run.finish_after = LeaseId {
+            generation: self.config.generation,
+            sequence: self.last_lease,
+        };
+        let began_nothing = !run.has_started && ending != Ending::Complete;
+        if is_swept && !began_nothing && run.job.file_sinks().next().is_some() {
+            self.record_ending(id);
+            self.put_finish_ops(id, now);
+        } else {
+            self.record_failing(id);
         }
-        let Some(run) = self.runs.get_mut(&id) else { return };
-        let swept_only = ending != Ending::Complete;
-        let began_nothing = !run.has_started && swept_only;
-        if began_nothing || swept_only && nobody {
-            self.end_when_finished(id, ending, now);
+        self.end_when_finished(id, ending, now);
+    }
+
+    /// Goes on with the ops over the whole run of one whose batches were all done before a restart.
+    pub(crate) fn go_on_finishing(&mut self, id: RunId, ending: Ending, now: Time) {
+        self.command(Command::CloseSource { run: id });
+        self.put_finish_ops(id, now);
+        if !self.former.awaits(id) {
+            self.give_up_sweeps(id);
+        }
+        self.end_when_finished(id, ending, now);
+    }
+
+    /// Lets a run that has to be swept end without, if nobody is there who could.
+    pub(crate) fn give_up_sweeps(&mut self, id: RunId) {
+        let Some(RunPhase::Finishing(Ending::Failed | Ending::Cancelled)) = self.runs.get(&id).map(|run| run.phase)
+        else {
+            return;
+        };
+        if self.somebody_can_sweep() {
             return;
         }
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        for finish in run
+            .finish
+            .iter_mut()
+            .filter(|finish| finish.phase == FinishPhase::Ready)
+        {
+            finish.phase = FinishPhase::Done;
+        }
+    }
+
+    /// Tells whether a worker is there, or about to be.
+    fn somebody_can_sweep(&self) -> bool {
+        let is_opening = |session: &Session| session.phase == SessionPhase::Opening;
+        self.live_slots > 0 || self.sessions.values().any(is_opening)
+    }
+
+    /// Records how a run ends whose batches are all done. What its ops commit must not become the output of a run that a restart
+    /// lets go on otherwise, and a worker that outlives the coordinator goes on with them if this is durable.
+    fn record_ending(&mut self, id: RunId) {
+        self.record_failing(id);
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        let RunPhase::Finishing(ending) = run.phase else { return };
+        run.endings_under_way += 1;
+        let finishing = Finishing {
+            ending,
+            after: run.finish_after,
+            batches: run.batch_counts.total,
+            bytes_sharded: run.bytes_sharded,
+        };
+        let record = Record::RunFinishing { run: id, finishing };
+        self.append_then(record, AfterDurable::RunFinishing(id));
+    }
+
+    /// Records why a run ends as failed, if that does not follow from its failed batches.
+    fn record_failing(&mut self, id: RunId) {
+        let Some(run) = self.runs.get(&id) else { return };
+        let is_failing = run.phase == RunPhase::Finishing(Ending::Failed) && run.tolerance != Tolerance::Exceeded;
+        if let Some(failure) = run.failure.clone().filter(|_| is_failing) {
+            self.append(Record::RunFailing { run: id, failure });
+        }
+    }
+
+    /// Lets ops over the whole run begin that waited for how it ends to become durable.
+    pub(crate) fn on_run_finishing(&mut self, id: RunId) {
+        if let Some(run) = self.runs.get_mut(&id) {
+            run.endings_under_way = run.endings_under_way.saturating_sub(1);
+        }
+    }
+
+    /// Makes the ops over the whole run; what they have committed before a restart is put in place.
+    fn put_finish_ops(&mut self, id: RunId, now: Time) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
         let committed = std::mem::take(&mut run.committed_ops);
         let used = run.finishing.clone();
         let finish = |op| FinishOp {
             attempts: used.attempts.get(&op).copied().unwrap_or(0),
+            over_up_to: used.attempts.get(&op).copied().unwrap_or(0),
             failures: used.failures.get(&op).copied().unwrap_or(0),
             ..FinishOp::new(op, now, committed.get(&op).map(|(_, parts)| parts.clone()))
         };
@@ -52,7 +128,6 @@ impl Scheduler {
         for (op, (lease, parts)) in committed {
             self.publish(lease, Publication::new(Published::Op(id, op), parts), None);
         }
-        self.end_when_finished(id, ending, now);
     }
 
     /// Records the end of a run whose output is in place.
@@ -170,6 +245,7 @@ impl Scheduler {
             return;
         };
         finish.failures += 1;
+        finish.over_up_to = finish.attempts;
         let number = Attempt(finish.attempts);
         self.append(Record::AttemptFailed {
             run: id,
@@ -203,6 +279,7 @@ impl Scheduler {
         if let Some(finish) = run.finish_op(op) {
             finish.failures = 0;
         }
+        self.record_ending(id);
         self.requeue_finish_op(id, op, now);
     }
 
@@ -212,6 +289,7 @@ impl Scheduler {
         run.note_failure(failure, Some(op), None);
         if let RunPhase::Finishing(Ending::Complete) = run.phase {
             run.phase = RunPhase::Finishing(Ending::Failed);
+            self.record_ending(id);
         }
         self.on_finish_op_over(id, op, now);
     }

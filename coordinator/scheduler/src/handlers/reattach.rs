@@ -3,22 +3,22 @@
 //! A lease is taken over under its own id: the worker's slots, its staged files and the tickets of its fetches are
 //! named after it, and whether a lease counts is a matter of these books and never of comparing numbers. It fits when
 //! its run goes on, its batch is neither committed nor failed, no other lease that counts works on the batch, and the
-//! bounds on what is in flight have room. What does not fit is fenced while it runs, so that its permit stays counted,
-//! and revoked. Leases that are prepared, and whose commit did not become durable, are committed now; they need no room,
+//! bounds on what is in flight have room; halves of batches are batches too. One of an op over the whole run fits when it
+//! was granted for the ending that is durable, so that the same is to be put in place, and the op has not failed since. What
+//! does not fit is fenced while it runs, so that its permit stays counted, and revoked. Leases that are prepared, and whose commit did not become durable, are committed now; they need no room,
 //! because their data is out of memory.
 //!
 //! The slice of a batch is the worker's word at first; sharding the source again finds the same one, and a run whose
 //! source is cut differently than before fails.
 //!
-//! Known weakness: halves of a batch are not taken over, and neither is a batch whose worker comes after the patience
-//! is over and finds it begun anew elsewhere.
+//! Known weakness: a batch whose worker comes after the patience is over, and finds it begun anew elsewhere, is not taken
+//! over.
 
 use std::num::NonZeroU32;
 
 use common::done::DoneOp;
 use common::holdings::{HeldBatch, HeldCourse, HeldLease, HeldOutput, HeldState, Holdings};
-use common::ids::{BatchId, Halves, OpId, OutputId, RunId, SessionId};
-use common::job::Job;
+use common::ids::{BatchId, Halves, RunId, SessionId};
 use common::message::{Step, ToWorker};
 use common::part::Part;
 use common::slice::Slice;
@@ -30,7 +30,9 @@ use crate::rules::admission::has_room;
 use crate::rules::rates::owe_for;
 use crate::scheduler::Scheduler;
 use crate::state::batch::{Aside, Batch, BatchPhase, Place};
-use crate::state::lease::{Lease, Permit, RunningStep, Standing, Truncation};
+use crate::state::claims::{beginning, bytes_held, is_possible, is_unbroken, lease_of, next};
+use crate::state::lease::{Lease, RunningStep, Standing, Truncation};
+use crate::state::run::finish::FinishPhase;
 use crate::state::run::{Run, RunPhase};
 
 /// A claim that does not fit what is known.
@@ -93,17 +95,16 @@ impl Scheduler {
 
     /// Takes over a lease whose chain runs.
     fn take_running(&mut self, session: SessionId, held: &HeldLease, now: Time) -> Result<(), Refused> {
-        let HeldState::Running {
-            slot,
-            since,
-            fetch_started,
-            course,
-        } = held.state
-        else {
+        let HeldState::Running { course, .. } = held.state else {
             return Err(Refused);
         };
         if course == HeldCourse::Stopping || self.leases.contains_key(&held.lease) {
             return Err(Refused);
+        }
+        if held.batch.is_none() {
+            self.take_finish_op(session, held)?;
+            self.enter_running(session, held, now);
+            return Ok(());
         }
         let id = self.take_batch_of(held, Takes::Room, now)?;
         let place = self
@@ -116,6 +117,21 @@ impl Scheduler {
         if !keeps_place {
             self.place_at_its_begin(held.run, id);
         }
+        self.enter_running(session, held, now);
+        Ok(())
+    }
+
+    /// Enters a lease that counts and whose chain runs in the books, with all that it takes.
+    fn enter_running(&mut self, session: SessionId, held: &HeldLease, now: Time) {
+        let HeldState::Running {
+            slot,
+            since,
+            fetch_started,
+            course,
+        } = held.state
+        else {
+            return;
+        };
         let has_unit = held.started == 0 || held.started == 1 && since.is_some();
         let running = since.and_then(|started| {
             let step = *held.steps.get(held.started.checked_sub(1)? as usize)?;
@@ -146,6 +162,42 @@ impl Scheduler {
         self.note_what_is_exceeded(held.run);
         self.cut_if_nothing_begins(held.run, held.lease);
         self.count_running(held.run, running);
+    }
+
+    /// Lets an op over the whole run be the one of a held lease, if that was granted when the batches were all done that are done
+    /// now; the numbers of attempts tell it from one that has failed since.
+    fn take_finish_op(&mut self, session: SessionId, held: &HeldLease) -> Result<(), Refused> {
+        let [step] = held.steps[..] else {
+            return Err(Refused);
+        };
+        let runs_now = matches!(held.state, HeldState::Running { since: Some(_), .. });
+        let ended = held.started.checked_sub(u32::from(runs_now)).ok_or(Refused)?;
+        let is_over = held.state == HeldState::Prepared;
+        let is_possible = held.started <= 1 && held.done.len() == ended as usize && (ended == 1 || !is_over);
+        let run = self.runs.get_mut(&held.run).ok_or(Refused)?;
+        let is_of_this_ending = held.lease > run.finish_after;
+        let finish = run.finish_op(step.op).ok_or(Refused)?;
+        if !is_possible
+            || !is_of_this_ending
+            || held.done.iter().any(|done| done.op != step.op)
+            || !finish.may_be_held(step.attempt)
+        {
+            return Err(Refused);
+        }
+        finish.phase = FinishPhase::Leased(held.lease);
+        if held.started > 0 {
+            finish.attempts = finish.attempts.max(step.attempt.0);
+        }
+        for done in &held.done {
+            finish.parts.clone_from(&done.did.parts);
+        }
+        run.task_counts.succeeded += held.done.len() as u64;
+        self.command(Command::LeaseAdopted {
+            lease: held.lease,
+            session,
+            run: held.run,
+            batch: None,
+        });
         Ok(())
     }
 
@@ -197,6 +249,11 @@ impl Scheduler {
 
     /// Commits what a lease has prepared, as if that were reported now.
     fn take_prepared(&mut self, session: SessionId, held: &HeldLease, now: Time) -> Result<(), Refused> {
+        if held.batch.is_none() {
+            self.take_finish_op(session, held)?;
+            self.on_finish_op_prepared(held.run, held.steps[0].op, held.lease, session, now);
+            return Ok(());
+        }
         let run = self.runs.get(&held.run).ok_or(Refused)?;
         if held.done.len() != run.job.ops.len() {
             return Err(Refused);
@@ -278,7 +335,7 @@ impl Scheduler {
             lease: held.lease,
             session,
             run: held.run,
-            batch: id,
+            batch: Some(id),
         });
         let Some(run) = self.runs.get_mut(&held.run) else {
             return;
@@ -333,12 +390,16 @@ impl Scheduler {
             RunPhase::Active | RunPhase::Draining(_) => true,
             RunPhase::Accepting | RunPhase::Stopping(_) | RunPhase::Finishing(_) | RunPhase::Ending => false,
         };
-        let is_whole = held.id.halves == Halves::WHOLE;
+        let is_open = if held.id.halves == Halves::WHOLE {
+            !run.is_past(held.id)
+        } else {
+            run.is_open_half(held.id, &held.slice)
+        };
         let has_room = match takes {
             Takes::Room => self.has_room_for_held(run, &held.slice),
             Takes::Nothing => true,
         };
-        if !goes_on || !is_whole || run.is_past(held.id) || !has_room {
+        if !goes_on || !is_open || !has_room {
             return Err(Refused);
         }
         let Some(run) = self.runs.get_mut(&id) else {
@@ -408,77 +469,4 @@ impl Scheduler {
             ended.keep_attempts(held.batch.as_ref().map(|batch| batch.id), &held.steps);
         }
     }
-}
-
-/// Makes a lease of what a worker says of it.
-fn lease_of(session: SessionId, held: &HeldLease, standing: Standing, now: Time) -> Lease {
-    Lease {
-        id: held.lease,
-        run: held.run,
-        batch: held.batch.as_ref().map(|batch| batch.id),
-        steps: held.steps.as_slice().into(),
-        session,
-        permit: Permit::Held,
-        standing,
-        started: held.started as usize,
-        running: None,
-        truncation: Truncation::None,
-        limited_op: None,
-        pools: Vec::new(),
-        tokens: None,
-        granted: now,
-        queued: now,
-        fetch_started: None,
-        failure: None,
-    }
-}
-
-/// Tells whether a lease can have been granted: its steps follow each other in the job's chain, and what is said to be done is what
-/// comes before them and their beginning.
-fn is_possible(held: &HeldLease, job: &Job) -> bool {
-    let Some(first) = held.steps.first() else {
-        return false;
-    };
-    let follow = held
-        .steps
-        .windows(2)
-        .all(|two| job.successor(two[0].op) == Some(two[1].op));
-    let exist = held.steps.iter().all(|step| step.op.index() < job.ops.len());
-    let started = held.started as usize;
-    let runs_now = usize::from(matches!(held.state, HeldState::Running { since: Some(_), .. }));
-    let done = held.done.len();
-    let in_order = held
-        .done
-        .iter()
-        .enumerate()
-        .all(|(place, done)| done.op.index() == place);
-    let ended_well = first.op.index() + started.saturating_sub(runs_now);
-    follow && exist && in_order && started <= held.steps.len() && done == ended_well
-}
-
-/// Tells whether ops from the first one to `last` are there, in order.
-fn is_unbroken(done: &[DoneOp], job: &Job, last: OpId) -> bool {
-    last.index() < job.ops.len()
-        && done.len() == last.index() + 1
-        && done.iter().enumerate().all(|(place, done)| done.op.index() == place)
-}
-
-/// Makes the checkpoint of another run that a worker says a batch began at, if its run goes on from others. The coordinator
-/// finds it again with the batch's slice, which may be much later.
-fn beginning(run: &Run, begun_at: Option<&Part>, done: &[DoneOp]) -> Option<Checkpoint> {
-    let (part, rerun) = (begun_at?, run.rerun.as_ref()?);
-    let done = done.get(..=part.op.index())?.to_vec();
-    (part.op <= rerun.behind).then_some(Checkpoint {
-        part: part.clone(),
-        done,
-    })
-}
-
-fn bytes_held(done: &[DoneOp]) -> u64 {
-    done.last().map_or(0, |last| last.did.bytes_held)
-}
-
-/// Returns the op that goes on from an output.
-fn next(output: OutputId) -> OpId {
-    OpId(output.op.0 + 1)
 }

@@ -1,10 +1,10 @@
 //! Starting: a scheduler that knows nothing yet, or goes on where the journal ends.
 //!
 //! Runs go on by themselves: their sources are sharded anew, which gives the same slices, and the batches that are
-//! committed or have failed are passed over. What the workers of the former generation hold is unknown: each of their
-//! sessions holds as many permits as it has slots, until the same process connects again and says what it holds
-//! ([`crate::handlers::reattach`]), or until its leases are certainly over. For a moment no batch is begun anew, so that a worker
-//! that comes with it in its hands finds it free.
+//! committed or have failed are passed over; one whose batches are all done goes on with putting its output in place. What
+//! the workers of the former generation hold is unknown: each of their sessions holds as many permits as it has slots, until
+//! the same process connects again and says what it holds ([`crate::handlers::reattach`]), or until its leases are certainly
+//! over. For a moment no batch is begun anew, so that a worker that comes with it in its hands finds it free.
 
 use common::ids::{RunId, SessionId};
 use common::steering::CancelMode;
@@ -12,12 +12,13 @@ use common::time::Time;
 
 use crate::interface::config::Config;
 use crate::interface::event::NewSession;
+use crate::journal::ending::Ending;
 use crate::journal::ledger::{CoordinatorLimits, Ledger};
 use crate::journal::record::Record;
 use crate::scheduler::Scheduler;
 use crate::state::bucket::Filling;
 use crate::state::former::FormerSessions;
-use crate::state::run::{Ending, Run};
+use crate::state::run::{Run, RunPhase};
 use crate::state::timers::Timer;
 
 impl Scheduler {
@@ -64,6 +65,9 @@ impl Scheduler {
     pub(crate) fn go_on(&mut self, id: RunId, cancelled: Option<CancelMode>, now: Time) {
         self.add_turn(id);
         self.set_deadline(id);
+        if let Some(RunPhase::Finishing(ending)) = self.runs.get(&id).map(|run| run.phase) {
+            return self.go_on_finishing(id, ending, now);
+        }
         match cancelled {
             Some(_) => self.stop_run(id, Ending::Cancelled, now),
             None => {
@@ -74,20 +78,25 @@ impl Scheduler {
     }
 
     /// Frees what a process may have held before the restart, now that it has connected again and said what it holds.
-    pub(crate) fn settle_former(&mut self, new: &NewSession, now: Time) {
-        self.forget_former(&self.former.of_process(new), now);
+    pub(crate) fn settle_former(&mut self, new: &NewSession) {
+        self.forget_former(&self.former.of_process(new));
     }
 
     /// Frees what every other process held: its leases are certainly over.
     pub(crate) fn on_former_sessions_over(&mut self, now: Time) {
-        self.forget_former(&self.former.all(), now);
+        self.forget_former(&self.former.all());
+        self.stop_awaiting_nobody(now);
     }
 
-    fn forget_former(&mut self, sessions: &[SessionId], now: Time) {
+    fn forget_former(&mut self, sessions: &[SessionId]) {
         for session in sessions {
             self.former.forget(*session);
             self.append(Record::SessionClosed { session: *session });
         }
+    }
+
+    /// Lets runs go on that waited for workers, once every one has come back and said what it holds.
+    pub(crate) fn stop_awaiting_nobody(&mut self, now: Time) {
         if self.former.is_empty() {
             self.stop_awaiting(now);
         }
@@ -96,6 +105,7 @@ impl Scheduler {
     /// Lets runs go on without the workers that did not come back in time.
     pub(crate) fn stop_awaiting(&mut self, now: Time) {
         for run in self.former.stop_waiting() {
+            self.give_up_sweeps(run);
             self.advance(run, now);
         }
     }

@@ -9,13 +9,14 @@ use common::time::Time;
 
 use crate::interface::command::Command;
 use crate::interface::event::{NewRun, SourceEnd};
+use crate::journal::ending::Ending;
 use crate::journal::record::Record;
 use crate::rules::rates::owe_for;
 use crate::scheduler::Scheduler;
 use crate::state::batch::BatchPhase;
 use crate::state::bucket::Filling;
 use crate::state::durability::AfterDurable;
-use crate::state::run::{Ending, Run, RunPhase, Sharding};
+use crate::state::run::{Run, RunPhase, Sharding};
 use crate::state::timers::Timer;
 
 impl Scheduler {

@@ -71,7 +71,7 @@ impl Scheduler {
             });
         }
         self.supersede_sessions(&mine, now);
-        self.settle_former(&new, now);
+        self.settle_former(&new);
         let holdings = new
             .reattached
             .as_mut()
@@ -83,6 +83,8 @@ impl Scheduler {
         if let Some(holdings) = holdings {
             self.take_holdings(id, holdings, now);
         }
+        // Only now, so that no run ends without what this process holds of it.
+        self.stop_awaiting_nobody(now);
         self.waiting.after_last(AfterDurable::SessionOpened(id));
     }
 

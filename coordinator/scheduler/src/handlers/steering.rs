@@ -14,12 +14,13 @@ use common::time::Time;
 
 use crate::interface::command::Command;
 use crate::interface::event::{Ask, Asked, Ticket};
+use crate::journal::ending::Ending;
 use crate::journal::record::{Record, SetBy};
 use crate::journal::run_ledger::Hold;
 use crate::scheduler::Scheduler;
 use crate::state::durability::AfterDurable;
 use crate::state::lease::{Permit, Standing, Truncation};
-use crate::state::run::{BehindRelease, Ending, Release, Run, RunPhase};
+use crate::state::run::{BehindRelease, Release, Run, RunPhase};
 use crate::state::unanswered::{Unanswered, Within};
 
 /// What a command comes to.

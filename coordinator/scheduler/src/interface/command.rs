@@ -74,8 +74,8 @@ pub enum Command {
         session: SessionId,
         /// The run.
         run: RunId,
-        /// The batch.
-        batch: BatchId,
+        /// The batch; `None` for an op over the whole run.
+        batch: Option<BatchId>,
     },
     /// End a session: its connection is closed, and it may not be resumed.
     EndSession {

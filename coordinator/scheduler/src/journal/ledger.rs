@@ -201,6 +201,7 @@ impl Ledger {
                 }
             }
             Record::RunFailing { run, failure } => self.with_run(*run, |run| run.failing = Some(failure.clone())),
+            Record::RunFinishing { run, finishing } => self.with_run(*run, |run| run.ends = Some(*finishing)),
             Record::RunOpCommitted { run, op, lease, parts } => self.with_run(*run, |run| {
                 run.succeeded += 1;
                 run.run_ops.insert(*op, (*lease, parts.clone()));

@@ -25,6 +25,19 @@ pub struct HighMarks {
 }
 
 impl HighMarks {
+    /// Tells whether none of them is higher than another one's.
+    pub(crate) fn is_reached_by(&self, other: HighMarks) -> bool {
+        let pairs = [
+            (self.in_flight, other.in_flight),
+            (self.bytes, other.bytes),
+            (self.committing, other.committing),
+            (self.running, other.running),
+            (self.failed, other.failed),
+            (self.retried, other.retried),
+        ];
+        pairs.iter().all(|(mine, reached)| mine <= reached)
+    }
+
     /// Returns those that a summary shows.
     pub(crate) fn of(summary: &RunSummary) -> HighMarks {
         HighMarks {

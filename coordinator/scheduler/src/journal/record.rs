@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::journal::budgets::UsedUp;
 use crate::journal::checkpoint::{Checkpoint, Rerun};
+use crate::journal::ending::Finishing;
 use crate::journal::failed::{FailedBatch, Tolerance};
 use crate::journal::marks::HighMarks;
 use crate::journal::run_ledger::RunLedger;
@@ -188,6 +189,13 @@ pub enum Record {
         /// Why.
         failure: RunFailure,
     },
+    /// Every batch of a run is done, and how it ends is decided; a later one of these takes the place of an earlier one.
+    RunFinishing {
+        /// The run.
+        run: RunId,
+        /// How it ends, and what its source came to.
+        finishing: Finishing,
+    },
     /// An op over the whole run is committed by a lease.
     RunOpCommitted {
         /// The run.
@@ -245,6 +253,7 @@ impl Record {
             | Record::BatchHalved { run, .. }
             | Record::FailedRetried { run, .. }
             | Record::RunFailing { run, .. }
+            | Record::RunFinishing { run, .. }
             | Record::RunOpCommitted { run, .. }
             | Record::RunCommanded { run, .. } => Some(*run),
             Record::RunAccepted { .. }

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::journal::budgets::{Budgets, UsedUp};
 use crate::journal::checkpoint::{Checkpoint, Rerun};
 use crate::journal::committed::Committed;
+use crate::journal::ending::Finishing;
 use crate::journal::failed::{FailedBatch, Tolerance};
 use crate::journal::marks::HighMarks;
 
@@ -62,6 +63,8 @@ pub struct RunLedger {
     pub rerun: Option<Box<Rerun>>,
     /// What is used up of the budgets of batches that go on.
     pub budgets: BTreeMap<BatchId, Budgets>,
+    /// How it ends, once every batch is done.
+    pub ends: Option<Finishing>,
     /// What ops over the whole run have used up.
     pub finishing: Budgets,
     /// What ops over the whole run committed, and under which lease.
@@ -119,6 +122,7 @@ impl RunLedger {
             checkpoints: BTreeMap::new(),
             rerun: None,
             budgets: BTreeMap::new(),
+            ends: None,
             finishing: Budgets::default(),
             run_ops: BTreeMap::new(),
             failing: None,
@@ -157,6 +161,7 @@ impl RunLedger {
     pub(crate) fn reopened(mut self, batches: &[BatchId], activity: Activity) -> RunLedger {
         self.take_back_failed(batches);
         self.run_ops.clear();
+        self.ends = None;
         self.finishing = self.finishing.refreshed();
         self.budgets.values_mut().for_each(|budgets| budgets.lost.clear());
         self.failing = None;
@@ -174,6 +179,7 @@ impl RunLedger {
                 succeeded: summary.tasks.succeeded,
                 marks: HighMarks::of(summary),
                 run_ops: BTreeMap::new(),
+                ends: None,
                 budgets: used.batches.clone(),
                 finishing: used.whole.clone(),
                 ..self

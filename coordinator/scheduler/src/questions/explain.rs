@@ -36,7 +36,7 @@ impl Scheduler {
         let finishing = run
             .finish
             .iter()
-            .filter(|finish| finish.op == op && finish.phase == FinishPhase::Ready);
+            .filter(|finish| finish.op == op && finish.phase == FinishPhase::Ready && run.may_finish());
         let in_backoff = run.batches.values().filter_map(|batch| match batch.phase {
             BatchPhase::Backoff { until, .. } if batch.failed_op() == op => Some(until),
             BatchPhase::Backoff { .. }

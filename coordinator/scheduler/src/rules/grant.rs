@@ -75,7 +75,7 @@ impl Scheduler {
             session,
         };
         let is_awaited = self.former.awaits(run.id);
-        for finish in run.finish.iter().filter(|_| !is_awaited) {
+        for finish in run.finish.iter().filter(|_| !is_awaited && run.may_finish()) {
             if finish.phase == FinishPhase::Ready
                 && self.unit_obstacle(run, finish.op).is_none()
                 && let Some(session) = self.place(run, finish.op, None)

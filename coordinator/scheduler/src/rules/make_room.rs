@@ -56,7 +56,7 @@ impl Scheduler {
             let finishing = run
                 .finish
                 .iter()
-                .filter(|finish| finish.phase == FinishPhase::Ready && !is_awaited)
+                .filter(|finish| finish.phase == FinishPhase::Ready && !is_awaited && run.may_finish())
                 .count();
             let wanted = run.ready.len() + can_begin + finishing;
             (wanted > 0 && self.has_run_room(run)).then_some((*priority, wanted))

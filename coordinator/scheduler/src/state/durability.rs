@@ -23,6 +23,7 @@ pub(crate) enum AfterDurable {
     BatchHalved(RunId, BatchId, TwoHalves),
     FailedRetried(RunId, Vec<BatchId>),
     RunReopened(RunId, Box<RunLedger>),
+    RunFinishing(RunId),
     RunOpCommitted(RunId, OpId),
     RunEnded(Arc<RunSummary>),
     Asked(Box<Asked>),
@@ -59,6 +60,26 @@ impl Waiting {
     /// Tells whether every record is durable.
     pub(crate) fn is_all_durable(&self) -> bool {
         self.durable >= self.last
+    }
+
+    /// Returns how many records of how a run ends are not durable.
+    pub(crate) fn endings_of(&self, run: RunId) -> u32 {
+        let endings = self.effects.iter().map(|(_, effect)| match effect {
+            AfterDurable::RunFinishing(of) => u32::from(*of == run),
+            AfterDurable::RunAccepted(_)
+            | AfterDurable::SessionOpened(_)
+            | AfterDurable::ReportsTaken(..)
+            | AfterDurable::BatchCommitted(..)
+            | AfterDurable::BatchCheckpointed(..)
+            | AfterDurable::BatchHalved(..)
+            | AfterDurable::FailedRetried(..)
+            | AfterDurable::RunReopened(..)
+            | AfterDurable::RunOpCommitted(..)
+            | AfterDurable::RunEnded(_)
+            | AfterDurable::Asked(_)
+            | AfterDurable::AskedAgain(_) => 0,
+        });
+        endings.sum()
     }
 
     /// Notes up to which record all are durable.

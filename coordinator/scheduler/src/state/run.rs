@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use common::counts::{BatchCounts, RowCounts, TaskCounts};
-use common::ids::{BatchId, LeaseId, OpId, RunId};
+use common::ids::{BatchId, Generation, LeaseId, OpId, RunId};
 use common::job::{Job, LimitsChange};
 use common::message::Step;
 use common::part::Part;
@@ -22,6 +22,7 @@ use crate::interface::event::{Asked, NewRun};
 use crate::journal::budgets::Budgets;
 use crate::journal::checkpoint::{Checkpoint, Rerun};
 use crate::journal::committed::Committed;
+use crate::journal::ending::Ending;
 use crate::journal::failed::{FailedBatch, Tolerance};
 use crate::journal::marks::HighMarks;
 use crate::journal::run_ledger::Hold;
@@ -39,6 +40,12 @@ mod flight;
 pub(crate) mod halves;
 mod kept;
 mod marks;
+
+/// Comes before every lease.
+const NO_LEASE: LeaseId = LeaseId {
+    generation: Generation(0),
+    sequence: 0,
+};
 
 /// One execution of a job.
 #[derive(Debug)]
@@ -117,6 +124,10 @@ pub(crate) struct Run {
     pub(crate) committed_ops: BTreeMap<OpId, (LeaseId, Vec<Part>)>,
     /// What ops over the whole run had used up when the coordinator was restarted, or when the run ended before.
     pub(crate) finishing: Budgets,
+    /// The last lease that was granted before its batches were all done, once they are.
+    pub(crate) finish_after: LeaseId,
+    /// How many records of how it ends are not durable.
+    pub(crate) endings_under_way: u32,
     /// The ops over the whole run that put its output in place, once every batch is done.
     pub(crate) finish: Vec<FinishOp>,
     /// Permits in use: units of the run's cap.
@@ -208,14 +219,6 @@ pub(crate) enum BehindRelease {
     },
 }
 
-/// How a run is going to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
-    Complete,
-    Failed,
-    Cancelled,
-}
-
 /// How far the sharding of a run's source is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sharding {
@@ -290,6 +293,8 @@ impl Run {
             budgets: BTreeMap::new(),
             committed_ops: BTreeMap::new(),
             finishing: Budgets::default(),
+            finish_after: NO_LEASE,
+            endings_under_way: 0,
             finish: Vec::new(),
             units: 0,
             gauges: Gauges::default(),

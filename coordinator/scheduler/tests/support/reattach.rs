@@ -44,15 +44,16 @@ impl World {
         let held = holdings.leases.clone();
         let session = self.connect(name, slots, &OpKind::NAMES, Some(Reattached { from, holdings }));
         for held in held {
-            let (HeldState::Running { slot, .. }, Some(batch)) = (&held.state, &held.batch) else {
+            let HeldState::Running { slot, .. } = &held.state else {
                 continue;
             };
+            let batch = held.batch.as_ref();
             let grant = Grant {
                 lease: held.lease,
                 run: held.run,
-                batch: Some(batch.id),
+                batch: batch.map(|batch| batch.id),
                 steps: held.steps.clone().into(),
-                input: Input::Slice(batch.slice.clone()),
+                input: batch.map_or(Input::Committed, |batch| Input::Slice(batch.slice.clone())),
                 past: None,
                 start: Start::Now,
             };
@@ -98,25 +99,31 @@ impl World {
             Happening::StepEnd(_, lease, place) if *lease == grant.lease => Some(*place),
             Happening::Step(..) | Happening::StepEnd(..) | Happening::Tell(_) | Happening::Timeout => None,
         })?;
-        let slice = self.whole_sources[&grant.run][grant.batch?.index as usize].clone();
-        let rows = slice.rows().unwrap_or(0);
+        let batch = grant.batch.map(|id| HeldBatch {
+            id,
+            slice: match &grant.input {
+                Input::Slice(slice) => slice.clone(),
+                Input::Local(_) | Input::Remote(_) | Input::Checkpoint(_) | Input::Committed => {
+                    self.whole_sources[&grant.run][id.index as usize].clone()
+                }
+            },
+        });
+        let rows = batch.as_ref().and_then(|batch| batch.slice.rows()).unwrap_or(0);
         let did = OpDone {
             rows_in: rows,
             rows_out: rows,
             bytes_held: rows * ROW_BYTES,
             ..OpDone::default()
         };
-        let done = (0..grant.steps[place].op.0).map(|op| DoneOp {
+        let before = if batch.is_some() { grant.steps[place].op.0 } else { 0 };
+        let done = (0..before).map(|op| DoneOp {
             op: OpId(op),
             did: did.clone(),
         });
         Some(HeldLease {
             lease: grant.lease,
             run: grant.run,
-            batch: Some(HeldBatch {
-                id: grant.batch?,
-                slice,
-            }),
+            batch,
             steps: grant.steps.to_vec(),
             started: place as u32 + 1,
             done: done.collect(),

@@ -16,7 +16,7 @@ use common::slice::{ByteSlice, FileId, FrozenSource, Slice, SourceFile};
 use common::steering::{Activity, Asker, RunCommand};
 use common::time::Time;
 use proptest::prelude::*;
-use scheduler::{Checkpoint, FailedBatch, HighMarks, Origin, Record, Rerun, Tolerance, UsedUp};
+use scheduler::{Checkpoint, Ending, FailedBatch, Finishing, HighMarks, Origin, Record, Rerun, Tolerance, UsedUp};
 
 use super::group::SNAPSHOT_EVERY;
 use super::tables::{FORMAT, FORMAT_ROW, META};

@@ -13,6 +13,12 @@ pub(crate) struct TwoHalves {
 }
 
 impl Run {
+    /// Tells whether a half is there to be worked on, made of this piece of the source: it is neither committed nor failed nor cut
+    /// itself.
+    pub(crate) fn is_open_half(&self, id: BatchId, slice: &Slice) -> bool {
+        self.halves.get(&id) == Some(slice)
+    }
+
     /// Keeps the halves of a batch, and lets them wait to be begun if the run begins any.
     pub(crate) fn add_halves(&mut self, id: BatchId, halves: TwoHalves) {
         let Some((first, second)) = id.halves.split() else {

@@ -7,9 +7,10 @@ use common::ids::RunId;
 use common::summary::RunFailure;
 
 use crate::interface::event::NewRun;
+use crate::journal::ending::Ending;
 use crate::journal::failed::Tolerance;
 use crate::journal::run_ledger::{Hold, RunLedger};
-use crate::state::run::{Ending, Run, RunPhase, Told};
+use crate::state::run::{Run, RunPhase, Sharding, Told};
 
 impl Run {
     /// Makes a run from what its records add up to.
@@ -67,6 +68,14 @@ impl Run {
         } else {
             run.slices = ledger.halves.clone().into_iter().collect();
         }
+        if let Some(finishing) = ledger.ends {
+            run.phase = RunPhase::Finishing(finishing.ending);
+            run.slices.clear();
+            run.sharding = Sharding::Over;
+            run.finish_after = finishing.after;
+            run.batch_counts.total = finishing.batches;
+            run.bytes_sharded = finishing.bytes_sharded;
+        }
         run
     }
 
@@ -98,6 +107,7 @@ impl Run {
             budgets: used.batches,
             finishing: used.whole,
             run_ops: BTreeMap::new(),
+            ends: None,
             failing: None,
             cancelled: None,
             hold: Hold::GoesOn,

@@ -11,7 +11,7 @@ fn the_stored_form_of_a_record_is_that_of_its_format() {
     let (value, _) = stored.split_last_chunk::<4>().expect("has a checksum");
     assert_eq!(
         (FORMAT, crc32fast::hash(value)),
-        (8, 779_691_608),
+        (9, 2_315_247_729),
         "raise FORMAT when a stored type changes"
     );
 }
@@ -111,6 +111,18 @@ fn record() -> impl Strategy<Value = Record> {
             marks: HighMarks {
                 in_flight: peak,
                 ..HighMarks::default()
+            },
+        }),
+        run.clone().prop_map(|run| Record::RunFinishing {
+            run: RunId(run),
+            finishing: Finishing {
+                ending: Ending::Failed,
+                after: LeaseId {
+                    generation: Generation(1),
+                    sequence: run,
+                },
+                batches: 7,
+                bytes_sharded: 700,
             },
         }),
         run.clone().prop_map(|run| Record::RunCommanded {
