@@ -47,6 +47,7 @@ impl Plan {
         plan.change_windows(&mut Random::new(seed, 12));
         plan.run_again(&mut Random::new(seed, 13));
         plan.change_committing(&mut Random::new(seed, 14));
+        plan.retry_reruns_after_restarts(&mut Random::new(seed, 15));
         plan
     }
 
@@ -78,6 +79,34 @@ impl Plan {
                 self.faults.push(Fault { at, kind });
             }
         }
+        self.faults.sort_by_key(|fault| fault.at);
+    }
+
+    /// Lets coordinators die in the middle of reruns, and people ask for failed batches as soon as there is another one: then it does
+    /// not know yet where they begin.
+    fn retry_reruns_after_restarts(&mut self, random: &mut Random) {
+        let mut added = Vec::new();
+        for fault in &self.faults {
+            let FaultKind::Rerun { job } = fault.kind else { continue };
+            if random.happens(500) == Draw::No {
+                continue;
+            }
+            let at = fault.at + millis(random, 100, 6_000);
+            let down = millis(random, 1, 500);
+            let kind = FaultKind::CrashCoordinator {
+                point: CoordinatorPoint::Now,
+                notice: Notice::Told,
+                down,
+            };
+            added.push(Fault { at, kind });
+            for _ in 0..3 {
+                let at = at + down + Duration::from_micros(random.between(1, 4_000));
+                let which = WhichFailed::All;
+                let kind = FaultKind::RetryFailed { job, which };
+                added.push(Fault { at, kind });
+            }
+        }
+        self.faults.extend(added);
         self.faults.sort_by_key(|fault| fault.at);
     }
 

@@ -49,14 +49,14 @@ fn runs_begin_at_the_checkpoints_of_others() {
 #[test]
 fn what_broke_a_promise_once_does_not_again() {
     // Attempts of a run that had ended; halves; a pause asked for twice; one behind a resume; a refused lease of a limited op;
-    // two pauses behind a resume; a pause while something waits at a worker that is cut off; pauses and resumes behind a
+    // two pauses behind a resume; what is left of a run that ended in a restart; a pause while something waits at a worker that is cut off; pauses and resumes behind a
     // resume; an op over the whole run that may have begun unheard; debts of a rate over a restart; a retry asked for twice. What the oracles had
     // wrong: permits behind checkpoints; checkpoints that nobody was told of; batches begun behind checkpoints; an attempt of
     // before a restart taken for the one of its number that another worker got; permits of a session that was refused; a run
     // whose new beginning is durable and not heard of; a lease of a batch that was cut in two since.
     let seeds = [
         5_756, 12_320, 13_495, 541, 1_201, 590, 21_816, 100_858, 304_361, 401_343, 502_720, 403_179, 100_286, 105_920,
-        506_940, 1_004_065, 1_032_732, 1_008_746, 1_037_253, 2_014_408,
+        506_940, 1_004_065, 1_032_732, 1_008_746, 1_037_253, 2_014_408, 6_002_622,
     ];
     for seed in seeds {
         let outcome = history::run(&Plan::draw(seed), Sabotage::None, Telling::Hash);

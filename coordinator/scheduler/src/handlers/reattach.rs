@@ -15,10 +15,12 @@
 //! over.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use common::done::DoneOp;
 use common::holdings::{HeldBatch, HeldCourse, HeldLease, HeldOutput, HeldState, Holdings};
 use common::ids::{BatchId, Halves, RunId, SessionId};
+use common::job::{Job, Op};
 use common::message::{Step, ToWorker};
 use common::part::Part;
 use common::slice::Slice;
@@ -231,8 +233,8 @@ impl Scheduler {
         let at_first = held.started == 0 || held.started == 1 && running.is_some();
         self.enter_lease(lease);
         let first = held.steps[0].op;
-        let is_limited = |run: &Run| run.job.ops.get(first.index()).is_some_and(|op| op.has_own_limit());
-        if at_first && self.runs.get(&held.run).is_some_and(is_limited) {
+        let is_limited = |job: Arc<Job>| job.ops.get(first.index()).is_some_and(Op::has_own_limit);
+        if at_first && self.known_job(held.run).is_some_and(is_limited) {
             // Until it has stopped its op runs, and counts.
             self.count_limited_op(held.lease, first);
         }

@@ -114,11 +114,13 @@ impl Scheduler {
         }
         lease.limited_op = Some(op);
         let run_id = lease.run;
-        let Some(run) = self.runs.get_mut(&run_id) else { return };
-        run.op_units[op.index()] += 1;
-        let in_use = run.op_units[op.index()];
-        if run.job.op(op).max_concurrent.is_some_and(|limit| in_use > limit.get()) {
-            self.note_lowered(Cap::Op(run_id, op), in_use);
+        // What is left of a run that has ended holds units of pools all the same.
+        if let Some(run) = self.runs.get_mut(&run_id) {
+            run.op_units[op.index()] += 1;
+            let in_use = run.op_units[op.index()];
+            if run.job.op(op).max_concurrent.is_some_and(|limit| in_use > limit.get()) {
+                self.note_lowered(Cap::Op(run_id, op), in_use);
+            }
         }
         self.take_pool_units(id, op);
         self.note_pools_of(id);

@@ -6,9 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use common::ids::{LeaseId, OpId, RunId};
-use common::job::PoolName;
+use common::job::{Job, PoolName};
 
 use crate::journal::ledger::{CoordinatorLimits, Setting};
 use crate::journal::record::{Record, SetBy};
@@ -25,12 +26,26 @@ impl Scheduler {
         holders.into_iter().collect()
     }
 
+    /// Returns the job of a run that goes on, or of one that has ended and of which more is kept than its summary.
+    pub(crate) fn known_job(&self, run: RunId) -> Option<Arc<Job>> {
+        let live = self.runs.get(&run).map(|run| Arc::clone(&run.job));
+        let ended = || {
+            self.ended
+                .get(&run)
+                .map(|ended| Arc::new(ended.limits.apply(&ended.job)))
+        };
+        let checkpointed = || self.checkpointed.get(&run).map(|context| Arc::clone(&context.job));
+        live.or_else(ended).or_else(checkpointed)
+    }
+
     /// Counts a unit of every pool of the op that a lease begins with. The lease keeps their names: its run may be
     /// forgotten before it.
     pub(crate) fn take_pool_units(&mut self, id: LeaseId, op: OpId) {
-        let Some(lease) = self.leases.get_mut(&id) else { return };
-        let Some(run) = self.runs.get(&lease.run) else { return };
-        lease.pools.clone_from(&run.job.op(op).pools);
+        let job = self.leases.get(&id).and_then(|lease| self.known_job(lease.run));
+        let (Some(job), Some(lease)) = (job, self.leases.get_mut(&id)) else {
+            return;
+        };
+        lease.pools.clone_from(&job.op(op).pools);
         for name in &lease.pools {
             if let Some(pool) = self.pools.get_mut(name) {
                 pool.used += 1;
