@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use common::failure::Failure;
 use common::ids::{BatchId, OpId, RunId};
-use common::job::{FileFormat, FileSink, IfExists, Job, Op, OpKind, SingleFile, Sink};
+use common::job::Job;
 use common::state::TaskState;
 use common::steering::Asker;
 use scheduler::Event;
@@ -24,14 +24,7 @@ fn job() -> Job {
 }
 
 fn joined() -> Job {
-    let sink = FileSink {
-        format: FileFormat::Csv,
-        uri: "/out.csv".to_owned(),
-        single_file: SingleFile::Join,
-        if_exists: IfExists::Refuse,
-    };
-    let load = Op::new("load", OpKind::Write(Sink::File(sink)));
-    jobs::chain("joined", vec![load], jobs::rows(1), jobs::cap(1))
+    jobs::chain("joined", vec![jobs::into_a_file()], jobs::rows(1), jobs::cap(1))
 }
 
 fn fail(world: &mut World, attempt: u32) {

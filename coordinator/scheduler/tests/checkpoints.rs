@@ -218,6 +218,30 @@ fn a_run_that_begins_at_another_ones_checkpoints_does_nothing_before_them_also_a
     }
 }
 
+#[test]
+fn an_inherited_checkpoint_that_was_given_up_is_not_tried_again_after_a_restart() {
+    let mut world = World::new();
+    world.worker("w1", 1);
+    world.run(1, job(), 1);
+    world.run_to_end();
+    world.unreadable.insert(BatchId::whole(0), 3);
+    let again = world.rerun(2, RUN, job(), DEAR, [0]);
+    let is_lost = |world: &World| {
+        let mut records = world.records.iter();
+        records.any(|record| matches!(record, Record::CheckpointLost { .. }))
+    };
+    while !is_lost(&world) {
+        assert!(world.step(), "it is given up");
+    }
+    let granted = world.grants.len();
+    world.restart();
+    world.run_to_end();
+    let inputs = world.grants[granted..].iter().map(|(_, grant)| &grant.input);
+    let of_another = inputs.filter(|input| matches!(input, Input::Checkpoint(part) if !part.file.contains("-l2.")));
+    assert_eq!(of_another.count(), 0, "{:?}", &world.grants[granted..]);
+    assert_eq!(world.ended[&again].state, RunState::Succeeded);
+}
+
 /// A run of three batches and one of the same job that begins at its checkpoints, which is told to fail once.
 fn rerun_that_fails(world: &mut World, batches: impl IntoIterator<Item = u64>) -> (RunId, usize) {
     world.run(1, tolerant(), 3);

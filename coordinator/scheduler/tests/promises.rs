@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use common::failure::{Failure, FailureKind};
 use common::ids::{BatchId, OpId};
-use common::job::{FailurePolicy, FileFormat, FileSink, IfExists, Job, OnFailure, Op, OpKind, Order, SingleFile, Sink};
+use common::job::{FailurePolicy, Job, OnFailure, Order};
 use common::message::{Input, LeaseEnd, PermitFate, Report};
 use common::state::{RunState, TaskState};
 use common::steering::{CancelMode, RunCommand};
@@ -273,14 +273,7 @@ fn a_run_without_workers_says_that_it_is_stalled() {
 
 /// A job that writes one file.
 fn into_a_file() -> Job {
-    let sink = FileSink {
-        format: FileFormat::Csv,
-        uri: "/out".to_owned(),
-        single_file: SingleFile::Join,
-        if_exists: IfExists::Refuse,
-    };
-    let load = Op::new("load", OpKind::Write(Sink::File(sink)));
-    jobs::chain("files", vec![load], jobs::rows(1), jobs::cap(1))
+    jobs::chain("files", vec![jobs::into_a_file()], jobs::rows(1), jobs::cap(1))
 }
 
 #[test]

@@ -8,7 +8,7 @@ use common::done::{DoneOp, OpDone};
 use common::failure::{Failure, FailureKind};
 use common::holdings::{HeldState, Holdings};
 use common::ids::{BatchId, LeaseId, OpId, RunId, SessionId};
-use common::job::{FileFormat, FileSink, IfExists, Job, OnFailure, Op, OpKind, SingleFile, Sink};
+use common::job::{Job, OnFailure};
 use common::state::RunState;
 use scheduler::{Ending, Finishing, Record};
 use support::failing::{RUN, bad_row, committed_rows, halving_job, policy};
@@ -19,13 +19,7 @@ const LOAD: OpId = OpId(1);
 
 /// Batches of one row into a single file, whose join takes 100 ms.
 fn joined() -> Job {
-    let sink = FileSink {
-        format: FileFormat::Csv,
-        uri: "/out.csv".to_owned(),
-        single_file: SingleFile::Join,
-        if_exists: IfExists::Refuse,
-    };
-    let mut load = Op::new("load", OpKind::Write(Sink::File(sink)));
+    let mut load = jobs::into_a_file();
     load.delay.per_batch = Duration::from_millis(OP);
     jobs::chain("joined", vec![load], jobs::rows(1), jobs::cap(1))
 }
@@ -133,8 +127,12 @@ fn a_half_of_another_piece_of_the_source_is_refused() {
 fn an_op_over_the_whole_run_goes_on_under_its_lease() {
     let mut world = World::new();
     let worker = joining(&mut world);
-    let leases = held(&world.listing(worker));
-    world.restart_under_workers();
+    let listing = world.listing(worker);
+    let leases = held(&listing);
+    world.restart_apart();
+    let outcome = world.scheduler.outcome(RUN);
+    assert_eq!(outcome, Some(RunState::Succeeded), "whoever joins can list the parts");
+    world.reattach(worker, "w1", 1, listing);
     assert_eq!(world.adopted, leases);
     world.run_to_end();
     assert_eq!(world.granted().len(), 2, "it is granted to nobody else");

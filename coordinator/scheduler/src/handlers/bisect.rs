@@ -111,6 +111,7 @@ impl Scheduler {
         run.halved.insert(id.index);
         run.halves.remove(&id);
         run.forget_checkpoints(id);
+        run.given_up.remove(&id);
         run.add_halves(id, halves);
         self.advance(run_id, now);
     }

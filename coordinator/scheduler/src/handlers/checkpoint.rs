@@ -13,7 +13,7 @@
 //! from that. One that cannot be read three times is given up with a record of its own, and the batch begins at its source.
 //!
 //! Known weakness: only a batch's last checkpoint is known here; when that is lost, the ones before it are not gone
-//! back to. One that a run inherited and gave up is found again after a restart, and given up again.
+//! back to.
 
 use std::time::Duration;
 
@@ -45,9 +45,9 @@ impl Scheduler {
         for (batch, checkpoint) in found {
             let op = checkpoint.op();
             let is_past = run.committed.contains(batch) || run.halved.contains(&batch.index);
-            // Of a batch that is begun, a worker has come back with it and said where it began: at its source, if the
-            // coordinator had given the checkpoint up before the restart.
-            let is_begun = run.batches.contains_key(&batch);
+            // Of a batch that is begun, a worker has come back with it and said where it began. One whose checkpoint was
+            // given up begins at its source.
+            let is_begun = run.batches.contains_key(&batch) || run.given_up.contains(&batch);
             if !(is_past || is_begun || run.checkpoints.contains_key(&batch) || op > behind) {
                 run.inherited.insert(batch, checkpoint);
             }
@@ -134,7 +134,7 @@ impl Scheduler {
         }
         batch.unread = 0;
         let lost = run.last_checkpoint(id).map(Checkpoint::op);
-        run.forget_checkpoints(id);
+        run.give_up_checkpoints(id);
         if let Some(op) = lost {
             self.append(Record::CheckpointLost {
                 run: run_id,

@@ -72,6 +72,7 @@ impl Scheduler {
         run.halves.remove(&id);
         run.checkpoints.remove(&id);
         run.inherited.remove(&id);
+        run.given_up.remove(&id);
         run.batch_counts.committed += 1;
         run.rows += batch.rows;
         run.first_loaded.get_or_insert(now);

@@ -128,6 +128,7 @@ impl Ledger {
                 run.first_loaded.get_or_insert(*at);
                 run.budgets.remove(batch);
                 run.checkpoints.remove(batch);
+                run.given_up.remove(batch);
             }),
             Record::BatchCheckpointed {
                 run,
@@ -141,6 +142,9 @@ impl Ledger {
             }),
             Record::CheckpointLost { run, batch, op: _ } => self.with_run(*run, |run| {
                 run.checkpoints.remove(batch);
+                if run.rerun.is_some() {
+                    run.given_up.insert(*batch);
+                }
             }),
             Record::BatchFailed {
                 run,
@@ -157,6 +161,7 @@ impl Ledger {
                 run.halves.remove(batch);
                 run.budgets.remove(batch);
                 run.checkpoints.remove(batch);
+                run.given_up.remove(batch);
                 run.halvings += 1;
                 if let Some((of_first, of_second)) = batch.halves.split() {
                     for (halves, slice) in [(of_first, first), (of_second, second)] {

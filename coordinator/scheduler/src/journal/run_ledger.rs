@@ -1,6 +1,6 @@
 //! What is kept of one run: what its records add up to, and what it goes on from after a restart or when it is reopened.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use common::counts::RowCounts;
@@ -59,6 +59,8 @@ pub struct RunLedger {
     pub marks: HighMarks,
     /// The last checkpoints of batches that are neither committed nor cut in two.
     pub checkpoints: BTreeMap<BatchId, Checkpoint>,
+    /// Batches that begin at no checkpoint of another run any more, because it could not be read.
+    pub given_up: BTreeSet<BatchId>,
     /// The run whose later ops it runs again, if so.
     pub rerun: Option<Box<Rerun>>,
     /// What is used up of the budgets of batches that go on.
@@ -120,6 +122,7 @@ impl RunLedger {
             succeeded: 0,
             marks: HighMarks::default(),
             checkpoints: BTreeMap::new(),
+            given_up: BTreeSet::new(),
             rerun: None,
             budgets: BTreeMap::new(),
             ends: None,

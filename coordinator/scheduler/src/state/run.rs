@@ -116,6 +116,8 @@ pub(crate) struct Run {
     pub(crate) checkpointing: u64,
     /// Those that batches begin at because the run runs the later ops of another one again.
     pub(crate) inherited: BTreeMap<BatchId, Checkpoint>,
+    /// Batches that begin at none of those any more, because it could not be read.
+    pub(crate) given_up: BTreeSet<BatchId>,
     /// The run that it goes on from, if so.
     pub(crate) rerun: Option<Box<Rerun>>,
     /// What batches had used up of their budgets when the coordinator was restarted, or when they failed for good.
@@ -288,6 +290,7 @@ impl Run {
             committed: Committed::default(),
             checkpoints: BTreeMap::new(),
             inherited: BTreeMap::new(),
+            given_up: BTreeSet::new(),
             rerun,
             checkpointing: 0,
             budgets: BTreeMap::new(),

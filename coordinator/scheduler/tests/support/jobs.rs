@@ -57,6 +57,17 @@ pub fn op_of(name: &str, millis: u64) -> Op {
     op
 }
 
+/// An op that writes one file, joined at the end of the run.
+pub fn into_a_file() -> Op {
+    let sink = FileSink {
+        format: FileFormat::Csv,
+        uri: "/out.csv".to_owned(),
+        single_file: SingleFile::Join,
+        if_exists: IfExists::Refuse,
+    };
+    Op::new("load", OpKind::Write(Sink::File(sink)))
+}
+
 /// A schedule with a cap.
 pub fn cap(cap: u32) -> Schedule {
     Schedule {

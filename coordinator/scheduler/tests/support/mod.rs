@@ -18,7 +18,10 @@ use std::time::Duration;
 use common::done::OpDone;
 use common::failure::Failure;
 use common::ids::{BatchId, Generation, LeaseId, OpId, OutputId, RunId, SessionId, WorkerName};
-use common::job::{Batching, Change, CsvDialect, FailurePolicy, Job, Op, OpKind, Order, Schedule, Sink, Source};
+use common::job::{
+    Batching, Change, CsvDialect, FailurePolicy, FileFormat, FileSink, IfExists, Job, Op, OpKind, Order, Schedule,
+    SingleFile, Sink, Source,
+};
 use common::message::{Grant, Input, LeaseEnd, OpOutcome, PermitFate, Report, Start, ToWorker};
 use common::part::Part;
 use common::slice::{BadRow, ByteSlice, FileId, FrozenSource, Halved, Slice, SourceFile};

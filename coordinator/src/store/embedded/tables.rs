@@ -16,7 +16,7 @@ use common::ids::RunId;
 use redb::TableDefinition;
 
 /// The newest format that is known. Raised with every change of a stored type.
-pub(super) const FORMAT: u32 = 9;
+pub(super) const FORMAT: u32 = 10;
 /// The row of `meta` that holds the format.
 pub(super) const FORMAT_ROW: &str = "format";
 

@@ -32,6 +32,14 @@ impl Run {
         self.inherited.remove(&id);
     }
 
+    /// Lets a batch begin at its source, because its last checkpoint cannot be read: in a rerun also if that is found again.
+    pub(crate) fn give_up_checkpoints(&mut self, id: BatchId) {
+        self.forget_checkpoints(id);
+        if self.rerun.is_some() {
+            self.given_up.insert(id);
+        }
+    }
+
     /// Lets a batch that is begun, or begun again, go on behind its last checkpoint.
     pub(crate) fn begin_at_checkpoint(&self, batch: &mut Batch) {
         if let Some(checkpoint) = self.last_checkpoint(batch.id) {
@@ -43,7 +51,7 @@ impl Run {
     /// Tells whether it is not known yet where a batch begins: the run goes on from others, and what those kept of it comes
     /// with its slice.
     pub(crate) fn awaits_beginning(&self, id: BatchId) -> bool {
-        let is_found = id.index < self.found || id.halves.depth() > 0;
+        let is_found = id.index < self.found || id.halves.depth() > 0 || self.given_up.contains(&id);
         self.rerun.is_some() && !is_found && self.last_checkpoint(id).is_none()
     }
 

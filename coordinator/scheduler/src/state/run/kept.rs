@@ -38,6 +38,7 @@ impl Run {
         run.task_counts.succeeded = ledger.succeeded;
         run.take_marks(ledger.marks);
         run.checkpoints = ledger.checkpoints.clone();
+        run.given_up = ledger.given_up.clone();
         run.budgets = ledger.budgets.clone();
         run.finishing = ledger.finishing.clone();
         run.committed_ops = ledger.run_ops.clone();
@@ -103,6 +104,7 @@ impl Run {
             succeeded: self.task_counts.succeeded,
             marks,
             checkpoints: self.checkpoints,
+            given_up: self.given_up,
             rerun: self.rerun,
             budgets: used.batches,
             finishing: used.whole,
