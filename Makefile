@@ -11,7 +11,8 @@ CARGO ?= cargo
 # Words handed to the demo, as in: make run ARGS="--workers 4 --web 127.0.0.1:0"
 ARGS ?=
 
-
+# Where the suites write down what they skipped. They run in folders of their own, so it is an absolute path.
+skips := $(abspath $(or $(CARGO_TARGET_DIR),target))/skipped-tests
 section = @printf '\n== %s\n' "$(1)"
 
 ##@ Using it
@@ -52,7 +53,7 @@ build: ## Builds everything that the tests use
 .PHONY: tests
 tests: build tools ## Runs all tests: units, properties, and suites on real processes
 	$(call section,tests)
-	@mkdir -p target && rm -f $(skips)
+	@mkdir -p $(dir $(skips)) && rm -f $(skips)
 	export SKIPS=$(skips); \
 	if $(CARGO) nextest --version >/dev/null 2>&1; then \
 	  $(CARGO) nextest run --workspace --locked; \
