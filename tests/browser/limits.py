@@ -45,13 +45,15 @@ def the_keyboard_changes_limits_of_a_run_and_asks_what_holds_it(browser: Browser
         fine_everywhere(page, "a limit that is refused")
         page.keyboard.press("Control+a")
         page.keyboard.insert_text("1")
+        focus(page, "dialog [name=max_committing]")
+        page.keyboard.insert_text("7")
         focus(page, "dialog [name='rate:load']")
         page.keyboard.insert_text("50/s")
         focus(page, "dialog button.primary", "Change them")
         page.keyboard.press("Enter")
         page.locator("dialog[open]").wait_for(state="detached")
         shown = cluster.get(f"/api/runs/{run}")
-        assert (shown["cap"], shown["ops"][2]["rate"]) == (1, "50/1s"), shown
+        assert (shown["cap"], shown["batches"]["max_committing"], shown["ops"][2]["rate"]) == (1, 7, "50/1s"), shown
         until(lambda: cluster.get(f"/api/runs/{run}")["running"]["now"] == 1, "what ran above the new cap has ended")
         focus(page, "[data-act=explain]")
         page.keyboard.press("Enter")
