@@ -317,6 +317,7 @@ impl World {
         let terms = &self.plan.terms;
         self.oracle.caps.unknown_until = self.now + terms.lease_time + terms.lease_margin + Duration::from_millis(1);
         self.oracle.out.clear();
+        self.oracle.shares.forget_recalled();
         self.oracle.begun.forget_batches();
         self.note_told_limits(self.disk.durable_up_to());
         self.settle_limits();

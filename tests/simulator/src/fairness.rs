@@ -2,13 +2,15 @@
 //!
 //! Which permits a run has follows from what was sent and reported, and its weight from the plan and the journal. That a run
 //! could have used a permit is the scheduler's own word: it explains that nothing is in the way of one of its ops but a
-//! free slot, or a cap that all runs share. Worlds in which a slot is not as good as another are left out.
+//! free slot, or a cap that all runs share. Batches that wait at a worker and are asked back cannot use one until they are back.
+//! Worlds in which a slot is not as good as another are left out.
 
 use std::collections::BTreeMap;
 
 use common::explain::{Explanation, Obstacle};
-use common::ids::RunId;
+use common::ids::{LeaseId, OpId, RunId, SessionId};
 use common::job::{Change, LimitsChange};
+use common::message::Report;
 
 use crate::plan::Exchange;
 use crate::world::World;
@@ -20,12 +22,52 @@ pub(crate) struct Shares {
     weights: BTreeMap<RunId, u64>,
     /// The runs that got permits in this step, in order.
     given: Vec<RunId>,
+    /// Leases that wait at workers and are asked back.
+    recalled: BTreeMap<LeaseId, (SessionId, RunId)>,
 }
 
 impl Shares {
     /// Notes a permit that is given to a run.
     pub(crate) fn give(&mut self, run: RunId) {
         self.given.push(run);
+    }
+
+    /// Notes that a lease is asked back.
+    pub(crate) fn recall(&mut self, lease: LeaseId, session: SessionId, run: RunId) {
+        self.recalled.insert(lease, (session, run));
+    }
+
+    /// Notes what a worker reports: a lease is back, or had started.
+    pub(crate) fn report(&mut self, report: &Report) {
+        match report {
+            Report::LeaseEnded { lease, .. } | Report::OpStarted { lease, .. } => {
+                self.recalled.remove(lease);
+            }
+            Report::ChainRan(ran) => {
+                self.recalled.remove(&ran.lease);
+            }
+            Report::FetchStarted { .. }
+            | Report::OpEnded { .. }
+            | Report::Truncated { .. }
+            | Report::Published { .. }
+            | Report::PublishFailed { .. }
+            | Report::Draining => {}
+        }
+    }
+
+    /// Notes that what a session held is over.
+    pub(crate) fn close(&mut self, session: SessionId) {
+        self.recalled.retain(|_, (at, _)| *at != session);
+    }
+
+    /// Notes that the coordinator was started again.
+    pub(crate) fn forget_recalled(&mut self) {
+        self.recalled.clear();
+    }
+
+    /// Counts the leases of a run that are on their way back.
+    fn coming_back(&self, run: RunId) -> usize {
+        self.recalled.values().filter(|(_, of)| *of == run).count()
     }
 
     /// Notes the weight that a run is submitted with.
@@ -95,7 +137,9 @@ impl World {
             };
             if let Some(place) = (0..given.len()).find(is_passed_over)
                 && !is_about_to_go_on()
-                && scheduler.explain(other).is_some_and(|explained| could_use(&explained))
+                && scheduler
+                    .explain(other)
+                    .is_some_and(|explained| could_use(&explained, self.oracle.shares.coming_back(other)))
             {
                 let run = given[place];
                 found = Some(format!(
@@ -111,10 +155,11 @@ impl World {
     }
 }
 
-/// Tells whether a run waits for a permit and for nothing else.
-fn could_use(explained: &Explanation) -> bool {
+/// Tells whether a run waits for a permit and for nothing else; so many of those that wait to begin are not back yet.
+fn could_use(explained: &Explanation, coming_back: usize) -> bool {
     let is_shared =
         |obstacle: &Obstacle| matches!(obstacle, Obstacle::NoFreeSlot { .. } | Obstacle::CoordinatorCap { .. });
-    let mut ops = explained.ops.iter().filter(|op| op.waiting > 0);
+    let away = |op: OpId| if op == OpId::EXTRACT { coming_back as u64 } else { 0 };
+    let mut ops = explained.ops.iter().filter(|op| op.waiting > away(op.op));
     ops.any(|op| !op.obstacles.is_empty() && op.obstacles.iter().all(is_shared))
 }

@@ -50,10 +50,14 @@ impl World {
                 }
             }
             ToWorker::Permit { lease } => self.note_permit(session, *lease),
+            ToWorker::Recall { lease } => {
+                if let Some((run, _)) = self.oracle.first_ops.get(lease) {
+                    self.oracle.shares.recall(*lease, session, *run);
+                }
+            }
             ToWorker::OpenRun(_)
             | ToWorker::CloseRun { .. }
             | ToWorker::Truncate { .. }
-            | ToWorker::Recall { .. }
             | ToWorker::Revoke { .. }
             | ToWorker::Publish(_)
             | ToWorker::Discard { .. }
@@ -84,6 +88,7 @@ impl World {
     pub(crate) fn note_heirs(&mut self, event: &Event) {
         match event {
             Event::Reported { session, report } => {
+                self.oracle.shares.report(report);
                 let first_ops = &self.oracle.first_ops;
                 self.oracle
                     .out
@@ -145,7 +150,10 @@ impl World {
             Record::BatchFailed { run, batch, .. } => {
                 self.oracle.begun.batches.remove(&(self.incarnation, *run, *batch));
             }
-            Record::SessionClosed { session } => self.oracle.out.close(*session),
+            Record::SessionClosed { session } => {
+                self.oracle.out.close(*session);
+                self.oracle.shares.close(*session);
+            }
             Record::RunEnded { summary, .. } => {
                 let ended = summary.run;
                 self.oracle.begun.batches.retain(|(_, run, _)| *run != ended);

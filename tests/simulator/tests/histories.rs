@@ -53,10 +53,11 @@ fn what_broke_a_promise_once_does_not_again() {
     // resume; an op over the whole run that may have begun unheard; debts of a rate over a restart; a retry asked for twice. What the oracles had
     // wrong: permits behind checkpoints; checkpoints that nobody was told of; batches begun behind checkpoints; an attempt of
     // before a restart taken for the one of its number that another worker got; permits of a session that was refused; a run
-    // whose new beginning is durable and not heard of; a lease of a batch that was cut in two since.
+    // whose new beginning is durable and not heard of; a lease of a batch that was cut in two since; leases that were asked back and
+    // had not come back when a permit was given.
     let seeds = [
         5_756, 12_320, 13_495, 541, 1_201, 590, 21_816, 100_858, 304_361, 401_343, 502_720, 403_179, 100_286, 105_920,
-        506_940, 1_004_065, 1_032_732, 1_008_746, 1_037_253, 2_014_408, 6_002_622,
+        506_940, 1_004_065, 1_032_732, 1_008_746, 1_037_253, 2_014_408, 6_002_622, 12_005_560,
     ];
     for seed in seeds {
         let outcome = history::run(&Plan::draw(seed), Sabotage::None, Telling::Hash);
