@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use common::ids::{BatchId, OpId, RunId};
+use common::part::Part;
 use scheduler::{Checkpoint, Ledger, Record, RecordSequence};
 
 use crate::random::Random;
@@ -126,6 +127,17 @@ impl Disk {
             }
         }
         kept
+    }
+
+    /// Tells whether a checkpoint of a run's batch was ever durable, lost since or not.
+    pub(crate) fn ever_had(&self, of: RunId, of_batch: BatchId, part: &Part) -> bool {
+        self.durable.iter().any(|record| {
+            matches!(
+                record,
+                Record::BatchCheckpointed { run, batch, checkpoint, .. }
+                    if *run == of && *batch == of_batch && checkpoint.part == *part
+            )
+        })
     }
 
     /// Takes a snapshot.

@@ -64,13 +64,12 @@ impl World {
         found
     }
 
-    /// Tells whether a run goes on from another one that made a checkpoint of a batch.
+    /// Tells whether a run goes on from another one that made a checkpoint of a batch. That one may have lost it since, when it was
+    /// reopened: a rerun that had found it finds that out by itself.
     pub(crate) fn may_begin_at(&self, run: RunId, batch: BatchId, part: &Part) -> bool {
-        self.origins_of(run).iter().any(|origin| {
-            let made = self.disk.checkpoints_of(origin.run).remove(&batch).unwrap_or_default();
-            made.values()
-                .any(|made| made.part == *part && made.op() <= origin.up_to)
-        })
+        self.origins_of(run)
+            .iter()
+            .any(|origin| part.op <= origin.up_to && self.disk.ever_had(origin.run, batch, part))
     }
 
     fn origins_of(&self, run: RunId) -> &[Origin] {
