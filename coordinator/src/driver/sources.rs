@@ -1,8 +1,9 @@
 //! The sources of the live runs: where the next slices come from, found on blocking threads.
 //!
 //! Owns one finder per run and the tasks that search. One search per run is under way at a time: the finder travels to
-//! the thread and comes back with the answer. A finder that panics fails its run and nothing more. Slices of failed
-//! batches are cut in two on such threads as well.
+//! the thread and comes back with the answer. A run that ends while a search is under way, and is reopened, has a new finder:
+//! the answer of the old one is dropped. A finder that panics fails its run and nothing more. Slices of failed batches are cut
+//! in two on such threads as well.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -56,7 +57,8 @@ enum Answer {
 
 enum Finder {
     Idle(Box<dyn SliceFinder>),
-    Searching,
+    /// In the task with this id.
+    Searching(Id),
 }
 
 impl Sources {
@@ -77,19 +79,24 @@ impl Sources {
 
     /// Begins to search; the answer comes out of [`Sources::next_answer`].
     pub(super) fn find(&mut self, run: RunId, count: u32) {
-        let Some(place) = self.finders.get_mut(&run) else {
-            tracing::warn!(%run, "slices were asked for of a run whose source is closed");
-            return;
-        };
-        let Finder::Idle(mut finder) = std::mem::replace(place, Finder::Searching) else {
-            tracing::warn!(%run, "slices were asked for while a search is under way");
-            return;
+        let mut finder = match self.finders.remove(&run) {
+            Some(Finder::Idle(finder)) => finder,
+            Some(searching @ Finder::Searching(_)) => {
+                tracing::warn!(%run, "slices were asked for while a search is under way");
+                self.finders.insert(run, searching);
+                return;
+            }
+            None => {
+                tracing::warn!(%run, "slices were asked for of a run whose source is closed");
+                return;
+            }
         };
         let task = self.blocking.begin(&mut self.searches, move || {
             let answer = finder.next_slices(count);
             Answer::Found(finder, answer)
         });
         self.searched.insert(task.id(), run);
+        self.finders.insert(run, Finder::Searching(task.id()));
     }
 
     /// Begins to cut the slice of a failed batch; the answer comes out of [`Sources::next_answer`].
@@ -108,6 +115,14 @@ impl Sources {
         self.searches.is_empty()
     }
 
+    /// Takes the run away for which a task searched, and its finder's place; `None` when that is another finder's by now.
+    fn take_searched(&mut self, task: Id) -> Option<RunId> {
+        let run = self.searched.remove(&task)?;
+        let is_its_finder = matches!(self.finders.get(&run), Some(Finder::Searching(at)) if *at == task);
+        is_its_finder.then(|| self.finders.remove(&run))?;
+        Some(run)
+    }
+
     /// Waits for the next answer of a run that is still open; `None` when it is of a closed one or there is none.
     pub(super) async fn next_answer(&mut self) -> Option<Event> {
         match self.searches.join_next_with_id().await? {
@@ -116,8 +131,8 @@ impl Sources {
                 Some(Event::SliceCut { run, batch, cut })
             }
             Ok((id, Answer::Found(finder, answer))) => {
-                let run = self.searched.remove(&id)?;
-                *self.finders.get_mut(&run)? = Finder::Idle(finder);
+                let run = self.take_searched(id)?;
+                self.finders.insert(run, Finder::Idle(finder));
                 Some(match answer {
                     Ok(found) => Event::SlicesFound {
                         run,
@@ -130,11 +145,58 @@ impl Sources {
                 })
             }
             Err(error) => {
-                let run = self.searched.remove(&error.id())?;
-                self.finders.remove(&run)?;
+                let run = self.take_searched(error.id())?;
                 let failure = Failure::permanent("the coordinator panicked while it cut the source into batches");
                 Some(Event::SourceFailed { run, failure })
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{self, Receiver};
+
+    use super::*;
+
+    /// Finds nothing and says how far it is, once it may.
+    struct Told {
+        may: Receiver<()>,
+        bytes_sharded: u64,
+    }
+
+    impl SliceFinder for Told {
+        fn next_slices(&mut self, _: u32) -> Result<FoundSlices, Failure> {
+            self.may.recv().expect("it is told");
+            Ok(FoundSlices {
+                slices: Vec::new(),
+                checkpoints: Vec::new(),
+                bytes_sharded: self.bytes_sharded,
+                end: SourceEnd::More,
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_found_of_a_run_before_it_was_reopened_is_none_of_its_slices() {
+        let run = RunId(1);
+        let mut sources = Sources::default();
+        let mut search = |bytes_sharded| {
+            let (tell, may) = mpsc::sync_channel(1);
+            sources.open(run, Box::new(Told { may, bytes_sharded }));
+            sources.find(run, 1);
+            tell
+        };
+        let of_before = search(7);
+        let of_now = search(1);
+        of_before.send(()).expect("it waits");
+        assert!(sources.next_answer().await.is_none());
+
+        of_now.send(()).expect("it waits");
+        let answer = sources.next_answer().await;
+        assert!(
+            matches!(answer, Some(Event::SlicesFound { bytes_sharded: 1, .. })),
+            "{answer:?}"
+        );
     }
 }

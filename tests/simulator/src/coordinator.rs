@@ -42,6 +42,8 @@ pub(crate) struct Coordinator {
     pub(crate) last_ticket: Ticket,
     /// How many slices were found of the runs whose source is open.
     found: BTreeMap<RunId, usize>,
+    /// How often the source of a run was opened again: a search of before finds nothing for it.
+    reopened: BTreeMap<RunId, u64>,
     events: VecDeque<Event>,
     busy: Busy,
     wake: Option<Time>,
@@ -58,6 +60,10 @@ impl Coordinator {
     /// Returns what its clock says.
     pub(crate) fn now(&self, now: Time) -> Time {
         now + self.offset
+    }
+
+    fn times_reopened(&self, run: RunId) -> u64 {
+        self.reopened.get(&run).copied().unwrap_or(0)
     }
 }
 
@@ -125,6 +131,7 @@ impl World {
             asked: BTreeMap::new(),
             last_ticket: Ticket::default(),
             found: BTreeMap::new(),
+            reopened: BTreeMap::new(),
             events: VecDeque::new(),
             busy: Busy::No,
             wake: None,
@@ -235,7 +242,8 @@ impl World {
             }
             Command::FindSlices { run, count } => {
                 let at = self.now + self.random.up_to(Duration::from_millis(5));
-                self.schedule(at, Happening::Slices(self.incarnation, run, count as usize));
+                let reopened = self.coordinator.as_ref().map_or(0, |c| c.times_reopened(run));
+                self.schedule(at, Happening::Slices(self.incarnation, run, reopened, count as usize));
             }
             Command::CutSlice { run, batch, slice } => {
                 let at = self.now + self.random.up_to(Duration::from_millis(20));
@@ -244,6 +252,7 @@ impl World {
             Command::ReopenSource { run } => {
                 if let Some(coordinator) = &mut self.coordinator {
                     coordinator.found.insert(run, 0);
+                    *coordinator.reopened.entry(run).or_default() += 1;
                 }
             }
             Command::CloseSource { run } => {
@@ -367,8 +376,9 @@ impl World {
         }
     }
 
-    pub(crate) fn on_slices(&mut self, incarnation: u64, run: RunId, count: usize) {
-        let Some(coordinator) = self.coordinator.as_mut().filter(|_| incarnation == self.incarnation) else {
+    pub(crate) fn on_slices(&mut self, incarnation: u64, run: RunId, reopened: u64, count: usize) {
+        let asked = |c: &&mut Coordinator| incarnation == self.incarnation && reopened == c.times_reopened(run);
+        let Some(coordinator) = self.coordinator.as_mut().filter(asked) else {
             return;
         };
         let found = coordinator.found.entry(run).or_insert(0);

@@ -68,7 +68,7 @@ pub(crate) enum Happening {
     /// The coordinator learns what is durable.
     Durable(u64, RecordSequence),
     /// Slices were found.
-    Slices(u64, RunId, usize),
+    Slices(u64, RunId, u64, usize),
     /// The slice of a failed batch was cut.
     Cut(u64, RunId, BatchId, Box<Slice>),
     /// A heartbeat is counted late.
@@ -251,7 +251,7 @@ impl World {
             Happening::Publish(process, publish) => self.put_in_place(process, &publish),
             Happening::Synced(incarnation) => self.on_synced(incarnation),
             Happening::Durable(incarnation, sequence) => self.on_durable(incarnation, sequence),
-            Happening::Slices(incarnation, run, count) => self.on_slices(incarnation, run, count),
+            Happening::Slices(incarnation, run, reopened, count) => self.on_slices(incarnation, run, reopened, count),
             Happening::Cut(incarnation, run, batch, slice) => self.on_cut(incarnation, run, batch, &slice),
             Happening::Heard(incarnation, session) if incarnation == self.incarnation => {
                 self.tell_scheduler(Event::SessionHeard { session });
