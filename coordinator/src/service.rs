@@ -360,19 +360,10 @@ impl World {
         if entry.ended.is_none() {
             return self.scheduler.batches(run).collect();
         }
-        let failed = entry.failed.iter().map(|(batch, failed)| BatchView {
-            id: *batch,
-            state: BatchState::Failed,
-            op: Some(failed.op),
-            attempt: ids::Attempt(failed.attempts.get(&failed.op).copied().unwrap_or(1)),
-            slice: Some(failed.slice.clone()),
-            worker: None,
-            failure: Some(failed.failure.clone()),
-            crashes: failed.crashes,
-            row: failed.row.clone(),
-            comes_back: ComesBack::No,
-        });
-        failed.collect()
+        let failed = entry.failed.iter();
+        failed
+            .map(|(batch, failed)| BatchView::of_failed(*batch, failed))
+            .collect()
     }
 
     /// Tells whether a batch is known to be committed: of a run that ended early, nobody keeps which ones were.

@@ -13,8 +13,8 @@ use scheduler::{Event, NotRetryable, Record};
 use support::World;
 use support::failing::{RUN, bad_row, committed_rows, ended, failed, failed_now, halving_job, policy, retry};
 
-#[test]
-fn failed_batches_of_a_run_that_goes_on_are_tried_again_in_it() {
+/// A run that goes on although its first batch has failed for good.
+fn failing_at_once() -> World {
     let mut world = World::new();
     world.worker("w1", 1);
     bad_row(&mut world, 0, FailureKind::Permanent);
@@ -22,6 +22,12 @@ fn failed_batches_of_a_run_that_goes_on_are_tried_again_in_it() {
     while failed(&world).is_empty() {
         assert!(world.step(), "the row fails");
     }
+    world
+}
+
+#[test]
+fn failed_batches_of_a_run_that_goes_on_are_tried_again_in_it() {
+    let mut world = failing_at_once();
     world.bad_rows.clear();
     retry(&mut world, vec![0.into()]);
     retry(&mut world, vec![0.into()]);
@@ -49,13 +55,7 @@ fn failed_batches_of_a_run_that_goes_on_are_tried_again_in_it() {
 
 #[test]
 fn a_batch_whose_retry_is_not_durable_yet_is_not_retried_once_more() {
-    let mut world = World::new();
-    world.worker("w1", 1);
-    bad_row(&mut world, 0, FailureKind::Permanent);
-    world.run(1, halving_job(1), 10);
-    while failed(&world).is_empty() {
-        assert!(world.step(), "the row fails");
-    }
+    let mut world = failing_at_once();
     let (batches, by) = (failed_now(&world), Asker::Grpc);
     let event = || Event::RetryRequested {
         run: RUN,

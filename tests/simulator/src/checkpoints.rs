@@ -63,6 +63,11 @@ impl Checkpoints {
         self.durable.contains_key(&(run, batch))
     }
 
+    /// Tells whether a batch begins behind a checkpoint, of its own run or of one that this one runs again.
+    pub(crate) fn begins_behind_one(&self, run: RunId, batch: BatchId) -> bool {
+        self.has(run, batch) || self.inherited.get(&(run, batch)).is_some_and(Option::is_some)
+    }
+
     /// Tells whether an op was acknowledged to be done on a batch for good.
     pub(crate) fn is_behind(&self, run: RunId, batch: BatchId, op: OpId) -> bool {
         let last = self.durable.get(&(run, batch));

@@ -263,10 +263,11 @@ impl World {
             });
             can_do && can_fetch
         };
-        // One with a checkpoint of before a restart is begun like a new one, and only then waits for the op behind that.
+        // One with a checkpoint of before a restart, or of another run, is begun like a new one, in its turn, and only then waits for
+        // the op behind that.
         let was_begun = |batch: BatchId| {
             let key = (grant.run, batch);
-            self.oracle.begun.before.contains(&key) || !self.oracle.checkpoints.has(grant.run, batch)
+            self.oracle.begun.before.contains(&key) || !self.oracle.checkpoints.begins_behind_one(grant.run, batch)
         };
         let passed_over = coordinator.scheduler.batches(grant.run).find(|batch| {
             batch.state == BatchState::Waiting

@@ -10,6 +10,7 @@ use common::slice::{BadRow, Slice};
 use common::state::BatchState;
 use common::time::Time;
 
+use crate::journal::failed::FailedBatch;
 use crate::scheduler::Scheduler;
 use crate::state::batch::{Batch, BatchPhase, Place};
 use crate::state::run::Run;
@@ -38,6 +39,24 @@ pub struct BatchView {
     pub row: Option<BadRow>,
     /// Whether its wait after a failure is over, and it waits for room.
     pub comes_back: ComesBack,
+}
+
+impl BatchView {
+    /// Shows a batch that has failed for good, of a run that goes on or of one that has ended.
+    pub fn of_failed(id: BatchId, failed: &FailedBatch) -> BatchView {
+        BatchView {
+            id,
+            state: BatchState::Failed,
+            op: Some(failed.op),
+            attempt: Attempt(failed.attempts.get(&failed.op).copied().unwrap_or(1)),
+            slice: Some(failed.slice.clone()),
+            worker: None,
+            failure: Some(failed.failure.clone()),
+            crashes: failed.crashes,
+            row: failed.row.clone(),
+            comes_back: ComesBack::No,
+        }
+    }
 }
 
 /// Whether a batch that was set aside after a failure is about to come back into flight.
@@ -124,18 +143,7 @@ impl Scheduler {
 /// Lists the batches of a run that are known one by one.
 fn batches<'a>(run: &'a Run, scheduler: &'a Scheduler) -> impl Iterator<Item = BatchView> + 'a {
     let mut open: Vec<BatchView> = run.batches.values().map(|batch| open_batch(batch, scheduler)).collect();
-    open.extend(run.failed.iter().map(|(id, failed)| BatchView {
-        id: *id,
-        state: BatchState::Failed,
-        op: Some(failed.op),
-        attempt: Attempt(failed.attempts.get(&failed.op).copied().unwrap_or(1)),
-        slice: Some(failed.slice.clone()),
-        worker: None,
-        failure: Some(failed.failure.clone()),
-        crashes: failed.crashes,
-        row: failed.row.clone(),
-        comes_back: ComesBack::No,
-    }));
+    open.extend(run.failed.iter().map(|(id, failed)| BatchView::of_failed(*id, failed)));
     open.sort_by_key(|view| view.id);
     open.into_iter()
 }
